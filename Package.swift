@@ -1,0 +1,93 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// SwiftPM compiles debug builds with -O0/-Onone, in which numerical code runs ten to a hundred times
+// slower. In a checkout of our own the numerical targets are therefore optimised in debug builds too.
+// Unsafe flags are refused in a versioned dependency, so a package that depends on us never sees them.
+let isDependency = Context.packageDirectory.contains("/checkouts/")
+let fastC: [CSetting] = isDependency ? [] : [.unsafeFlags(["-O3"], .when(configuration: .debug))]
+let fastSwift: [SwiftSetting] = isDependency ? [] : [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+func engine(_ name: String, _ more: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: ["ConvCore"] + more, swiftSettings: fastSwift)
+}
+
+let package = Package(
+  name: "vbench",
+  products: [
+    .library(name: "ConvCore", targets: ["ConvCore"]),
+    .library(name: "ConvNaive", targets: ["ConvNaive"]),
+    .library(name: "ConvIm2col", targets: ["ConvIm2col"]),
+    .library(name: "ConvWinograd", targets: ["ConvWinograd"]),
+    .library(name: "ConvFFT", targets: ["ConvFFT"]),
+    .library(name: "ConvBackends", targets: ["ConvBackends"]),
+    .library(name: "ConvAutograd", targets: ["ConvAutograd"]),
+    .library(name: "ConvNN", targets: ["ConvNN"]),
+    .library(name: "ConvOptim", targets: ["ConvOptim"]),
+    .library(name: "ConvVision", targets: ["ConvVision"]),
+    .library(name: "ConvHarness", targets: ["ConvHarness"]),
+    .executable(name: "vbench", targets: ["vbench"]),
+  ],
+  traits: [
+    .trait(name: "OpenBLAS", description: "The im2col engine multiplies with OpenBLAS (needs libopenblas-dev)"),
+    .trait(name: "FFTW", description: "The FFT engine (needs libfftw3-dev)"),
+    .default(enabledTraits: ["OpenBLAS", "FFTW"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+  ],
+  targets: [
+    // System libraries: a module map and a shim header, nothing else.
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+    .systemLibrary(
+      name: "CFFTW", pkgConfig: "fftw3f", providers: [.apt(["libfftw3-dev"]), .brew(["fftw"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+
+    // The core and the engines: arrows point from here to ConvCore only.
+    .target(name: "CConvKernels", cSettings: fastC),
+    .target(name: "ConvCore", dependencies: ["CConvKernels"], swiftSettings: fastSwift),
+    engine("ConvNaive"),
+    engine("ConvIm2col", [.target(name: "COpenBLAS", condition: .when(traits: ["OpenBLAS"]))]),
+    engine("ConvWinograd", ["CConvKernels"]),
+    engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
+    .target(
+      name: "ConvBackends",
+      dependencies: ["ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvFFT"]),
+
+    // The layers on top of the protocol; they name no engine.
+    .target(name: "ConvAutograd", dependencies: ["ConvCore"], swiftSettings: fastSwift),
+    .target(name: "ConvNN", dependencies: ["ConvAutograd", "ConvCore"], swiftSettings: fastSwift),
+    .target(
+      name: "ConvOptim", dependencies: ["ConvAutograd", "ConvNN", "ConvCore"], swiftSettings: fastSwift),
+    .target(name: "ConvVision", dependencies: ["ConvCore", "CZlib"], swiftSettings: fastSwift),
+    .target(
+      name: "ConvHarness",
+      dependencies: ["ConvCore", "ConvAutograd", "ConvNN", "ConvOptim", "ConvVision"],
+      swiftSettings: fastSwift),
+    .executableTarget(
+      name: "vbench",
+      dependencies: [
+        "ConvCore", "ConvHarness", "ConvBackends", "ConvNN", "ConvOptim", "ConvVision",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    // One test target per source target.
+    .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
+    .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
+    .testTarget(name: "ConvIm2colTests", dependencies: ["ConvCore", "ConvIm2col"]),
+    .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
+    .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
+    .testTarget(
+      name: "BackendConformanceTests", dependencies: ["ConvCore", "ConvBackends", "ConvHarness", "ConvNN"]),
+    .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
+    .testTarget(name: "ConvNNTests", dependencies: ["ConvNN", "ConvAutograd", "ConvCore", "ConvHarness"]),
+    .testTarget(name: "ConvOptimTests", dependencies: ["ConvOptim", "ConvNN", "ConvCore", "ConvHarness"]),
+    .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore"]),
+    .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNaive"]),
+    .testTarget(
+      name: "VbenchTests", dependencies: ["vbench", "ConvHarness", "ConvBackends"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,2 @@
+import ConvBackends
+@main struct Placeholder { static func main() {} }
