@@ -29,7 +29,8 @@ let package = Package(
     .executable(name: "vbench", targets: ["vbench"]),
   ],
   traits: [
-    .trait(name: "OpenBLAS", description: "The im2col engine multiplies with OpenBLAS (needs libopenblas-dev)"),
+    .trait(
+      name: "OpenBLAS", description: "The im2col engine multiplies with OpenBLAS (needs libopenblas-dev)"),
     .trait(name: "FFTW", description: "The FFT engine (needs libfftw3-dev)"),
     .default(enabledTraits: ["OpenBLAS", "FFTW"]),
   ],

@@ -30,7 +30,7 @@ public protocol TensorScalar: BitwiseCopyable, Sendable {
 }
 
 /// A scalar that the engines compute in: `Float` or `Double`.
-public protocol ConvScalar: TensorScalar, BinaryFloatingPoint, SIMDScalar {}
+public protocol ConvScalar: TensorScalar, BinaryFloatingPoint, SIMDScalar, Codable {}
 
 extension Float: ConvScalar {
   public static var elementType: ElementType { .float32 }

@@ -1,0 +1,51 @@
+/// A convolution engine.
+///
+/// An engine implements `forwardPlan` and says in `nativeSupport` what its own plans can do; everything else (backward
+/// passes, formats, epilogues, groups, dilation, strides, 1-D and 3-D) the core derives where the engine declines it.
+/// Users ask `support(for:_:)` and `plan(for:_:)`, which see the lowerings too.
+public protocol ConvolutionBackend: Sendable {
+  /// One lower-case word: `naive`, `im2col`, `winograd`, `fft`.
+  var name: String { get }
+  /// Formats that the engine's plans take without conversion, best first.
+  var nativeFormats: [MemoryFormat] { get }
+  /// Whether the engine's own plan for this operation exists and gives a right answer.
+  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support
+  /// A plan for a natively supported forward operation.
+  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan
+  /// A plan for a natively supported backwardData operation.
+  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan
+  /// A plan for a natively supported backwardFilter operation.
+  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan
+}
+
+extension ConvolutionBackend {
+  /// NCHW.
+  public var nativeFormats: [MemoryFormat] { [.nchw] }
+
+  /// Engines without a backward pass of their own: the core derives it from forward.
+  public func backwardDataPlan(
+    _ operation: ConvOperation, _ options: PlanOptions
+  ) throws -> any ConvPlan {
+    throw ConvError.unsupported(
+      backend: name, operation: "\(operation)", reason: "no backward-data plan of its own")
+  }
+
+  /// Engines without a backward pass of their own: the core derives it from forward.
+  public func backwardFilterPlan(
+    _ operation: ConvOperation, _ options: PlanOptions
+  ) throws -> any ConvPlan {
+    throw ConvError.unsupported(
+      backend: name, operation: "\(operation)", reason: "no backward-filter plan of its own")
+  }
+
+  /// The engine's own plan, whichever the pass.
+  public func nativePlan(
+    for operation: ConvOperation, _ options: PlanOptions
+  ) throws -> any ConvPlan {
+    switch operation.pass {
+    case .forward: try forwardPlan(operation, options)
+    case .backwardData: try backwardDataPlan(operation, options)
+    case .backwardFilter: try backwardFilterPlan(operation, options)
+    }
+  }
+}

@@ -1,0 +1,42 @@
+/// A one-dimensional minimal-filtering transform F(m, r): y = Aᵀ[(G g) ⊙ (Bᵀ d)] with m + r − 1 multiplications.
+public struct WinogradTransform: Hashable, Sendable {
+  /// Outputs per tile.
+  public var m: Int
+  /// Filter taps.
+  public var r: Int
+  /// Aᵀ, m × (m + r − 1), row-major.
+  public var at: [Double]
+  /// G, (m + r − 1) × r, row-major.
+  public var g: [Double]
+  /// Bᵀ, (m + r − 1) × (m + r − 1), row-major.
+  public var bt: [Double]
+
+  /// Tile length m + r − 1.
+  public var tile: Int { m + r - 1 }
+
+  /// From its three matrices.
+  public init(m: Int, r: Int, at: [Double], g: [Double], bt: [Double]) {
+    self.m = m
+    self.r = r
+    self.at = at
+    self.g = g
+    self.bt = bt
+  }
+}
+
+/// What a plan's rounding errors depend on, as data: the harness derives its tolerances from it, an engine states none.
+///
+/// Models speak of the operation as it was asked (original problem and pass, also where the core lowered it).
+public enum ErrorModel: Hashable, Sendable {
+  /// Each result is a sum of `depth` products rounded in `accumulator`, then rounded to the element type.
+  case summation(depth: Int, accumulator: ElementType)
+  /// Tiles of `vertical` × `horizontal` transforms on stride-1 problems, per residue of the dilation; products are summed
+  /// over `depth` terms in the transformed domain (channels, times depth taps; for backwardFilter tiles and images).
+  ///
+  /// forward: tiles of y, input tiles of x. backwardData: tiles of dx, input tiles of dy, flipped filter.
+  /// backwardFilter: dw is the m × m output, tiles of dy with r × r elements are the filter, tiles of x the input.
+  case winograd(vertical: WinogradTransform, horizontal: WinogradTransform, depth: Int)
+  /// Discrete Fourier transforms of `height` × `width` tiles that are `stepH` × `stepW` outputs apart (overlap-save), in
+  /// the original coordinates; products are summed over `depth` terms in the frequency domain.
+  case fft(height: Int, width: Int, stepH: Int, stepW: Int, depth: Int)
+}

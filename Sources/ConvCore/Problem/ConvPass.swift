@@ -1,0 +1,9 @@
+/// Which of the three convolutions of a training step is computed.
+public enum ConvPass: String, Sendable, Hashable, CaseIterable {
+  /// y = x ∗ w.
+  case forward
+  /// dx from dy and w: the transposed convolution.
+  case backwardData = "backward-data"
+  /// dw from x and dy.
+  case backwardFilter = "backward-filter"
+}
