@@ -1,1 +1,167 @@
-#include "cconvkernels.h"
+#define _GNU_SOURCE
+#include "vb_pool.h"
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define VB_RELAX() __builtin_ia32_pause()
+#else
+#define VB_RELAX() __asm__ volatile("yield")
+#endif
+
+// A run is published as one 64-bit word: its generation above, the next unclaimed chunk below. A chunk is claimed by
+// compare-and-swap on the whole word, so a worker that slept through a run can neither claim a chunk of the next one
+// with the old run's function, nor does the joining thread have to wait for it to wake up.
+struct vb_pool {
+  uint32_t workers;
+  uint32_t spin_microseconds;
+  pthread_t *threads;
+  _Alignas(64) _Atomic uint64_t word;
+  _Atomic uint32_t count;
+  _Atomic(void (*)(void *, size_t)) fn;
+  _Atomic(void *) context;
+  _Alignas(64) _Atomic uint32_t epoch;  // changes with every run: what sleepers wait on
+  _Atomic uint32_t sleepers;
+  _Atomic int stop;
+  _Alignas(64) _Atomic uint32_t done;
+  _Alignas(64) _Atomic int busy;
+};
+
+static void futex_wait(_Atomic uint32_t *address, uint32_t value) {
+  syscall(SYS_futex, address, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *address, uint32_t threads) {
+  syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, threads > INT_MAX ? INT_MAX : (int)threads, NULL, NULL, 0);
+}
+
+static uint64_t microseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static void drain(vb_pool *pool) {
+  for (;;) {
+    uint64_t word = atomic_load_explicit(&pool->word, memory_order_acquire);
+    // Fields of a newer run may be read here; then the word has moved on, and the exchange below fails.
+    uint32_t count = atomic_load_explicit(&pool->count, memory_order_acquire);
+    void (*fn)(void *, size_t) = atomic_load_explicit(&pool->fn, memory_order_acquire);
+    void *context = atomic_load_explicit(&pool->context, memory_order_acquire);
+    uint32_t index = (uint32_t)word;
+    if (index >= count) return;
+    if (!atomic_compare_exchange_weak_explicit(&pool->word, &word, word + 1, memory_order_acq_rel,
+                                               memory_order_relaxed))
+      continue;
+    fn(context, index);
+    atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
+  }
+}
+
+static uint32_t generation(vb_pool *pool) {
+  return (uint32_t)(atomic_load_explicit(&pool->word, memory_order_acquire) >> 32);
+}
+
+// Returns when the generation is no longer `seen` or the pool ends.
+static void await_run(vb_pool *pool, uint32_t seen) {
+  for (;;) {
+    for (int i = 0; i < 2000; i++) {
+      if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
+      VB_RELAX();
+    }
+    // From here on the core is offered to others between looks.
+    uint64_t end = microseconds() + pool->spin_microseconds;
+    do {
+      for (int i = 0; i < 64; i++) {
+        if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
+        VB_RELAX();
+      }
+      sched_yield();
+    } while (microseconds() < end);
+    atomic_fetch_add(&pool->sleepers, 1);
+    uint32_t epoch = atomic_load(&pool->epoch);
+    if (generation(pool) == seen && !atomic_load(&pool->stop)) futex_wait(&pool->epoch, epoch);
+    atomic_fetch_sub(&pool->sleepers, 1);
+  }
+}
+
+static void *worker(void *argument) {
+  vb_pool *pool = argument;
+  uint32_t seen = 0;
+  for (;;) {
+    await_run(pool, seen);
+    if (atomic_load(&pool->stop)) return NULL;
+    seen = generation(pool);
+    drain(pool);
+  }
+}
+
+vb_pool *vb_pool_create(uint32_t threads, uint32_t spin_microseconds) {
+  vb_pool *pool = NULL;
+  if (posix_memalign((void **)&pool, 64, sizeof *pool)) return NULL;
+  uint32_t wanted = threads ? threads - 1 : 0;
+  pool->threads = calloc(wanted ? wanted : 1, sizeof *pool->threads);
+  if (!pool->threads) {
+    free(pool);
+    return NULL;
+  }
+  pool->workers = 0;
+  pool->spin_microseconds = spin_microseconds;
+  atomic_init(&pool->word, 0);
+  atomic_init(&pool->count, 0);
+  atomic_init(&pool->fn, NULL);
+  atomic_init(&pool->context, NULL);
+  atomic_init(&pool->epoch, 0);
+  atomic_init(&pool->sleepers, 0);
+  atomic_init(&pool->stop, 0);
+  atomic_init(&pool->done, 0);
+  atomic_init(&pool->busy, 0);
+  for (; pool->workers < wanted; pool->workers++)
+    if (pthread_create(&pool->threads[pool->workers], NULL, worker, pool)) break;
+  return pool;
+}
+
+uint32_t vb_pool_threads(const vb_pool *pool) { return pool->workers + 1; }
+
+int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *, size_t), void *context) {
+  if (!count) return 1;
+  if (atomic_exchange_explicit(&pool->busy, 1, memory_order_acquire)) return 0;
+  if (!pool->workers || count == 1) {
+    for (uint32_t i = 0; i < count; i++) fn(context, i);
+    atomic_store_explicit(&pool->busy, 0, memory_order_release);
+    return 1;
+  }
+  uint32_t next = (uint32_t)(atomic_load_explicit(&pool->word, memory_order_relaxed) >> 32) + 1;
+  atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+  // The old word says "everything claimed" for the old count; it must not look claimable while count grows.
+  atomic_store_explicit(&pool->word, (uint64_t)(next - 1) << 32 | UINT32_MAX, memory_order_seq_cst);
+  atomic_store_explicit(&pool->count, count, memory_order_release);
+  atomic_store_explicit(&pool->fn, fn, memory_order_release);
+  atomic_store_explicit(&pool->context, context, memory_order_release);
+  atomic_store_explicit(&pool->word, (uint64_t)next << 32, memory_order_seq_cst);
+  atomic_fetch_add(&pool->epoch, 1);
+  if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, count - 1 < pool->workers ? count - 1 : pool->workers);
+  drain(pool);
+  for (uint32_t spins = 0; atomic_load_explicit(&pool->done, memory_order_acquire) != count; spins++) {
+    if (spins < 20000) VB_RELAX();
+    else sched_yield();
+  }
+  atomic_store_explicit(&pool->busy, 0, memory_order_release);
+  return 1;
+}
+
+void vb_pool_destroy(vb_pool *pool) {
+  atomic_store(&pool->stop, 1);
+  atomic_fetch_add(&pool->epoch, 1);
+  futex_wake(&pool->epoch, INT_MAX);
+  for (uint32_t i = 0; i < pool->workers; i++) pthread_join(pool->threads[i], NULL);
+  free(pool->threads);
+  free(pool);
+}

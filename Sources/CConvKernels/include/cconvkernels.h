@@ -1,1 +1,8 @@
+// SIMD micro-kernels, compiled once per instruction set and chosen at run time, and the thread pool's core.
 #pragma once
+#include "vb_elementwise.h"
+#include "vb_gemm.h"
+#include "vb_isa.h"
+#include "vb_memory.h"
+#include "vb_pool.h"
+#include "vb_transform.h"

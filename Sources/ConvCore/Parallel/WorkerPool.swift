@@ -1,6 +1,116 @@
+internal import CConvKernels
+import Foundation
+import Synchronization
+
+/// A set of worker threads for fork-join loops.
+///
+/// A fork and join costs about a microsecond while the workers are awake; they poll for a few milliseconds after
+/// their last chunk and then sleep. Threads only claim chunks, in any order: what a chunk computes must not
+/// depend on which thread runs it.
 public final class WorkerPool: @unchecked Sendable {
-  public static let shared = WorkerPool(threads: 2)
+  /// The pool of this process: one thread per active processor, or as many as `VBENCH_THREADS` says.
+  public static let shared = WorkerPool.pool(threads: defaultThreads)
+
+  /// Largest number of threads that a pool is made with.
+  public static let maximumThreads = 1024
+
+  /// Threads of the pool, the calling thread included.
+  ///
+  /// Less than what was asked for when the system refused to start more, or beyond `maximumThreads`.
   public let threads: Int
-  public init(threads: Int) { self.threads = threads }
-  public func parallelFor(_ count: Int, _ body: (Int) -> Void) { for i in 0..<count { body(i) } }
+
+  private let handle: OpaquePointer
+
+  /// A pool of `threads` threads, the calling one included (at least 1, at most `maximumThreads`).
+  public init(threads: Int) {
+    let wanted = min(max(threads, 1), WorkerPool.maximumThreads)
+    guard let handle = vb_pool_create(UInt32(wanted), 3000) else {
+      fatalError("out of memory while creating a pool of \(wanted) threads")
+    }
+    self.handle = handle
+    self.threads = Int(vb_pool_threads(handle))
+  }
+
+  deinit { vb_pool_destroy(handle) }
+
+  private static let pools = Mutex<[Int: WorkerPool]>([:])
+
+  /// The process's pool of `threads` threads, made at its first use.
+  public static func pool(threads: Int) -> WorkerPool {
+    let wanted = min(max(threads, 1), maximumThreads)
+    return pools.withLock { pools in
+      if let pool = pools[wanted] { return pool }
+      let pool = WorkerPool(threads: wanted)
+      pools[wanted] = pool
+      return pool
+    }
+  }
+
+  /// Threads of `shared`: `VBENCH_THREADS` when it is a positive number, the active processors otherwise.
+  private static var defaultThreads: Int {
+    let processors = ProcessInfo.processInfo.activeProcessorCount
+    guard let text = ProcessInfo.processInfo.environment["VBENCH_THREADS"], !text.isEmpty else {
+      return processors
+    }
+    if let threads = Int(text), (1...maximumThreads).contains(threads) { return threads }
+    FileHandle.standardError.write(
+      Data("vbench: VBENCH_THREADS=\(text) is not in 1...\(maximumThreads); using \(processors)\n".utf8))
+    return processors
+  }
+
+  /// Calls `body(i)` once for every i in 0..<count, on all threads of the pool, and returns when all calls have.
+  ///
+  /// `body` runs on several threads at once and the caller answers for disjoint writes; it may capture unsafe
+  /// pointers. A nested call, or one made while another thread is using the pool, runs inline.
+  ///
+  /// - Precondition: `count >= 0`.
+  public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
+    precondition(count >= 0, "parallelFor: count \(count) is negative")
+    var start = 0
+    while start < count {
+      // The core counts chunks in 32 bits.
+      let length = min(count - start, Int(UInt32.max))
+      run(start, length, body)
+      start += length
+    }
+  }
+
+  private func run(_ start: Int, _ count: Int, _ body: (Int) -> Void) {
+    typealias Job = (start: Int, body: (Int) -> Void)
+    let ran = withoutActuallyEscaping(body) { body in
+      var job: Job = (start, body)
+      return withUnsafeMutablePointer(to: &job) {
+        vb_pool_run(
+          handle, UInt32(count),
+          { context, index in
+            let job = context!.assumingMemoryBound(to: Job.self)
+            job.pointee.body(job.pointee.start + index)
+          }, $0)
+      }
+    }
+    if ran == 0 {
+      for index in start..<start + count { body(index) }
+    }
+  }
+
+  /// As `parallelFor(_:_:)`, for a body that throws.
+  ///
+  /// After the first error no further chunk begins; of the errors thrown the one of the smallest index is
+  /// rethrown when all threads have stopped.
+  public func parallelFor(_ count: Int, throwing body: (Int) throws -> Void) throws {
+    let failed = Atomic<Bool>(false)
+    let first = Mutex<(index: Int, error: any Error)?>(nil)
+    parallelFor(count) { index in
+      if failed.load(ordering: .relaxed) { return }
+      do {
+        try body(index)
+      } catch {
+        first.withLock { first in
+          if first.map({ index < $0.index }) ?? true { first = (index, error) }
+        }
+        failed.store(true, ordering: .relaxed)
+      }
+    }
+    if let first = first.withLock({ $0 }) { throw first.error }
+  }
 }

@@ -1,0 +1,88 @@
+// The public entry points: the given table's kernel, or the current table's.
+#include "kernels.h"
+#include <stdint.h>
+
+static const vb_kernels *table(const vb_kernels *kernels) { return kernels ? kernels : vb_kernels_current(); }
+
+static size_t pack_count(size_t panel, size_t k, size_t n) {
+  size_t columns, count;
+  if (__builtin_add_overflow(n, panel - 1, &columns)) return SIZE_MAX;
+  columns = columns / panel * panel;
+  return __builtin_mul_overflow(columns, k, &count) ? SIZE_MAX : count;
+}
+
+#define VB_GEMM_ENTRIES(T, S)                                                                                   \
+  size_t vb_gemm_panel_##S(const vb_kernels *kernels) { return table(kernels)->gemm_##S->panel; }               \
+  size_t vb_pack_b_count_##S(const vb_kernels *kernels, size_t k, size_t n) {                                   \
+    return pack_count(table(kernels)->gemm_##S->panel, k, n);                                                   \
+  }                                                                                                             \
+  void vb_pack_b_##S(const vb_kernels *kernels, size_t k, size_t n, const T *b, size_t ldb, int transpose_b,    \
+                     T *packed) {                                                                               \
+    table(kernels)->gemm_##S->pack_b(k, n, b, ldb, transpose_b, packed);                                        \
+  }                                                                                                             \
+  int vb_gemm_packed_##S(const vb_kernels *kernels, size_t m, size_t n, size_t k, const T *a, size_t lda,       \
+                         int transpose_a, const T *packed, T *c, size_t ldc, int accumulate) {                  \
+    return table(kernels)->gemm_##S->gemm_packed(m, n, k, a, lda, transpose_a, packed, c, ldc, accumulate);     \
+  }                                                                                                             \
+  int vb_gemm_##S(const vb_kernels *kernels, size_t m, size_t n, size_t k, const T *a, size_t lda,              \
+                  int transpose_a, const T *b, size_t ldb, int transpose_b, T *c, size_t ldc, int accumulate) { \
+    return table(kernels)->gemm_##S->gemm(m, n, k, a, lda, transpose_a, b, ldb, transpose_b, c, ldc,            \
+                                          accumulate);                                                          \
+  }                                                                                                             \
+  void vb_transpose_##S(const vb_kernels *kernels, size_t rows, size_t columns, const T *source, size_t lds,    \
+                        T *target, size_t ldt) {                                                                \
+    table(kernels)->gemm_##S->transpose(rows, columns, source, lds, target, ldt);                               \
+  }                                                                                                             \
+  void vb_transform_1d_##S(const vb_kernels *kernels, const vb_transform *m, size_t n, const T *in,             \
+                           ptrdiff_t in_stride, T *out, ptrdiff_t out_stride) {                                 \
+    table(kernels)->transform->one_##S(m, n, in, in_stride, out, out_stride);                                   \
+  }                                                                                                             \
+  void vb_transform_2d_##S(const vb_kernels *kernels, const vb_transform *left, const vb_transform *right,      \
+                           const vb_transform_layout *layout, const T *in, T *out, const T *bias) {             \
+    table(kernels)->transform->two_##S(left, right, layout, in, out, bias);                                     \
+  }
+
+VB_GEMM_ENTRIES(float, f32)
+VB_GEMM_ENTRIES(double, f64)
+
+int vb_transform_init(vb_transform *transform, size_t rows, size_t columns, const double *coefficients) {
+  if (!rows || !columns || rows > VB_TRANSFORM_MAX || columns > VB_TRANSFORM_MAX) return -1;
+  transform->rows = (uint32_t)rows;
+  transform->columns = (uint32_t)columns;
+  uint16_t next = 0;
+  for (size_t i = 0; i < rows; i++) {
+    transform->start[i] = next;
+    for (size_t j = 0; j < columns; j++) {
+      double value = coefficients[i * columns + j];
+      if (value == 0) continue;
+      transform->column[next] = (uint8_t)j;
+      transform->f64[next] = value;
+      transform->f32[next] = (float)value;
+      next++;
+    }
+  }
+  transform->start[rows] = next;
+  return 0;
+}
+
+void vb_axpy_f32(const vb_kernels *kernels, size_t n, float a, const float *x, float *y) {
+  table(kernels)->elementwise->axpy(n, a, x, y);
+}
+void vb_relu_f32(const vb_kernels *kernels, size_t n, const float *x, float *y) {
+  table(kernels)->elementwise->relu(n, x, y);
+}
+void vb_relu_backward_f32(const vb_kernels *kernels, size_t n, const float *y, const float *dy, float *dx) {
+  table(kernels)->elementwise->relu_backward(n, y, dy, dx);
+}
+void vb_bias_nchw_f32(const vb_kernels *kernels, size_t channels, size_t area, const float *bias, float *y) {
+  table(kernels)->elementwise->bias_nchw(channels, area, bias, y);
+}
+void vb_bias_nhwc_f32(const vb_kernels *kernels, size_t pixels, size_t channels, const float *bias, float *y) {
+  table(kernels)->elementwise->bias_nhwc(pixels, channels, bias, y);
+}
+void vb_sum_nchw_f32(const vb_kernels *kernels, size_t channels, size_t area, const float *y, float *sum) {
+  table(kernels)->elementwise->sum_nchw(channels, area, y, sum);
+}
+void vb_sum_nhwc_f32(const vb_kernels *kernels, size_t pixels, size_t channels, const float *y, float *sum) {
+  table(kernels)->elementwise->sum_nhwc(pixels, channels, y, sum);
+}

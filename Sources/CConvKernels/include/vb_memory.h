@@ -1,0 +1,17 @@
+// Aligned memory, and what the machine has of it.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// `bytes` of uninitialised memory, 64-byte aligned; from 2 MB on 2 MB-aligned, with huge pages asked for.
+/// NULL when there is none. Give it back with vb_memory_free.
+void *vb_memory_allocate(size_t bytes);
+
+void vb_memory_free(void *memory);
+
+/// Bytes of physical memory of this machine; 0 when unknown.
+uint64_t vb_memory_physical(void);
+
+/// This thread's scratch memory, at least `bytes` large and 64-byte aligned; it stays until the thread ends.
+/// The content does not survive the next call with the same `slot` (0 or 1). NULL when there is no memory.
+void *vb_scratch(int slot, size_t bytes);

@@ -1,0 +1,14 @@
+#include "kernels.h"
+#if defined(__x86_64__)
+#pragma clang attribute push(VB_TARGET_AVX2, apply_to = function)
+#define VB_ISA avx2
+#define VB_BYTES 32
+#define VB_T float
+#define VB_S f32
+#include "transform.inc.h"
+#define VB_T double
+#define VB_S f64
+#include "transform.inc.h"
+const vb_transform_table vb_transform_avx2 = {one_f32_avx2, one_f64_avx2, two_f32_avx2, two_f64_avx2};
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,14 @@
+#include "kernels.h"
+#if defined(__x86_64__)
+#pragma clang attribute push(VB_TARGET_AVX512, apply_to = function)
+#define VB_ISA avx512
+#define VB_BYTES 64
+#define VB_T float
+#define VB_S f32
+#include "transform.inc.h"
+#define VB_T double
+#define VB_S f64
+#include "transform.inc.h"
+const vb_transform_table vb_transform_avx512 = {one_f32_avx512, one_f64_avx512, two_f32_avx512, two_f64_avx512};
+#pragma clang attribute pop
+#endif

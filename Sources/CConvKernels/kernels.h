@@ -1,0 +1,70 @@
+// The tables behind `vb_kernels`: one function per kernel, filled in by each instruction set's sources.
+#pragma once
+#include "vb_elementwise.h"
+#include "vb_gemm.h"
+#include "vb_isa.h"
+#include "vb_transform.h"
+
+#define VB_GEMM_TABLE(T)                                                                                        \
+  size_t panel;                                                                                                 \
+  void (*pack_b)(size_t k, size_t n, const T *b, size_t ldb, int transpose_b, T *packed);                       \
+  int (*gemm_packed)(size_t m, size_t n, size_t k, const T *a, size_t lda, int transpose_a, const T *packed,    \
+                     T *c, size_t ldc, int accumulate);                                                         \
+  int (*gemm)(size_t m, size_t n, size_t k, const T *a, size_t lda, int transpose_a, const T *b, size_t ldb,    \
+              int transpose_b, T *c, size_t ldc, int accumulate);                                               \
+  void (*transpose)(size_t rows, size_t columns, const T *source, size_t lds, T *target, size_t ldt);
+
+typedef struct vb_gemm_table_f32 {
+  VB_GEMM_TABLE(float)
+} vb_gemm_table_f32;
+
+typedef struct vb_gemm_table_f64 {
+  VB_GEMM_TABLE(double)
+} vb_gemm_table_f64;
+
+typedef struct vb_transform_table {
+  void (*one_f32)(const vb_transform *m, size_t n, const float *in, ptrdiff_t in_stride, float *out,
+                  ptrdiff_t out_stride);
+  void (*one_f64)(const vb_transform *m, size_t n, const double *in, ptrdiff_t in_stride, double *out,
+                  ptrdiff_t out_stride);
+  void (*two_f32)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
+                  const float *in, float *out, const float *bias);
+  void (*two_f64)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
+                  const double *in, double *out, const double *bias);
+} vb_transform_table;
+
+typedef struct vb_elementwise_table {
+  void (*axpy)(size_t n, float a, const float *x, float *y);
+  void (*relu)(size_t n, const float *x, float *y);
+  void (*relu_backward)(size_t n, const float *y, const float *dy, float *dx);
+  void (*bias_nchw)(size_t channels, size_t area, const float *bias, float *y);
+  void (*bias_nhwc)(size_t pixels, size_t channels, const float *bias, float *y);
+  void (*sum_nchw)(size_t channels, size_t area, const float *y, float *sum);
+  void (*sum_nhwc)(size_t pixels, size_t channels, const float *y, float *sum);
+} vb_elementwise_table;
+
+struct vb_kernels {
+  const char *name;
+  size_t vector_bytes;
+  const vb_gemm_table_f32 *gemm_f32;
+  const vb_gemm_table_f64 *gemm_f64;
+  const vb_transform_table *transform;
+  const vb_elementwise_table *elementwise;
+};
+
+#define VB_JOIN_(a, b) a##b
+#define VB_JOIN(a, b) VB_JOIN_(a, b)
+#define VB_UNROLL _Pragma("clang loop unroll(full)")
+
+#if defined(__x86_64__)
+#define VB_TARGET_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma,avx2")))
+#define VB_TARGET_AVX2 __attribute__((target("avx2,fma")))
+extern const vb_gemm_table_f32 vb_gemm_f32_avx512, vb_gemm_f32_avx2;
+extern const vb_gemm_table_f64 vb_gemm_f64_avx512, vb_gemm_f64_avx2;
+extern const vb_transform_table vb_transform_avx512, vb_transform_avx2;
+extern const vb_elementwise_table vb_elementwise_avx512, vb_elementwise_avx2;
+#endif
+extern const vb_gemm_table_f32 vb_gemm_f32_base;
+extern const vb_gemm_table_f64 vb_gemm_f64_base;
+extern const vb_transform_table vb_transform_base;
+extern const vb_elementwise_table vb_elementwise_base;

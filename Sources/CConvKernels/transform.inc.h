@@ -1,0 +1,162 @@
+// Small constant transforms for one instruction set and one element type. Expects VB_ISA, VB_T, VB_S, VB_BYTES;
+// undefines VB_T and VB_S for the next inclusion.
+#define VB_N(x) VB_JOIN(x, VB_JOIN(_, VB_JOIN(VB_S, VB_JOIN(_, VB_ISA))))
+#define VB_VL ((ptrdiff_t)(VB_BYTES / sizeof(VB_T)))
+// Vectors from one row of the intermediate tile to the next: odd, so that its columns spread over the cache's sets.
+#define VB_ROW (VB_TRANSFORM_MAX + 1)
+
+typedef VB_T VB_N(vector) __attribute__((vector_size(VB_BYTES)));
+typedef VB_T VB_N(loose) __attribute__((vector_size(VB_BYTES), aligned(sizeof(VB_T)), may_alias));
+
+// What happens to a result on its way out; `lanes` of a vector exist.
+typedef struct VB_N(finish) {
+  const VB_T *bias;
+  int accumulate, relu;
+  ptrdiff_t lanes;
+} VB_N(finish);
+
+static inline __attribute__((always_inline)) void VB_N(put)(const int plain, const VB_N(finish) *finish,
+                                                            VB_N(vector) value, VB_T *out) {
+  if (plain) {
+    *(VB_N(loose) *)out = value;
+    return;
+  }
+  if (finish->lanes == VB_VL) {
+    if (finish->accumulate) value += *(const VB_N(loose) *)out;
+    if (finish->bias) value += *(const VB_N(loose) *)finish->bias;
+    if (finish->relu) {
+      __typeof__(value < 0) negative = value < 0;
+      value = (VB_N(vector))((__typeof__(negative))value & ~negative);
+    }
+    *(VB_N(loose) *)out = value;
+    return;
+  }
+  VB_T lane[VB_BYTES / sizeof(VB_T)];
+  *(VB_N(loose) *)lane = value;
+  for (ptrdiff_t l = 0; l < finish->lanes; l++) {
+    VB_T x = lane[l];
+    if (finish->accumulate) x += out[l];
+    if (finish->bias) x += finish->bias[l];
+    if (finish->relu && x < 0) x = 0;
+    out[l] = x;
+  }
+}
+
+// For every row r < rows of m and w < count: out[r, w] = sum over j in [j0, j1) of m[r, j] * in[j - j0, w].
+// Each coefficient is fetched once for `count` independent sums; count is a literal.
+static inline __attribute__((always_inline)) void VB_N(lines)(const int count, const int plain, const vb_transform *m,
+                                                              uint32_t rows, uint32_t j0, uint32_t j1,
+                                                              const VB_T *in, ptrdiff_t in_j, ptrdiff_t in_w,
+                                                              VB_T *out, ptrdiff_t out_r, ptrdiff_t out_w,
+                                                              const VB_N(finish) *finish) {
+  for (uint32_t r = 0; r < rows; r++) {
+    VB_N(vector) sum[8];
+    VB_UNROLL for (int w = 0; w < count; w++) sum[w] = (VB_N(vector)){0};
+    for (uint32_t e = m->start[r]; e < m->start[r + 1]; e++) {
+      uint32_t j = m->column[e];
+      if (j < j0 || j >= j1) continue;
+      VB_N(vector) x = m->VB_S[e] - (VB_N(vector)){0};
+      const VB_T *from = in + (ptrdiff_t)(j - j0) * in_j;
+      VB_UNROLL for (int w = 0; w < count; w++) sum[w] += x * *(const VB_N(loose) *)(from + w * in_w);
+    }
+    VB_UNROLL for (int w = 0; w < count; w++) VB_N(put)(plain, finish, sum[w], out + r * out_r + w * out_w);
+  }
+}
+
+#define VB_LINES(COUNT, PLAIN)                                                                                  \
+  VB_N(lines)(COUNT, PLAIN, m, rows, j0, j1, in, in_j, in_w, out, out_r, out_w, finish); break
+#define VB_LINES_SWITCH(PLAIN)                                                                                  \
+  while (count > 0) {                                                                                           \
+    uint32_t now = count > 8 ? 8 : count;                                                                       \
+    switch (now) {                                                                                              \
+      case 1: VB_LINES(1, PLAIN);                                                                               \
+      case 2: VB_LINES(2, PLAIN);                                                                               \
+      case 3: VB_LINES(3, PLAIN);                                                                               \
+      case 4: VB_LINES(4, PLAIN);                                                                               \
+      case 5: VB_LINES(5, PLAIN);                                                                               \
+      case 6: VB_LINES(6, PLAIN);                                                                               \
+      case 7: VB_LINES(7, PLAIN);                                                                               \
+      default: VB_LINES(8, PLAIN);                                                                              \
+    }                                                                                                           \
+    count -= now;                                                                                               \
+    in += now * in_w;                                                                                           \
+    out += now * out_w;                                                                                         \
+  }
+
+static void VB_N(lines_plain)(uint32_t count, const vb_transform *m, uint32_t rows, uint32_t j0, uint32_t j1,
+                              const VB_T *in, ptrdiff_t in_j, ptrdiff_t in_w, VB_T *out, ptrdiff_t out_r,
+                              ptrdiff_t out_w) {
+  const VB_N(finish) *finish = NULL;
+  VB_LINES_SWITCH(1)
+}
+
+static void VB_N(lines_finish)(uint32_t count, const vb_transform *m, uint32_t rows, uint32_t j0, uint32_t j1,
+                               const VB_T *in, ptrdiff_t in_j, ptrdiff_t in_w, VB_T *out, ptrdiff_t out_r,
+                               ptrdiff_t out_w, const VB_N(finish) *finish) {
+  VB_LINES_SWITCH(0)
+}
+
+static void VB_N(one)(const vb_transform *m, size_t n, const VB_T *in, ptrdiff_t in_stride, VB_T *out,
+                      ptrdiff_t out_stride) {
+  ptrdiff_t c = 0, count = (ptrdiff_t)n;
+  while (count - c >= VB_VL) {
+    ptrdiff_t vectors = (count - c) / VB_VL;
+    if (vectors > 4) vectors = 4;
+    VB_N(lines_plain)((uint32_t)vectors, m, m->rows, 0, m->columns, in + c, in_stride, VB_VL, out + c, out_stride,
+                      VB_VL);
+    c += vectors * VB_VL;
+  }
+  if (c == count) return;
+  VB_N(vector) edge[VB_TRANSFORM_MAX];
+  for (uint32_t j = 0; j < m->columns; j++) {
+    VB_T lane[VB_BYTES / sizeof(VB_T)] = {0};
+    for (ptrdiff_t l = 0; l < count - c; l++) lane[l] = in[(ptrdiff_t)j * in_stride + c + l];
+    edge[j] = *(const VB_N(loose) *)lane;
+  }
+  VB_N(finish) finish = {NULL, 0, 0, count - c};
+  VB_N(lines_finish)(1, m, m->rows, 0, m->columns, (const VB_T *)edge, VB_VL, 0, out + c, out_stride, 0, &finish);
+}
+
+static void VB_N(two)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
+                      const VB_T *in, VB_T *out, const VB_T *bias) {
+  const vb_transform_layout *y = layout;
+  VB_N(vector) middle[VB_TRANSFORM_MAX * VB_ROW];
+  uint32_t height = y->row1 - y->row0, width = y->column1 - y->column0;
+  ptrdiff_t n = (ptrdiff_t)y->n;
+  for (ptrdiff_t c = 0; c < n; c += VB_VL) {
+    VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, n - c < VB_VL ? n - c : VB_VL};
+    for (uint32_t j = 0; j < height && y->prefetch_columns; j++)
+      for (uint32_t w = 0; w < y->prefetch_columns; w++)
+        __builtin_prefetch(in + c + (ptrdiff_t)j * y->in_row + (ptrdiff_t)(width + w) * y->in_column);
+    if (finish.lanes == VB_VL) {
+      VB_N(lines_plain)(width, left, y->out_rows, y->row0, y->row1, in + c, y->in_row, y->in_column, (VB_T *)middle,
+                        VB_ROW * VB_VL, VB_VL);
+    } else {
+      VB_N(vector) edge[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
+      for (uint32_t j = 0; j < height; j++) {
+        for (uint32_t w = 0; w < width; w++) {
+          const VB_T *from = in + c + (ptrdiff_t)j * y->in_row + (ptrdiff_t)w * y->in_column;
+          VB_T lane[VB_BYTES / sizeof(VB_T)] = {0};
+          for (ptrdiff_t l = 0; l < finish.lanes; l++) lane[l] = from[l];
+          edge[j * width + w] = *(const VB_N(loose) *)lane;
+        }
+      }
+      VB_N(lines_plain)(width, left, y->out_rows, y->row0, y->row1, (const VB_T *)edge, (ptrdiff_t)width * VB_VL,
+                        VB_VL, (VB_T *)middle, VB_ROW * VB_VL, VB_VL);
+    }
+    if (finish.lanes == VB_VL && !finish.bias && !finish.accumulate && !finish.relu)
+      VB_N(lines_plain)(y->out_rows, right, y->out_columns, y->column0, y->column1, (const VB_T *)middle, VB_VL,
+                        VB_ROW * VB_VL, out + c, y->out_column, y->out_row);
+    else
+      VB_N(lines_finish)(y->out_rows, right, y->out_columns, y->column0, y->column1, (const VB_T *)middle, VB_VL,
+                         VB_ROW * VB_VL, out + c, y->out_column, y->out_row, &finish);
+  }
+}
+
+#undef VB_T
+#undef VB_S
+#undef VB_N
+#undef VB_VL
+#undef VB_ROW
+#undef VB_LINES
+#undef VB_LINES_SWITCH
