@@ -116,7 +116,8 @@ def trajectory(optimizer: dict, results: dict) -> tuple:
             f"initial_sample.{name}": start[name].reshape(-1)[indices[name]].astype(np.float32),
         }
     for level in LEVELS:
-        for key, value in deviations(results[level], exact, start, indices).items():
+        within = [r for lower in LEVELS if lower <= level for r in results[lower]]  # these keep the bound as well
+        for key, value in deviations(within, exact, start, indices).items():
             tensors[f"envelope.k{level}.{key}"] = value
     attributes = {
         "network": "seed-cnn", "steps": STEPS, "batch": BATCH, "seed": SEED, "batches": "batches.safetensors",
