@@ -18,7 +18,9 @@ public struct KernelMatrixMultiplier: MatrixMultiplier {
   /// On this process's instruction set.
   public init() {
     let current = InstructionSet.current
-    guard let kernels = current.kernels else { preconditionFailure("\(current) is current but not available") }
+    guard let kernels = current.kernels else {
+      preconditionFailure("\(current) is current but not available")
+    }
     instructionSet = current
     table = Table(kernels: kernels)
   }
@@ -74,7 +76,8 @@ public struct KernelMatrixMultiplier: MatrixMultiplier {
         let (_, columns) = blocks[index]
         multiply(
           m: m, n: columns.count, k: k, a: a, lda: lda, transposeA: transposeA,
-          b: b + (transposeB ? columns.lowerBound * ldb : columns.lowerBound), ldb: ldb, transposeB: transposeB,
+          b: b + (transposeB ? columns.lowerBound * ldb : columns.lowerBound), ldb: ldb,
+          transposeB: transposeB,
           c: c + columns.lowerBound, ldc: ldc, accumulate: accumulate)
       }
       return
@@ -167,7 +170,9 @@ extension KernelMatrixMultiplier {
   }
 
   private func requireScratch(_ status: Int32) {
-    guard status == 0 else { fatalError("out of memory: a matrix product's scratch space (up to 2 MB) is missing") }
+    guard status == 0 else {
+      fatalError("out of memory: a matrix product's scratch space (up to 2 MB) is missing")
+    }
   }
 }
 
@@ -199,7 +204,8 @@ public final class PackedMatrix<T: ConvScalar>: @unchecked Sendable {
     self.multiplier = multiplier
     buffer = try PooledBuffer(
       count: multiplier.packedCount(k: rows, n: columns, T.self), of: T.self)
-    let panels = buffer.baseAddress.bindMemory(to: T.self, capacity: buffer.byteCount / MemoryLayout<T>.stride)
+    let panels = buffer.baseAddress.bindMemory(
+      to: T.self, capacity: buffer.byteCount / MemoryLayout<T>.stride)
     let width = multiplier.panelWidth(T.self)
     func pack(_ panel: Int) {
       let column = panel * width

@@ -68,7 +68,8 @@ public final class SmallTransform: @unchecked Sendable {
   ) {
     precondition(
       (1...SmallTransform.maximumSize).contains(rows) && (1...SmallTransform.maximumSize).contains(columns),
-      "SmallTransform: \(rows)×\(columns) is beyond \(SmallTransform.maximumSize)×\(SmallTransform.maximumSize)")
+      "SmallTransform: \(rows)×\(columns) is beyond \(SmallTransform.maximumSize)×\(SmallTransform.maximumSize)"
+    )
     precondition(
       coefficients.count == rows * columns,
       "SmallTransform: \(coefficients.count) coefficients for \(rows)×\(columns)")
@@ -89,13 +90,16 @@ public final class SmallTransform: @unchecked Sendable {
 
   /// out[i · outputStride + c] = Σⱼ M[i, j] · input[j · inputStride + c] for c < channels.
   public func apply<T: ConvScalar>(
-    channels: Int, input: UnsafePointer<T>, inputStride: Int, output: UnsafeMutablePointer<T>, outputStride: Int
+    channels: Int, input: UnsafePointer<T>, inputStride: Int, output: UnsafeMutablePointer<T>,
+    outputStride: Int
   ) {
     if T.self == Float.self {
-      vb_transform_1d_f32(kernels, program, channels, recast(input), inputStride, recast(output), outputStride)
+      vb_transform_1d_f32(
+        kernels, program, channels, recast(input), inputStride, recast(output), outputStride)
     } else {
       requireDouble(T.self)
-      vb_transform_1d_f64(kernels, program, channels, recast(input), inputStride, recast(output), outputStride)
+      vb_transform_1d_f64(
+        kernels, program, channels, recast(input), inputStride, recast(output), outputStride)
     }
   }
 
@@ -108,7 +112,8 @@ public final class SmallTransform: @unchecked Sendable {
   /// - Precondition: the layout's ranges lie within the matrices' sizes and both transforms run on one instruction
   ///   set.
   public func apply<T: ConvScalar>(
-    right: SmallTransform, _ layout: TransformLayout, input: UnsafePointer<T>, output: UnsafeMutablePointer<T>,
+    right: SmallTransform, _ layout: TransformLayout, input: UnsafePointer<T>,
+    output: UnsafeMutablePointer<T>,
     bias: UnsafePointer<T>? = nil
   ) {
     let height = layout.rows ?? 0..<columns
