@@ -97,8 +97,9 @@ def element_wise(out: Path) -> list:
         seed = seed_of(flatten.op, name)
         random = Random(seed)
         unary(flatten, name, lambda t: t.flatten(start), random.normal(*shape), random, {"start_dim": start}, seed)
-    for shape, p, training in [((4, 10), 0.5, True), ((2, 3, 4, 5), 0.25, True), ((64,), 0.9, True), ((3, 5), 0.0, True),
-                               ((2, 8), 1.0, True), ((4, 6), 0.5, False), ((1, 4, 3, 3), 0.1, True)]:
+    for shape, p, training in [
+            ((4, 10), 0.5, True), ((2, 3, 4, 5), 0.25, True), ((64,), 0.9, True), ((3, 5), 0.0, True),
+            ((2, 8), 1.0, True), ((4, 6), 0.5, False), ((1, 4, 3, 3), 0.1, True)]:
         name = "x".join(map(str, shape)) + f"-p{p}" + ("" if training else "-eval")
         seed = seed_of(dropout.op, name)
         random = Random(seed)
