@@ -27,7 +27,7 @@ public struct WinogradTransform: Hashable, Sendable {
 /// What a plan's rounding errors depend on, as data: the harness derives its tolerances from it, an engine states none.
 ///
 /// Models speak of the operation as it was asked (original problem and pass, also where the core lowered it).
-public enum ErrorModel: Hashable, Sendable {
+public indirect enum ErrorModel: Hashable, Sendable {
   /// Each result is a sum of `depth` products rounded in `accumulator`, then rounded to the element type.
   case summation(depth: Int, accumulator: ElementType)
   /// Tiles of `vertical` × `horizontal` transforms on stride-1 problems, per residue of the dilation; products are summed
@@ -39,4 +39,9 @@ public enum ErrorModel: Hashable, Sendable {
   /// Discrete Fourier transforms of `height` × `width` tiles that are `stepH` × `stepW` outputs apart (overlap-save), in
   /// the original coordinates; products are summed over `depth` terms in the frequency domain.
   case fft(height: Int, width: Int, stepH: Int, stepW: Int, depth: Int)
+  /// A strided 2-D problem (strides uʰ, uʷ, dilation 1) as stride-1 problems, one per phase (a, b) of the stride, in
+  /// row-major order with a < min(uʰ, R) and b < min(uʷ, S). Phase (a, b) has the taps r = uʰ·i + a, s = uʷ·j + b and
+  /// reads the unpadded image x'[i, j] = xpad[uʰ·i + a, uʷ·j + b] of (P + taps − 1) × (Q + taps − 1) elements;
+  /// forward adds the phases' results, backwardData and backwardFilter interleave them.
+  case polyphase([ErrorModel])
 }

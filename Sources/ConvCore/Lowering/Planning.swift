@@ -1,6 +1,6 @@
 // What users ask a backend: an operation is executed by the engine's own plan, or by a chain of lowerings (one file each in
-// this folder) down to operations that the engine supports itself. Support and plan come from the same resolution, so that they
-// cannot disagree.
+// this folder) down to operations that the engine supports itself. Support and plan come from the same resolution, so
+// that they cannot disagree.
 
 /// How an operation would be executed.
 enum Resolution {
@@ -18,8 +18,19 @@ protocol Lowering: Sendable {
   var label: String { get }
   /// The operations that it rewrites to; all must be supported.
   var innerOperations: [ConvOperation] { get }
+  /// Bytes of workspace that the lowering itself needs; the rest of the limit is the inner plans'.
+  var scratchBytes: Int { get }
   /// A plan over plans for `innerOperations`, in that order.
-  func plan(_ operation: ConvOperation, _ inner: [any ConvPlan]) throws -> any ConvPlan
+  func plan(_ inner: [any ConvPlan]) -> any ConvPlan
+}
+
+extension Lowering {
+  /// What is left of the limits for the inner operations.
+  func innerOptions(_ options: PlanOptions) -> PlanOptions {
+    var inner = options
+    inner.workspaceLimit = max(0, options.workspaceLimit - scratchBytes)
+    return inner
+  }
 }
 
 extension ConvolutionBackend {
@@ -43,17 +54,58 @@ extension ConvolutionBackend {
     case .native:
       return try nativePlan(for: operation, options)
     case .lowered(let lowering):
-      let inner = try lowering.innerOperations.map { try plan(for: $0, options) }
-      return try lowering.plan(operation, inner)
+      let innerOptions = lowering.innerOptions(options)
+      let inner = try lowering.innerOperations.map { try plan(for: $0, innerOptions) }
+      return lowering.plan(inner)
     case .unsupported(let reason):
       throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
     }
   }
 
+  /// The engine's own plan where it has one, else the first lowering whose inner operations all resolve.
   func resolve(_ operation: ConvOperation, _ options: PlanOptions) -> Resolution {
     if let contradiction = operation.contradiction { return .unsupported(contradiction) }
-    let native = nativeSupport(for: operation, options)
-    guard let reason = native.reason else { return .native }
+    guard let reason = nativeSupport(for: operation, options).reason else { return .native }
+    var derivedReason: String?
+    for lowering in lowerings(of: operation, options) {
+      let innerOptions = lowering.innerOptions(options)
+      let failure = lowering.innerOperations.lazy.compactMap {
+        support(for: $0, innerOptions).reason
+      }.first
+      guard let failure else { return .lowered(lowering) }
+      derivedReason = derivedReason ?? "\(lowering.label): \(failure)"
+    }
+    if let derivedReason, !derivedReason.hasSuffix(reason) {
+      return .unsupported("\(reason) (\(derivedReason))")
+    }
     return .unsupported(reason)
+  }
+
+  /// The lowerings that apply to an operation, in the order in which they are tried.
+  private func lowerings(of operation: ConvOperation, _ options: PlanOptions) -> [any Lowering] {
+    // The structural lowerings below work in the logical order; an engine's own format is entered last, where that
+    // is all that was missing.
+    let nativeFormat = nativeFormats.lazy.compactMap { FormatLowering(operation, to: $0) }.first {
+      nativeSupport(for: $0.innerOperation, $0.innerOptions(options)).isSupported
+    }
+    let candidates: [(any Lowering)?] = [
+      nativeFormat,
+      EpilogueLowering(operation),
+      AccumulateLowering(operation),
+      RankLowering(operation),
+      FormatLowering(operation, to: .nchw),
+      DepthLowering(operation),
+      GroupLowering(operation, threads: options.threads),
+      DilationLowering(operation),
+      PolyphaseLowering(operation),
+      DerivedBackwardData(operation),
+      DerivedBackwardFilter(operation),
+    ]
+    return candidates.compactMap { candidate in
+      guard let candidate else { return nil }
+      // Copies of whole tensors stay under half of the limit: larger batches are cut.
+      if candidate.scratchBytes <= options.workspaceLimit / 2 { return candidate }
+      return BatchLowering(operation, scratchBytes: candidate.scratchBytes, limit: options.workspaceLimit / 2)
+    }
   }
 }
