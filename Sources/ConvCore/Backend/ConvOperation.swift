@@ -41,8 +41,11 @@ public struct Epilogue: Hashable, Sendable {
 
 /// Everything that a plan depends on.
 public struct ConvOperation: Hashable, Sendable {
+  /// Forward, backwardData or backwardFilter.
   public var pass: ConvPass
+  /// The shapes.
   public var problem: ConvProblem
+  /// Type of all operands: `.float32` or `.float64`.
   public var elementType: ElementType
   /// Physical order of x and dx.
   public var inputFormat: MemoryFormat
@@ -50,6 +53,7 @@ public struct ConvOperation: Hashable, Sendable {
   public var outputFormat: MemoryFormat
   /// Physical order of w and dw.
   public var filterFormat: MemoryFormat
+  /// What follows the convolution.
   public var epilogue: Epilogue
 
   /// An operation in float32, NCHW and KCRS, without epilogue, unless said otherwise.
@@ -130,6 +134,7 @@ public struct PlanOptions: Hashable, Sendable {
   public var threads: Int
   /// Bytes of workspace that a plan may ask for beyond transformed filters; engines obey or decline.
   public var workspaceLimit: Int
+  /// Whether executions are given fresh filters or prepared ones.
   public var filterState: FilterState
   /// One variant of an engine, in its own words (`tile=4x4`); nil leaves the choice to the engine.
   public var variant: String?

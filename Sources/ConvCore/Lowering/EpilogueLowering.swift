@@ -45,6 +45,9 @@ struct EpilogueLowering: Lowering, LoweredPlan {
     if epilogue.biasGradient && operands.biasGradient == nil {
       throw ConvError.operand("no place for the bias gradient was given for \(operation)")
     }
+    innerOperands.bias = nil
+    innerOperands.argmax = nil
+    innerOperands.biasGradient = nil
     if epilogue.maxPool2x2 { innerOperands.output = scratch.take(innerOperation.outputBytes) }
     try inner[0].execute(innerOperands, workspace: scratch.rest, pool: pool, phases: phases)
     guard let output = innerOperands.output else {

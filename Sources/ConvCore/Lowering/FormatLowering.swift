@@ -96,8 +96,8 @@ struct FormatLowering: Lowering, LoweredPlan {
     converted.output = stage(
       operands.output, operation.outputShape, operation.outputFormat, innerOperation.outputFormat,
       read: pass != .forward || accumulates)
-    if let winners = operands.argmax, convertsOutput {
-      _ = winners
+    let convertsArgmax = operation.epilogue.maxPool2x2 && convertsOutput && operands.argmax != nil
+    if convertsArgmax {
       converted.argmax = scratch.take(operation.outputBytes).assumingMemoryBound(to: UInt8.self)
     }
     try inner[0].execute(converted, workspace: scratch.rest, pool: pool, phases: phases)
@@ -106,7 +106,7 @@ struct FormatLowering: Lowering, LoweredPlan {
       unstage(
         converted.output, operands.output, operation.outputShape, operation.outputFormat,
         innerOperation.outputFormat)
-      if let from = converted.argmax, let to = operands.argmax, convertsOutput {
+      if convertsArgmax, let from = converted.argmax, let to = operands.argmax {
         MemoryFormat.convert(
           from, from: innerOperation.outputFormat, to: to, as: operation.outputFormat,
           shape: operation.outputShape, elementType: .uint8, pool: pool)

@@ -5,7 +5,9 @@
 public struct ConvOracle<Scalar: ConvScalar>: Sendable {
   /// A result and the sum of the magnitudes of its products.
   public struct Value: Sendable {
+    /// Σ a·b.
     public var sum: Double
+    /// Σ |a·b|.
     public var magnitude: Double
   }
 
