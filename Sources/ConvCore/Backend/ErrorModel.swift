@@ -34,6 +34,8 @@ public indirect enum ErrorModel: Hashable, Sendable {
   /// over `depth` terms in the transformed domain (channels, times depth taps; for backwardFilter tiles and images).
   ///
   /// forward: tiles of y, input tiles of x. backwardData: tiles of dx, input tiles of dy, flipped filter.
+  /// Where a lowering splits an image (dilation, polyphase), the sub-images carry the padding themselves: there tiles of dx
+  /// begin at the padded coordinate, i.e. dx[h] is element (h + pad) div l of the sub-image of residue (h + pad) mod l.
   /// backwardFilter: dw is the m × m output, tiles of dy with r × r elements are the filter, tiles of x the input.
   case winograd(vertical: WinogradTransform, horizontal: WinogradTransform, depth: Int)
   /// Discrete Fourier transforms of `height` × `width` tiles that are `stepH` × `stepW` outputs apart (overlap-save), in

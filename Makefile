@@ -1,0 +1,50 @@
+# The two commands of a stranger are `make run` and `make test`. Everything else is for those who build vbench.
+
+PACKAGES = libopenblas-dev libfftw3-dev zlib1g-dev dataset-fashion-mnist
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+VBENCH = .build/release/vbench
+
+.PHONY: run test deps release lint format mutants references clean
+
+## run: builds in release and runs the default job (under 3 minutes after the build)
+run: release
+	$(VBENCH) run $(ARGS)
+
+## test: unit, conformance and CLI tests
+test: deps
+	swift test $(ARGS)
+
+## release: the vbench executable, optimised
+release: deps
+	swift build -c release --product vbench
+
+## deps: installs the system packages that are missing (Debian and its relatives)
+deps:
+	@command -v swift >/dev/null || { echo "swift is not on the PATH; see https://www.swift.org/install" >&2; exit 1; }
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+## lint: formatting and style, as CI checks them
+lint:
+	swift format lint --strict -r Sources Tests Package.swift
+
+## format: applies the formatting
+format:
+	swift format -i -r Sources Tests Package.swift
+
+## mutants: applies each patch of Tests/Mutants and demands that the tests turn red
+mutants: deps
+	Tests/Mutants/run $(ARGS)
+
+## references: remakes the stored reference numbers (Python, PyTorch; see References/README.md)
+references:
+	python3 -m venv .build/references-venv
+	.build/references-venv/bin/pip install -q -r References/generators/requirements.txt
+	.build/references-venv/bin/python References/generators/generate.py --out References
+
+## clean: removes the build folder
+clean:
+	rm -rf .build
