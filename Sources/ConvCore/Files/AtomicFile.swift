@@ -8,8 +8,8 @@
 
 /// Writes a file whole or not at all: a temporary file in the same folder, flushed to disk, then renamed.
 ///
-/// After an error (a full disk, a missing permission, an error thrown by the caller) the temporary file is gone and
-/// an older file of that name is as it was. A destination that is a device or pipe is written directly.
+/// After an error (a full disk, a missing permission, an error thrown by the caller) the temporary file is
+/// gone and an older file of that name is as it was. Devices and pipes are written directly.
 public enum AtomicFile {
   /// Takes the bytes of a file that is being written.
   public final class Writer {

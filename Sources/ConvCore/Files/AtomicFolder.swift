@@ -8,8 +8,9 @@
 
 /// Writes several files that belong together: all of them appear in the folder, each whole, or none.
 ///
-/// They are written into a hidden folder beside the destination, which is then renamed. Where the destination exists
-/// already the files are moved into it one by one after all of them are complete; files of other names stay.
+/// They are written into a hidden folder beside the destination, which is then renamed. Where the
+/// destination exists already the files are moved into it one by one when
+/// all of them are complete; files of other names stay.
 public enum AtomicFolder {
   /// Takes the files of a folder that is being written.
   public final class Writer {
@@ -71,7 +72,7 @@ public enum AtomicFolder {
     AtomicFile.synchronize(folder: parent)
   }
 
-  /// Finds out before a long run whether the folder at `path` could be written, without leaving anything there.
+  /// Finds out before a long run whether the folder at `path` could be written, leaving nothing there.
   ///
   /// - Throws: `FileError.cannotCreate`.
   public static func checkCreatable(_ path: String) throws {

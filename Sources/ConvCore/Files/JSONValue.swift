@@ -1,6 +1,6 @@
 /// A JSON text, read strictly (RFC 8259): duplicate keys and integers that do not fit are errors.
 ///
-/// Used for headers and attributes of files that may be garbled or hostile: it never crashes, its depth is limited.
+/// Used for headers and attributes of files that may be garbled or hostile: depth is limited.
 public enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)

@@ -1,4 +1,4 @@
-/// Reading and writing of `.safetensors` files: an 8-byte little-endian header length, a JSON header, raw tensors.
+/// Reading and writing of `.safetensors` files: 8-byte header length, JSON header, raw tensors.
 ///
 /// References: https://huggingface.co/docs/safetensors (Format).
 public enum Safetensors {
@@ -26,8 +26,8 @@ public enum Safetensors {
 
   /// Writes named tensors as a file, whole or not at all; equal arguments give equal bytes.
   ///
-  /// Elements are in logical (row-major) order whatever the tensors' formats. 8-byte types come first, then 4-byte
-  /// types, then bytes, so that all tensors are aligned; among equals the given order is kept.
+  /// Elements are in logical (row-major) order whatever the tensors' formats. 8-byte types come first,
+  /// then 4-byte types, then bytes: all tensors are aligned. Among equals the given order is kept.
   ///
   /// - Throws: `FileError`; `ConvError.operand` for a name that appears twice or is reserved.
   public static func write(
@@ -108,8 +108,8 @@ public enum Safetensors {
 
 /// A `.safetensors` file that has been read and validated whole.
 ///
-/// Everything that the header says is checked against the file's size before memory is allocated: lengths, JSON,
-/// duplicate names, element types, shapes, and that the tensors fill the data without gaps and overlaps.
+/// Everything that the header says is checked against the file's size before memory is allocated: lengths,
+/// JSON, duplicate names, element types, shapes, and that the tensors fill the data without a gap.
 public struct SafetensorsFile: Sendable {
   /// Path of the file, or the name given with the bytes.
   public let path: String
@@ -122,7 +122,8 @@ public struct SafetensorsFile: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `FileError.missingInput`, `.inputOutput`, or `.malformed` with what is wrong and the numbers; element
+  /// - Throws: `FileError.missingInput`, `.inputOutput`, or `.malformed` with what is wrong and
+  ///   the numbers; element
   ///   types other than F32, F64, I64, U8 and BOOL are errors that name the tensor.
   public init(path: String) throws {
     let file = try InputFile(path: path)
@@ -270,7 +271,8 @@ private struct Entry {
     guard !overflow, end - begin == bytes else {
       let needed = overflow ? "more bytes than fit in memory" : "\(bytes) bytes"
       throw malformed(
-        "tensor '\(name)' of shape \(shape) and dtype \(dtype) needs \(needed), its data_offsets span \(end - begin)"
+        "tensor '\(name)' of shape \(shape) and dtype \(dtype) needs \(needed), "
+          + "its data_offsets span \(end - begin)"
       )
     }
     self.elementType = elementType
