@@ -85,7 +85,7 @@ let package = Package(
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNNTests", dependencies: ["ConvNN", "ConvAutograd", "ConvCore", "ConvHarness"]),
     .testTarget(name: "ConvOptimTests", dependencies: ["ConvOptim", "ConvNN", "ConvCore", "ConvHarness"]),
-    .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore"]),
+    .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
     .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNaive"]),
     .testTarget(
       name: "VbenchTests", dependencies: ["vbench", "ConvHarness", "ConvBackends"]),

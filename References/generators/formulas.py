@@ -254,9 +254,24 @@ def sequential(t: dict, layers, training) -> dict:
     return result | {"grad_input": dy}
 
 
+def resize_bilinear(t: dict, size: list) -> dict:
+    """One axis after the other, by a matrix with two entries per row."""
+    def matrix(inputs: int, outputs: int) -> np.ndarray:
+        m = np.zeros((outputs, inputs))
+        for i in range(outputs):
+            place = max(0.0, (i + 0.5) * inputs / outputs - 0.5)
+            low = int(place)
+            m[i, low] += 1 - (place - low)
+            m[i, min(low + 1, inputs - 1)] += place - low
+        return m
+    x = t["input"]
+    return {"output": np.einsum("ph,nchw,qw->ncpq", matrix(x.shape[2], size[0]), x, matrix(x.shape[3], size[1]))}
+
+
 FORMULAS = {
     "conv1d": convolution, "conv2d": convolution, "conv3d": convolution, "conv_transpose2d": transposed,
     "linear": linear, "max_pool2d": max_pool, "avg_pool2d": average_pool, "relu": relu, "flatten": flatten,
     "dropout": dropout, "batch_norm2d": batch_norm, "cross_entropy": cross_entropy, "mse_loss": mse_loss,
     "bce_with_logits_loss": bce_with_logits_loss, "sgd": sgd, "adam": adam, "adamw": adamw, "sequential": sequential,
+    "resize_bilinear": resize_bilinear,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-MODULES = ["conv", "conv_transpose", "layers", "losses", "sequential", "optimizers", "trajectories"]
+MODULES = ["conv", "conv_transpose", "layers", "losses", "sequential", "optimizers", "images", "trajectories"]
 
 
 def write_manifest(out: Path) -> int:

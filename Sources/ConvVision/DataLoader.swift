@@ -54,7 +54,7 @@ public struct DataLoader: Sendable {
     guard let shuffleSeed else { return order }
     var words = PhiloxGenerator(seed: shuffleSeed, stream: UInt32(truncatingIfNeeded: epoch))
     for i in stride(from: order.count - 1, to: 0, by: -1) {
-      order.swapAt(i, Int(UInt64(words.nextWord()) * UInt64(i + 1) >> 32))
+      order.swapAt(i, Int((UInt64(words.nextWord()) * UInt64(i + 1)) >> 32))
     }
     return order
   }
