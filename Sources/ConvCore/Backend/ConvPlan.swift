@@ -78,7 +78,7 @@ public protocol ConvPlan: Sendable {
   var errorModel: ErrorModel { get }
   /// Transforms a filter once for many executions. `filter` is in the operation's filter format.
   ///
-  /// - Throws: `ConvError.operand` for backwardFilter, which has no filter to read; `.allocationFailed`.
+  /// - Throws: `ConvError.operand` for backwardFilter, which has no filter to read; `MemoryError`.
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter
   /// Computes. Overwrites all of its result (or adds to it, where the epilogue says `accumulate`).
   ///

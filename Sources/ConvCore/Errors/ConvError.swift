@@ -12,8 +12,6 @@ public enum ConvError: Error, Hashable, Sendable {
   case formatMismatch(what: String, expected: MemoryFormat, found: MemoryFormat)
   /// A shape that no tensor can have (rank above 5, an extent below 1, a size that overflows).
   case invalidShape([Int], reason: String)
-  /// The memory cannot be had.
-  case allocationFailed(byteCount: Int)
   /// The backend declines the operation.
   case unsupported(backend: String, operation: String, reason: String)
   /// An operand that the operation needs was not given, or one was given that it has no use for.
@@ -42,8 +40,6 @@ extension ConvError: CustomStringConvertible {
       return "\(what) is in format \(found.rawValue), the plan was made for \(expected.rawValue)"
     case .invalidShape(let shape, let reason):
       return "invalid shape \(shape): \(reason)"
-    case .allocationFailed(let byteCount):
-      return "cannot allocate \(byteCount) bytes"
     case .unsupported(let backend, let operation, let reason):
       return "\(backend) does not support \(operation): \(reason)"
     case .operand(let message):

@@ -19,7 +19,7 @@ public struct Tensor: @unchecked Sendable {
 
   /// A tensor whose elements are not initialised.
   ///
-  /// - Throws: `ConvError.invalidShape` or `.allocationFailed`.
+  /// - Throws: `ConvError.invalidShape`, or `MemoryError` where the memory cannot be had.
   public init(
     uninitialized shape: [Int], elementType: ElementType = .float32, format: MemoryFormat = .nchw
   ) throws {
