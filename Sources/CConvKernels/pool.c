@@ -72,19 +72,17 @@ static uint32_t generation(vb_pool *pool) {
 // Returns when the generation is no longer `seen` or the pool ends.
 static void await_run(vb_pool *pool, uint32_t seen) {
   for (;;) {
-    for (int i = 0; i < 2000; i++) {
-      if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
-      VB_RELAX();
-    }
-    // From here on the core is offered to others between looks.
-    uint64_t end = microseconds() + pool->spin_microseconds;
+    // A third of the time without giving up the core: on a busy machine a yield can cost a whole time slice, and a
+    // training step forks again within microseconds. Then the core is offered to others between looks.
+    uint64_t start = microseconds(), elapsed = 0;
     do {
       for (int i = 0; i < 64; i++) {
         if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
         VB_RELAX();
       }
-      sched_yield();
-    } while (microseconds() < end);
+      elapsed = microseconds() - start;
+      if (elapsed > pool->spin_microseconds / 3) sched_yield();
+    } while (elapsed < pool->spin_microseconds);
     atomic_fetch_add(&pool->sleepers, 1);
     uint32_t epoch = atomic_load(&pool->epoch);
     if (generation(pool) == seen && !atomic_load(&pool->stop)) futex_wait(&pool->epoch, epoch);

@@ -135,3 +135,44 @@ import Testing
     for c in 0..<35 { #expect(c % 2 == 0 ? output[c].isNaN : output[c] == 0, "channel \(c): \(output[c])") }
   }
 }
+
+@Suite struct ElementwiseTests {
+  @Test func passesEqualTheirDefinitions() {
+    for (channels, area) in [(1, 1), (3, 49), (16, 64), (70, 300), (65, 131), (0, 5), (5, 0)] {
+      let n = channels * area
+      // Small integers: every sum is exact. One element more than is used, which must stay as it is.
+      let x = (0..<n + 1).map { Float($0 * 7 % 11 - 5) }
+      let bias = (0..<channels + 1).map { Float($0 % 5 - 2) }
+      let what = "channels \(channels) area \(area)"
+      var y = x
+      Elementwise.axpy(count: n, 3, x, into: &y)
+      #expect(y == x.indices.map { $0 < n ? 4 * x[$0] : x[$0] }, "axpy, \(what)")
+      y = x
+      Elementwise.relu(count: n, x, into: &y)
+      #expect(y == x.indices.map { $0 < n ? max(x[$0], 0) : x[$0] }, "relu, \(what)")
+      var dx = x
+      Elementwise.reluBackward(count: n, output: x, outputGradient: x.map { $0 + 9 }, into: &dx)
+      #expect(dx == x.indices.map { $0 < n ? (x[$0] > 0 ? x[$0] + 9 : 0) : x[$0] }, "relu backward, \(what)")
+      y = x
+      Elementwise.addBiasNCHW(channels: channels, area: area, bias: bias, into: &y)
+      #expect(y == x.indices.map { $0 < n ? x[$0] + bias[$0 / area] : x[$0] }, "bias NCHW, \(what)")
+      y = x
+      Elementwise.addBiasNHWC(pixels: area, channels: channels, bias: bias, into: &y)
+      #expect(y == x.indices.map { $0 < n ? x[$0] + bias[$0 % channels] : x[$0] }, "bias NHWC, \(what)")
+      var nchw = bias
+      var nhwc = bias
+      Elementwise.addSumsNCHW(channels: channels, area: area, x, into: &nchw)
+      Elementwise.addSumsNHWC(pixels: area, channels: channels, x, into: &nhwc)
+      var (wantedNCHW, wantedNHWC) = (bias, bias)
+      for i in 0..<n {
+        wantedNCHW[i / area] += x[i]
+        wantedNHWC[i % channels] += x[i]
+      }
+      #expect(nchw == wantedNCHW, "sums NCHW, \(what)")
+      #expect(nhwc == wantedNHWC, "sums NHWC, \(what)")
+    }
+    var out: [Float] = [1, 1]
+    Elementwise.relu(count: 2, [.nan, -1], into: &out)
+    #expect(out[0].isNaN && out[1] == 0)
+  }
+}
