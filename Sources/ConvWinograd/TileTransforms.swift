@@ -1,0 +1,205 @@
+internal import CConvKernels
+import ConvCore
+
+// Images to planes and back. A plane holds one position of all transformed tiles: planes of one block lie
+// `planeStride` apart. NCHW images pass through a strip in which the channels are contiguous.
+
+/// Strip elements that stay in the L2 cache beside the planes.
+private let stripCapacity = 24 << 10
+
+/// Element order of an image and how its channels are cut into pieces of work.
+struct ImageLayout: Sendable {
+  let grid: TileGrid
+  let channels: Int
+  let format: MemoryFormat
+  /// Channels of one piece of work.
+  let chunk: Int
+
+  var chunks: Int { (channels + chunk - 1) / chunk }
+
+  func channelRange(_ index: Int) -> Range<Int> {
+    index * chunk..<min(channels, (index + 1) * chunk)
+  }
+
+  /// The bands of a block of tiles, cut so that a strip holds what a band reads.
+  func bands(of range: Range<Int>) -> [TileGrid.Band] {
+    let width = (grid.columns - 1) * grid.stepW + grid.windowW
+    let pixels = max(1, stripCapacity / chunk)
+    let maxRows = max(1, (pixels / width - (grid.windowH - grid.stepH)) / grid.stepH)
+    if format == .nhwc { return grid.bands(of: range, maxRows: maxRows, maxColumns: grid.columns) }
+    let maxColumns = max(1, (pixels / grid.windowH - (grid.windowW - grid.stepW)) / grid.stepW)
+    return grid.bands(of: range, maxRows: maxRows, maxColumns: maxColumns)
+  }
+}
+
+/// Where transformed tiles are written.
+struct PlaneTarget<T: WinogradScalar> {
+  let base: UnsafeMutablePointer<T>
+  let planeStride: Int
+  /// Distance between tiles.
+  let tileStride: Int
+  /// Distance between chunks of channels; channels of one chunk are contiguous.
+  let chunkStride: Int
+}
+
+/// Reads the windows of one band and chunk of channels and writes them transformed, one element to each plane.
+func transformInput<T: WinogradScalar>(
+  _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, _ pair: TilePair, _ source: UnsafePointer<T>,
+  _ target: PlaneTarget<T>
+) {
+  let grid = image.grid
+  let channels = image.channelRange(chunk)
+  let rows = grid.sourceRows(band.rows)
+  let columns = grid.sourceColumns(band.columns)
+  let area = grid.sourceH * grid.sourceW
+  let output = target.base + chunk * target.chunkStride + band.first * target.tileStride
+  if image.format == .nhwc {
+    let pixel = band.image * area + rows.lowerBound * grid.sourceW + columns.lowerBound
+    transformWindows(
+      grid, band, channels.count, pair, source + pixel * image.channels + channels.lowerBound,
+      rowStride: grid.sourceW * image.channels, columnStride: image.channels, rows, columns, target, output)
+    return
+  }
+  let plane = source + (band.image * image.channels + channels.lowerBound) * area
+  withUnsafeTemporaryAllocation(
+    of: T.self, capacity: max(1, rows.count * columns.count * channels.count)
+  ) { strip in
+    let strip = strip.baseAddress!
+    let first = plane + rows.lowerBound * grid.sourceW + columns.lowerBound
+    if columns.count == grid.sourceW {
+      T.transpose(channels.count, rows.count * columns.count, first, area, strip, channels.count)
+    } else {
+      for row in 0..<rows.count {
+        T.transpose(
+          channels.count, columns.count, first + row * grid.sourceW, area,
+          strip + row * columns.count * channels.count, channels.count)
+      }
+    }
+    transformWindows(
+      grid, band, channels.count, pair, strip, rowStride: columns.count * channels.count,
+      columnStride: channels.count, rows, columns, target, output)
+  }
+}
+
+/// `origin` is element (rows.lowerBound, columns.lowerBound) of the source.
+private func transformWindows<T: WinogradScalar>(
+  _ grid: TileGrid, _ band: TileGrid.Band, _ channels: Int, _ pair: TilePair, _ origin: UnsafePointer<T>,
+  rowStride: Int, columnStride: Int, _ rows: Range<Int>, _ columns: Range<Int>, _ target: PlaneTarget<T>,
+  _ output: UnsafeMutablePointer<T>
+) {
+  var layout = vb_transform_layout()
+  layout.n = channels
+  layout.in_row = rowStride
+  layout.in_column = columnStride
+  layout.out_row = pair.horizontal.rows * target.planeStride
+  layout.out_column = target.planeStride
+  layout.out_rows = UInt32(pair.vertical.rows)
+  layout.out_columns = UInt32(pair.horizontal.rows)
+  var output = output
+  for row in band.rows {
+    let top = row * grid.stepH - grid.originH
+    let covered = grid.sourceRows(row..<row + 1)
+    for column in band.columns {
+      let left = column * grid.stepW - grid.originW
+      let across = grid.sourceColumns(column..<column + 1)
+      if covered.isEmpty || across.isEmpty {
+        // Only padding: no element of the window exists.
+        (layout.row0, layout.row1, layout.column0, layout.column1) = (0, 0, 0, 0)
+        layout.prefetch_columns = 0
+        T.transform(pair, &layout, origin, output, bias: nil)
+      } else {
+        layout.row0 = UInt32(covered.lowerBound - top)
+        layout.row1 = UInt32(covered.upperBound - top)
+        layout.column0 = UInt32(across.lowerBound - left)
+        layout.column1 = UInt32(across.upperBound - left)
+        layout.prefetch_columns = column + 1 < band.columns.upperBound ? UInt32(grid.stepW) : 0
+        let input =
+          origin + (covered.lowerBound - rows.lowerBound) * rowStride
+          + (across.lowerBound - columns.lowerBound) * columnStride
+        T.transform(pair, &layout, input, output, bias: nil)
+      }
+      output += target.tileStride
+    }
+  }
+}
+
+/// What follows the inverse transform.
+struct OutputEpilogue<T: WinogradScalar> {
+  var bias: UnsafePointer<T>?
+  var relu: Bool
+  var accumulate: Bool
+}
+
+/// Transforms the products of one band and chunk of channels back and writes them to the tiled image.
+///
+/// `planes` holds [plane][tile][channels] with `planeStride` between planes. `image.grid` is the tiled image's own grid.
+func transformOutput<T: WinogradScalar>(
+  _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, _ pair: TilePair, _ planes: UnsafePointer<T>,
+  planeStride: Int, _ result: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>
+) {
+  let grid = image.grid
+  let channels = image.channelRange(chunk)
+  let rows = grid.sourceRows(band.rows)
+  let columns = grid.sourceColumns(band.columns)
+  let area = grid.sourceH * grid.sourceW
+  let input = planes + band.first * image.channels + channels.lowerBound
+  let bias = epilogue.bias.map { $0 + channels.lowerBound }
+  if image.format == .nhwc {
+    let pixel = band.image * area + rows.lowerBound * grid.sourceW + columns.lowerBound
+    writeTiles(
+      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: image.channels,
+      result + pixel * image.channels + channels.lowerBound, rowStride: grid.sourceW * image.channels,
+      columnStride: image.channels, rows, columns, bias, epilogue)
+    return
+  }
+  precondition(!epilogue.accumulate, "accumulation into NCHW is not among the plans")
+  let plane = result + (band.image * image.channels + channels.lowerBound) * area
+  withUnsafeTemporaryAllocation(of: T.self, capacity: rows.count * columns.count * channels.count) { strip in
+    let strip = strip.baseAddress!
+    writeTiles(
+      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: image.channels, strip,
+      rowStride: columns.count * channels.count, columnStride: channels.count, rows, columns, bias, epilogue)
+    let first = plane + rows.lowerBound * grid.sourceW + columns.lowerBound
+    if columns.count == grid.sourceW {
+      T.transpose(rows.count * columns.count, channels.count, strip, channels.count, first, area)
+    } else {
+      for row in 0..<rows.count {
+        T.transpose(
+          columns.count, channels.count, strip + row * columns.count * channels.count, channels.count,
+          first + row * grid.sourceW, area)
+      }
+    }
+  }
+}
+
+/// `origin` is element (rows.lowerBound, columns.lowerBound) of the result.
+private func writeTiles<T: WinogradScalar>(
+  _ grid: TileGrid, _ band: TileGrid.Band, _ channels: Int, _ pair: TilePair, _ planes: UnsafePointer<T>,
+  planeStride: Int, tileStride: Int, _ origin: UnsafeMutablePointer<T>, rowStride: Int, columnStride: Int,
+  _ rows: Range<Int>, _ columns: Range<Int>, _ bias: UnsafePointer<T>?, _ epilogue: OutputEpilogue<T>
+) {
+  var layout = vb_transform_layout()
+  layout.n = channels
+  layout.in_row = pair.horizontal.columns * planeStride
+  layout.in_column = planeStride
+  layout.row1 = UInt32(pair.vertical.columns)
+  layout.column1 = UInt32(pair.horizontal.columns)
+  layout.out_row = rowStride
+  layout.out_column = columnStride
+  layout.accumulate = epilogue.accumulate ? 1 : 0
+  layout.relu = epilogue.relu ? 1 : 0
+  var input = planes
+  for row in band.rows {
+    let height = grid.sourceRows(row..<row + 1)
+    layout.out_rows = UInt32(height.count)
+    for column in band.columns {
+      let width = grid.sourceColumns(column..<column + 1)
+      layout.out_columns = UInt32(width.count)
+      T.transform(
+        pair, &layout, input,
+        origin + (height.lowerBound - rows.lowerBound) * rowStride
+          + (width.lowerBound - columns.lowerBound) * columnStride, bias: bias)
+      input += tileStride
+    }
+  }
+}

@@ -1,0 +1,95 @@
+public import ConvCore
+
+/// Convolution by minimal filtering: tiles of m × m outputs with (m + r − 1)² multiplications per channel pair instead
+/// of m²·r².
+///
+/// Stride 1, dense, one group, filters of 1 to 5 taps per axis; all three passes, float32 and float64, NCHW and NHWC.
+/// 3×3 filters take F(4×4, 3×3) with the points 0, ±5/8, ±3/2, ∞; 5×5 filters F(2×2, 5×5). `PlanOptions.variant` chooses
+/// another output tile (`tile=2x2`, `tile=6x6`) or other points (`tile=4x4,points=1:2`); `PlanOptions.maxError` makes the
+/// engine take a smaller, more accurate tile. Groups, dilation, strides, 1-D and 3-D come from the core's lowerings.
+///
+/// A. Lavin, S. Gray, *Fast Algorithms for Convolutional Neural Networks* (arXiv 1509.09308, 2016).
+public struct WinogradBackend: ConvolutionBackend {
+  /// The only configuration there is.
+  public init() {}
+
+  public var name: String { "winograd" }
+  public var nativeFormats: [MemoryFormat] { [.nhwc, .nchw] }
+
+  public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+    if let reason = WinogradBackend.refusal(operation) { return .unsupported(reason) }
+    do {
+      _ = try makePlan(operation, options)
+      return .supported
+    } catch let refusal as WinogradVariant.Refusal {
+      return .unsupported(refusal.reason)
+    } catch {
+      return .unsupported("\(error)")
+    }
+  }
+
+  public func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try nativePlan(operation, options)
+  }
+
+  public func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try nativePlan(operation, options)
+  }
+
+  public func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try nativePlan(operation, options)
+  }
+
+  private func nativePlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    var reason = WinogradBackend.refusal(operation)
+    if reason == nil {
+      do {
+        return try makePlan(operation, options)
+      } catch let refusal as WinogradVariant.Refusal {
+        reason = refusal.reason
+      }
+    }
+    throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason ?? "")
+  }
+
+  private func makePlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    let variant = try WinogradVariant.choose(operation, options)
+    switch (operation.pass, operation.elementType) {
+    case (.backwardFilter, .float64): return try WinogradFilterPlan<Double>(operation, options, variant)
+    case (.backwardFilter, _): return try WinogradFilterPlan<Float>(operation, options, variant)
+    case (_, .float64): return try WinogradDataPlan<Double>(operation, options, variant)
+    default: return try WinogradDataPlan<Float>(operation, options, variant)
+    }
+  }
+
+  /// Why no plan of the engine's own fits, or nil.
+  private static func refusal(_ operation: ConvOperation) -> String? {
+    if let contradiction = operation.contradiction { return contradiction }
+    let problem = operation.problem
+    let (stride, dilation, filter) = (problem.stride, problem.dilation, problem.filter)
+    guard problem.spatialRank == 2 else { return "winograd's own plans are 2-D, not \(problem.spatialRank)-D" }
+    guard problem.groups == 1 else { return "winograd's own plans have one group, not \(problem.groups)" }
+    guard stride.h == 1, stride.w == 1 else {
+      return "winograd's tiles need stride 1, not \(stride.h)×\(stride.w)"
+    }
+    guard dilation.h == 1, dilation.w == 1 else {
+      return "winograd's tiles need dense filters, not dilation \(dilation.h)×\(dilation.w)"
+    }
+    guard WinogradVariant.taps.contains(filter.h), WinogradVariant.taps.contains(filter.w) else {
+      return "winograd takes filters of 1 to 5 taps per axis, not \(filter.h)×\(filter.w)"
+    }
+    let epilogue = operation.epilogue
+    if epilogue.maxPool2x2 { return "winograd does not pool in its own plans" }
+    if epilogue.biasGradient { return "winograd does not compute bias gradients" }
+    let result = operation.pass == .backwardData ? operation.inputFormat : operation.outputFormat
+    if epilogue.accumulate && (operation.pass == .backwardFilter || result == .nchw) {
+      return "winograd accumulates into NHWC images only"
+    }
+    return nil
+  }
+}
+
+extension ConvolutionBackend where Self == WinogradBackend {
+  /// Convolution by minimal filtering.
+  public static var winograd: WinogradBackend { WinogradBackend() }
+}
