@@ -42,13 +42,14 @@ struct PlaneTarget<T: WinogradScalar> {
   let chunkStride: Int
 }
 
-/// Reads the windows of one band and chunk of channels and writes them transformed, one element to each plane.
+/// Reads the windows of one band and some channels and writes them transformed, one element to each plane.
+///
+/// - Parameter chunk: where the channels go, in chunks of the target.
 func transformInput<T: WinogradScalar>(
-  _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, _ pair: TilePair, _ source: UnsafePointer<T>,
-  _ target: PlaneTarget<T>
+  _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, channels: Range<Int>, _ pair: TilePair,
+  _ source: UnsafePointer<T>, _ target: PlaneTarget<T>
 ) {
   let grid = image.grid
-  let channels = image.channelRange(chunk)
   let rows = grid.sourceRows(band.rows)
   let columns = grid.sourceColumns(band.columns)
   let area = grid.sourceH * grid.sourceW

@@ -67,7 +67,9 @@ public struct WinogradBackend: ConvolutionBackend {
     if let contradiction = operation.contradiction { return contradiction }
     let problem = operation.problem
     let (stride, dilation, filter) = (problem.stride, problem.dilation, problem.filter)
-    guard problem.spatialRank == 2 else { return "winograd's own plans are 2-D, not \(problem.spatialRank)-D" }
+    guard problem.spatialRank == 2 else {
+      return "winograd's own plans are 2-D, not \(problem.spatialRank)-D"
+    }
     guard problem.groups == 1 else { return "winograd's own plans have one group, not \(problem.groups)" }
     guard stride.h == 1, stride.w == 1 else {
       return "winograd's tiles need stride 1, not \(stride.h)×\(stride.w)"

@@ -86,7 +86,8 @@ struct WinogradVariant: Sendable {
     let tile = m + r - 1
     guard tile <= longestWindow else {
       throw Refusal(
-        "F(\(m), \(r)) needs \(tile) points, at most \(longestWindow) keep the error bearable; known: \(known)")
+        "F(\(m), \(r)) needs \(tile) points, at most \(longestWindow) keep the error bearable; known: \(known)"
+      )
     }
     guard let magnitudes else { return try exact(m: m, r: r, ToomCook.defaultMagnitudes(tile: tile)) }
     let given = magnitudes[min(axis, magnitudes.count - 1)]

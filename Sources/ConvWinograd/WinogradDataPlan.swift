@@ -1,0 +1,280 @@
+import ConvCore
+import Dispatch
+import Synchronization
+
+/// Forward, or backwardData as the forward convolution of dy with the flipped, transposed filter and padding r − 1 − p.
+///
+/// Per block of tiles: input windows → planes [tiles][in], one product per plane with the transformed filter
+/// [in][out], planes [tiles][out] → tiles of the result. Where filters are small and tiles many, each thread takes whole
+/// blocks that fit its L2 cache; else all threads share one larger block and split its planes and panels.
+struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
+  let operation: ConvOperation
+  let variant: String
+  let workspaceBytes: Int
+  let preparedBytes: Int
+  let executedFLOPs: Double
+  let errorModel: ErrorModel
+
+  private let source: ImageLayout
+  private let target: ImageLayout
+  private let filter: FilterLayout
+  private let inputPair, filterPair, outputPair: TilePair
+  private let planes: Int
+  private let blockTiles: Int
+  /// Blocks in work at once, one per thread; 0 where all threads share one.
+  private let slots: Int
+  private let filterStride: Int
+  private let isPrepared: Bool
+
+  var executedBy: String { "winograd" }
+
+  private var inputs: Int { filter.inputs }
+  private var outputs: Int { filter.outputs }
+  // Plane strides of a block, off powers of two so that one tile's elements spread over cache sets.
+  private var inputStride: Int { WinogradDataPlan.padded(blockTiles * inputs) }
+  private var outputStride: Int { WinogradDataPlan.padded(blockTiles * outputs) }
+  private var blockElements: Int { planes * (inputStride + outputStride) }
+
+  private static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 + 16 }
+
+  /// - Throws: `WinogradVariant.Refusal` where the workspace limit is too small for one tile.
+  init(_ operation: ConvOperation, _ options: PlanOptions, _ variant: WinogradVariant) throws {
+    let problem = operation.problem
+    let backward = operation.pass == .backwardData
+    let (vertical, horizontal) = (variant.vertical, variant.horizontal)
+    let (from, to) = backward ? (problem.output, problem.input) : (problem.input, problem.output)
+    let grid = TileGrid(
+      images: problem.n, sourceH: from.h, sourceW: from.w, targetH: to.h, targetW: to.w,
+      stepH: vertical.m, stepW: horizontal.m, windowH: vertical.tile, windowW: horizontal.tile,
+      originH: backward ? vertical.r - 1 - problem.padding.top : problem.padding.top,
+      originW: backward ? horizontal.r - 1 - problem.padding.left : problem.padding.left)
+    let filter = FilterLayout(
+      k: problem.k, c: problem.c, r: vertical.r, s: horizontal.r, format: operation.filterFormat,
+      transposed: backward)
+    let (v, h) = (vertical.transform, horizontal.transform)
+    let planes = v.tile * h.tile
+    self.operation = operation
+    self.variant = variant.text
+    self.filter = filter
+    self.planes = planes
+    inputPair = TilePair(
+      vertical: CompiledMatrix(v.bt, rows: v.tile, columns: v.tile),
+      horizontal: CompiledMatrix(h.bt, rows: h.tile, columns: h.tile))
+    filterPair = TilePair(
+      vertical: CompiledMatrix(v.g, rows: v.tile, columns: v.r),
+      horizontal: CompiledMatrix(h.g, rows: h.tile, columns: h.r))
+    outputPair = TilePair(
+      vertical: CompiledMatrix(v.at, rows: v.m, columns: v.tile),
+      horizontal: CompiledMatrix(h.at, rows: h.m, columns: h.tile))
+    errorModel = .winograd(vertical: v, horizontal: h, depth: filter.inputs)
+
+    let size = MemoryLayout<T>.stride
+    filterStride = filter.planeStride(panel: T.panel)
+    let filterBytes = planes * filterStride * size
+    preparedBytes = filterBytes
+    isPrepared = options.filterState == .prepared
+
+    // Blocks: a multiple of the product kernel's rows, V and M of one block in about 1 MB (private) or 12 MB (shared).
+    let tileBytes = planes * (filter.inputs + filter.outputs) * size
+    let overhead = planes * 2 * 32 * size
+    let threads = max(1, options.threads)
+    let tiles = grid.tiles
+    func fitting(_ bytes: Int) -> Int {
+      let count = (bytes - overhead) / tileBytes
+      return min(tiles, count >= 6 ? count / 6 * 6 : count)
+    }
+    let privateTiles = max(min(6, tiles), fitting(1 << 20))
+    let privateBytes = threads * (privateTiles * tileBytes + overhead)
+    if filterBytes <= 12 << 20, tiles >= 8 * privateTiles, privateBytes <= options.workspaceLimit {
+      blockTiles = privateTiles
+      slots = min(threads, (tiles + privateTiles - 1) / privateTiles)
+    } else {
+      let most = max(min(6, tiles), fitting(12 << 20))
+      let allowed = fitting(options.workspaceLimit)
+      guard allowed >= 1 else {
+        throw WinogradVariant.Refusal(
+          "one tile takes \(tileBytes + overhead) bytes of workspace, the limit is \(options.workspaceLimit)")
+      }
+      blockTiles = min(most, allowed)
+      slots = 0
+    }
+    let chunk = slots > 0 ? 1 << 20 : 64
+    let strip = 32 * 4 / size
+    let (sourceFormat, targetFormat) =
+      backward
+      ? (operation.outputFormat, operation.inputFormat) : (operation.inputFormat, operation.outputFormat)
+    source = ImageLayout(
+      grid: grid, channels: filter.inputs, format: sourceFormat,
+      chunk: min(filter.inputs, sourceFormat == .nchw ? strip : chunk))
+    target = ImageLayout(
+      grid: grid.target, channels: filter.outputs, format: targetFormat,
+      chunk: min(filter.outputs, targetFormat == .nchw ? strip : chunk))
+    let block =
+      planes
+      * (WinogradDataPlan.padded(blockTiles * filter.inputs)
+        + WinogradDataPlan.padded(blockTiles * filter.outputs))
+    workspaceBytes = (isPrepared ? 0 : filterBytes) + max(1, slots) * block * size
+
+    let products = 2 * Double(planes) * Double(tiles) * Double(filter.inputs) * Double(filter.outputs)
+    let filterFLOPs = isPrepared ? 0 : Double(filter.inputs * filter.outputs) * filterPair.flops
+    executedFLOPs =
+      products + filterFLOPs + Double(tiles)
+      * (Double(filter.inputs) * inputPair.flops + Double(filter.outputs) * outputPair.flops)
+  }
+
+  func prepare(filter weights: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    let buffer = try PooledBuffer(byteCount: preparedBytes)
+    filter.transform(
+      weights.assumingMemoryBound(to: T.self), filterPair,
+      into: buffer.baseAddress.assumingMemoryBound(to: T.self), pool: pool)
+    return PreparedFilter(signature: signature, buffers: [buffer])
+  }
+
+  func execute(
+    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+    phases: PhaseRecorder?
+  ) throws {
+    let bound = try operands.bound(for: operation, signature: signature)
+    let fresh = operands.preparedFilter == nil
+    if fresh && isPrepared {
+      throw ConvError.operand("the plan was made for a prepared filter, none was given")
+    }
+    guard workspace.count >= workspaceBytes, let base = workspace.baseAddress else {
+      throw ConvError.workspaceTooSmall(needed: workspaceBytes, found: workspace.count)
+    }
+    let backward = operation.pass == .backwardData
+    let x = (backward ? bound.output : bound.input).assumingMemoryBound(to: T.self)
+    let y = (backward ? bound.input : bound.output).assumingMemoryBound(to: T.self)
+    var filterPlanes = UnsafePointer(bound.filter.assumingMemoryBound(to: T.self))
+    var blocks = base.assumingMemoryBound(to: T.self)
+    if !isPrepared {
+      if fresh {
+        phases.measure("filter transform") {
+          filter.transform(filterPlanes, filterPair, into: blocks, pool: pool)
+        }
+        filterPlanes = UnsafePointer(blocks)
+      }
+      blocks += planes * filterStride
+    }
+    if operation.epilogue.bias && operands.bias == nil {
+      throw ConvError.operand("no bias was given for \(operation)")
+    }
+    let epilogue = OutputEpilogue<T>(
+      bias: operation.epilogue.bias ? operands.bias?.assumingMemoryBound(to: T.self) : nil,
+      relu: operation.epilogue.relu, accumulate: operation.epilogue.accumulate)
+    if slots > 0 {
+      try runPrivate(x, filterPlanes, y, blocks, epilogue, pool, phases)
+    } else {
+      try runShared(x, filterPlanes, y, blocks, epilogue, pool, phases)
+    }
+  }
+
+  /// Each thread takes the next block and does all of it.
+  private func runPrivate(
+    _ x: UnsafePointer<T>, _ u: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>,
+    _ blocks: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool,
+    _ phases: PhaseRecorder?
+  ) throws {
+    let tiles = source.grid.tiles
+    let count = (tiles + blockTiles - 1) / blockTiles
+    let next = Atomic<Int>(0)
+    let isTimed = phases != nil
+    let times = Mutex<[UInt64]>([0, 0, 0])
+    try pool.parallelFor(slots) { slot in
+      let v = blocks + slot * blockElements
+      let m = v + planes * inputStride
+      var spent: (UInt64, UInt64, UInt64) = (0, 0, 0)
+      while true {
+        let block = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if block >= count { break }
+        let range = block * blockTiles..<min(tiles, (block + 1) * blockTiles)
+        let start = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
+        let planesTarget = PlaneTarget(
+          base: v, planeStride: inputStride, tileStride: inputs, chunkStride: source.chunk)
+        for band in source.bands(of: range) {
+          for chunk in 0..<source.chunks {
+            transformInput(
+              source, band, chunk: chunk, channels: source.channelRange(chunk), inputPair, x, planesTarget)
+          }
+        }
+        let transformed = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
+        for plane in 0..<planes {
+          try T.multiply(
+            range.count, outputs, inputs, v + plane * inputStride, inputs, transposed: false,
+            u + plane * filterStride, m + plane * outputStride, outputs, accumulate: false)
+        }
+        let multiplied = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
+        for band in target.bands(of: range) {
+          for chunk in 0..<target.chunks {
+            transformOutput(
+              target, band, chunk: chunk, outputPair, m, planeStride: outputStride, y, epilogue)
+          }
+        }
+        if isTimed {
+          spent.0 += transformed - start
+          spent.1 += multiplied - transformed
+          spent.2 += DispatchTime.now().uptimeNanoseconds - multiplied
+        }
+      }
+      if isTimed {
+        times.withLock {
+          $0[0] += spent.0
+          $0[1] += spent.1
+          $0[2] += spent.2
+        }
+      }
+    }
+    if let phases {
+      // Threads work side by side: a phase's share of the wall time is its time over the number of slots.
+      let total = times.withLock { $0 }
+      for (name, nanoseconds) in zip(["input transform", "products", "output transform"], total) {
+        phases.add(name, Double(nanoseconds) * 1e-9 / Double(slots))
+      }
+    }
+  }
+
+  /// All threads share one block: pieces of its input, then planes × panels, then pieces of its output.
+  private func runShared(
+    _ x: UnsafePointer<T>, _ u: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>,
+    _ v: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool,
+    _ phases: PhaseRecorder?
+  ) throws {
+    let tiles = source.grid.tiles
+    let m = v + planes * inputStride
+    let panel = T.panel
+    let panels = (outputs + panel - 1) / panel
+    for first in stride(from: 0, to: tiles, by: blockTiles) {
+      let range = first..<min(tiles, first + blockTiles)
+      phases.measure("input transform") {
+        let bands = source.bands(of: range)
+        let planesTarget = PlaneTarget(
+          base: v, planeStride: inputStride, tileStride: inputs, chunkStride: source.chunk)
+        pool.parallelFor(bands.count * source.chunks) { task in
+          let chunk = task % source.chunks
+          transformInput(
+            source, bands[task / source.chunks], chunk: chunk, channels: source.channelRange(chunk),
+            inputPair, x,
+            planesTarget)
+        }
+      }
+      try phases.measure("products") {
+        try pool.parallelFor(planes * panels) { task in
+          let (plane, index) = (task / panels, task % panels)
+          let column = index * panel
+          try T.multiply(
+            range.count, min(panel, outputs - column), inputs, v + plane * inputStride, inputs,
+            transposed: false, u + plane * filterStride + column * inputs, m + plane * outputStride + column,
+            outputs, accumulate: false)
+        }
+      }
+      phases.measure("output transform") {
+        let bands = target.bands(of: range)
+        pool.parallelFor(bands.count * target.chunks) { task in
+          transformOutput(
+            target, bands[task / target.chunks], chunk: task % target.chunks, outputPair, m,
+            planeStride: outputStride, y, epilogue)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,199 @@
+import ConvCore
+
+/// backwardFilter by F(r × s, m × m): dw is the output tile, tiles of dy are the filter, windows of x the input.
+///
+/// Per block of tiles: windows of x → V [plane][tile][C], tiles of dy → D in panels of K, G[plane] += Vᵀ·D; after the
+/// last block Aᵀ brings G [plane][C][K] to dw. Blocks are summed in order, so the result does not depend on threads.
+/// Where G would take too much of the workspace, the input channels are done in parts.
+struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
+  let operation: ConvOperation
+  let variant: String
+  let workspaceBytes: Int
+  let executedFLOPs: Double
+  let errorModel: ErrorModel
+
+  private let grid: TileGrid
+  private let filter: FilterLayout
+  private let inputPair, gradientPair, filterPair: TilePair
+  private let planes: Int
+  private let blockTiles: Int
+  /// Input channels of one part.
+  private let part: Int
+  private let panels: Int
+
+  var executedBy: String { "winograd" }
+
+  private static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 + 16 }
+  private var inputStride: Int { WinogradFilterPlan.padded(blockTiles * part) }
+  private var gradientStride: Int { WinogradFilterPlan.padded(blockTiles * panels * T.panel) }
+  private var productStride: Int { WinogradFilterPlan.padded(part * filter.k) }
+
+  /// - Throws: `WinogradVariant.Refusal` where the workspace limit is too small.
+  init(_ operation: ConvOperation, _ options: PlanOptions, _ variant: WinogradVariant) throws {
+    let problem = operation.problem
+    let (m, r) = ((variant.vertical.m, variant.horizontal.m), (variant.vertical.r, variant.horizontal.r))
+    // The same points serve F(m, r) and F(r, m): both have m + r − 1 of them.
+    let vertical = try WinogradFilterPlan.swapped(variant.vertical).transform
+    let horizontal = try WinogradFilterPlan.swapped(variant.horizontal).transform
+    let grid = TileGrid(
+      images: problem.n, sourceH: problem.input.h, sourceW: problem.input.w, targetH: problem.output.h,
+      targetW: problem.output.w, stepH: m.0, stepW: m.1, windowH: m.0 + r.0 - 1, windowW: m.1 + r.1 - 1,
+      originH: problem.padding.top, originW: problem.padding.left)
+    let planes = vertical.tile * horizontal.tile
+    let panels = (problem.k + T.panel - 1) / T.panel
+    self.operation = operation
+    self.variant = variant.text
+    self.grid = grid
+    self.planes = planes
+    self.panels = panels
+    filter = FilterLayout(
+      k: problem.k, c: problem.c, r: r.0, s: r.1, format: operation.filterFormat, transposed: false)
+    inputPair = TilePair(
+      vertical: CompiledMatrix(vertical.bt, rows: vertical.tile, columns: vertical.tile),
+      horizontal: CompiledMatrix(horizontal.bt, rows: horizontal.tile, columns: horizontal.tile))
+    gradientPair = TilePair(
+      vertical: CompiledMatrix(vertical.g, rows: vertical.tile, columns: m.0),
+      horizontal: CompiledMatrix(horizontal.g, rows: horizontal.tile, columns: m.1))
+    filterPair = TilePair(
+      vertical: CompiledMatrix(vertical.at, rows: r.0, columns: vertical.tile),
+      horizontal: CompiledMatrix(horizontal.at, rows: r.1, columns: horizontal.tile))
+    let tiles = grid.tiles
+    errorModel = .winograd(vertical: vertical, horizontal: horizontal, depth: tiles)
+
+    // Bytes of V, D and G for blocks of `count` tiles and `channels` input channels at once.
+    let size = MemoryLayout<T>.stride
+    func bytes(_ count: Int, _ channels: Int) -> (blocks: Int, products: Int) {
+      let elements =
+        WinogradFilterPlan.padded(count * channels) + WinogradFilterPlan.padded(count * panels * T.panel)
+      return (planes * elements * size, planes * WinogradFilterPlan.padded(channels * problem.k) * size)
+    }
+    let limit = options.workspaceLimit
+    var part = problem.c
+    while part > 1 && bytes(min(tiles, 48), part).blocks + bytes(1, part).products > limit {
+      part = (part + 1) / 2
+    }
+    let products = bytes(1, part).products
+    // Every block reads and writes all of G: the larger G, the larger the blocks.
+    let budget = min(max(8 << 20, products), limit - products)
+    let overhead = bytes(0, 0).blocks
+    let tileBytes = planes * (part + panels * T.panel) * size
+    var count = max(0, budget - overhead) / tileBytes
+    if count >= tiles { count = tiles }
+    if count >= 16 && count < tiles {
+      // Blocks of equal length: the last one is not left with a few tiles.
+      let blocks = (tiles + count - 1) / count
+      count = (tiles + blocks - 1) / blocks
+    }
+    while count > 1 && bytes(count, part).blocks + products > limit { count -= 1 }
+    guard count >= 1, bytes(count, part).blocks + products <= limit else {
+      let needed = bytes(1, part)
+      throw WinogradVariant.Refusal(
+        "one tile takes \(needed.blocks + needed.products) bytes of workspace, the limit is \(limit)")
+    }
+    blockTiles = count
+    self.part = part
+    let total = bytes(count, part)
+    workspaceBytes = total.blocks + total.products
+
+    let parts = Double((problem.c + part - 1) / part)
+    let (c, k) = (Double(problem.c), Double(problem.k))
+    executedFLOPs =
+      2 * Double(planes) * Double(tiles) * c * k + c * k * filterPair.flops
+      + Double(tiles) * (c * inputPair.flops + parts * k * gradientPair.flops)
+  }
+
+  private static func swapped(_ axis: ToomCook) throws -> ToomCook {
+    axis.points.isEmpty
+      ? try ToomCook(m: axis.r, r: axis.m, magnitudes: [])
+      : try ToomCook(m: axis.r, r: axis.m, points: axis.points)
+  }
+
+  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    throw ConvError.operand("backward-filter reads no filter: there is nothing to prepare")
+  }
+
+  func execute(
+    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+    phases: PhaseRecorder?
+  ) throws {
+    let bound = try operands.bound(for: operation, signature: signature)
+    guard workspace.count >= workspaceBytes, let base = workspace.baseAddress else {
+      throw ConvError.workspaceTooSmall(needed: workspaceBytes, found: workspace.count)
+    }
+    let x = bound.input.assumingMemoryBound(to: T.self)
+    let dy = bound.output.assumingMemoryBound(to: T.self)
+    let dw = bound.filter.assumingMemoryBound(to: T.self)
+    let v = base.assumingMemoryBound(to: T.self)
+    let d = v + planes * inputStride
+    let g = d + planes * gradientStride
+    for first in stride(from: 0, to: filter.c, by: part) {
+      let channels = first..<min(filter.c, first + part)
+      for tile in stride(from: 0, to: grid.tiles, by: blockTiles) {
+        let range = tile..<min(grid.tiles, tile + blockTiles)
+        phases.measure("input transform") { transform(x, channels, range, v, pool) }
+        phases.measure("gradient transform") { transform(dy, range, d, pool) }
+        try phases.measure("products") {
+          try multiply(v, d, g, channels.count, range.count, accumulate: tile > 0, pool)
+        }
+      }
+      phases.measure("filter transform") {
+        filter.writeGradient(
+          g, planeStride: productStride, ins: channels, filterPair, to: dw, pool: pool)
+      }
+    }
+  }
+
+  /// Windows of x, channels `channels` of it, to V.
+  private func transform(
+    _ x: UnsafePointer<T>, _ channels: Range<Int>, _ range: Range<Int>, _ v: UnsafeMutablePointer<T>,
+    _ pool: WorkerPool
+  ) {
+    let image = ImageLayout(
+      grid: grid, channels: filter.c, format: operation.inputFormat,
+      chunk: operation.inputFormat == .nchw ? 128 / MemoryLayout<T>.stride : 64)
+    let bands = image.bands(of: range)
+    // Chunks of this part only; a part may begin anywhere.
+    let chunks = (channels.count + image.chunk - 1) / image.chunk
+    let target = PlaneTarget(
+      base: v, planeStride: inputStride, tileStride: channels.count, chunkStride: image.chunk)
+    pool.parallelFor(bands.count * chunks) { task in
+      let chunk = task % chunks
+      let start = channels.lowerBound + chunk * image.chunk
+      transformInput(
+        image, bands[task / chunks], chunk: chunk,
+        channels: start..<min(channels.upperBound, start + image.chunk), inputPair, x, target)
+    }
+  }
+
+  /// Tiles of dy to D, in panels.
+  private func transform(
+    _ dy: UnsafePointer<T>, _ range: Range<Int>, _ d: UnsafeMutablePointer<T>, _ pool: WorkerPool
+  ) {
+    let image = ImageLayout(
+      grid: grid.target, channels: filter.k, format: operation.outputFormat, chunk: T.panel)
+    let bands = image.bands(of: range)
+    let target = PlaneTarget(
+      base: d, planeStride: gradientStride, tileStride: T.panel, chunkStride: range.count * T.panel)
+    pool.parallelFor(bands.count * panels) { task in
+      transformInput(
+        image, bands[task / panels], chunk: task % panels, channels: image.channelRange(task % panels),
+        gradientPair, dy, target)
+    }
+  }
+
+  /// G[plane] (+)= Vᵀ·D for all planes.
+  private func multiply(
+    _ v: UnsafePointer<T>, _ d: UnsafePointer<T>, _ g: UnsafeMutablePointer<T>, _ channels: Int,
+    _ tiles: Int, accumulate: Bool, _ pool: WorkerPool
+  ) throws {
+    let rows = 96
+    let pieces = (channels + rows - 1) / rows
+    try pool.parallelFor(planes * pieces) { task in
+      let (plane, row) = (task / pieces, task % pieces * rows)
+      try T.multiply(
+        min(rows, channels - row), filter.k, tiles, v + plane * inputStride + row, channels,
+        transposed: true, d + plane * gradientStride, g + plane * productStride + row * filter.k, filter.k,
+        accumulate: accumulate)
+    }
+  }
+}
