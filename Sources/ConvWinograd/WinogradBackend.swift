@@ -13,9 +13,12 @@ public struct WinogradBackend: ConvolutionBackend {
   /// The only configuration there is.
   public init() {}
 
+  /// `winograd`.
   public var name: String { "winograd" }
+  /// Both; NHWC needs no transposition.
   public var nativeFormats: [MemoryFormat] { [.nhwc, .nchw] }
 
+  /// Stride 1, dense, one group, 2-D, 1 to 5 taps per axis; the variant and the workspace limit must be possible.
   public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
     if let reason = WinogradBackend.refusal(operation) { return .unsupported(reason) }
     do {
@@ -28,14 +31,23 @@ public struct WinogradBackend: ConvolutionBackend {
     }
   }
 
+  /// Tiles of y.
+  ///
+  /// - Throws: `ConvError.unsupported` with the reason.
   public func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try nativePlan(operation, options)
   }
 
+  /// Tiles of dx: the forward convolution of dy with the flipped, transposed filter.
+  ///
+  /// - Throws: `ConvError.unsupported` with the reason.
   public func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try nativePlan(operation, options)
   }
 
+  /// Tiles of dy against windows of x, summed in the transformed domain.
+  ///
+  /// - Throws: `ConvError.unsupported` with the reason.
   public func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try nativePlan(operation, options)
   }

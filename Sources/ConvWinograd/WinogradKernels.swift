@@ -68,7 +68,7 @@ extension Float: WinogradScalar {
   ) throws {
     let status = vb_gemm_packed_f32(
       nil, m, n, k, a, lda, transposed ? 1 : 0, panels, c, ldc, accumulate ? 1 : 0)
-    if status != 0 { throw ConvError.allocationFailed(byteCount: scratchBytes) }
+    if status != 0 { throw MemoryError.outOfMemory(byteCount: scratchBytes) }
   }
 
   static func transpose(
@@ -96,7 +96,7 @@ extension Double: WinogradScalar {
   ) throws {
     let status = vb_gemm_packed_f64(
       nil, m, n, k, a, lda, transposed ? 1 : 0, panels, c, ldc, accumulate ? 1 : 0)
-    if status != 0 { throw ConvError.allocationFailed(byteCount: scratchBytes) }
+    if status != 0 { throw MemoryError.outOfMemory(byteCount: scratchBytes) }
   }
 
   static func transpose(
