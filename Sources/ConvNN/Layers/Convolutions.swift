@@ -1,0 +1,145 @@
+import ConvAutograd
+import ConvCore
+
+/// What all convolution layers share: hyperparameters, `weight` and `bias`, and a choice of engine.
+public class ConvolutionLayer: Module {
+  /// Channels of the input, of the output, and groups that they divide into.
+  public let inChannels: Int, outChannels: Int, groups: Int
+  /// As PyTorch has them.
+  public let kernelSize: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+  /// [K, C/groups, (T,) (R,) S]; of a transposed convolution [C, K/groups, R, S].
+  public let weight: Variable
+  /// [K].
+  public let bias: Variable?
+  /// The engine of this layer; nil leaves the choice to the scope, then to the default.
+  public var backend: (any ConvolutionBackend)? {
+    didSet { engine = backend.map { ConvolutionEngine($0) } }
+  }
+  private var engine: ConvolutionEngine?
+  private let fanIn: Int
+
+  fileprivate init(
+    rank: Int, isTransposed: Bool, _ inChannels: Int, _ outChannels: Int, _ kernelSize: Sizes,
+    _ stride: Sizes, _ padding: Sizes, _ dilation: Sizes, _ groups: Int, _ bias: Bool
+  ) throws {
+    guard inChannels > 0, outChannels > 0, groups > 0, inChannels % groups == 0, outChannels % groups == 0
+    else {
+      throw ConvError.invalidProblem(
+        "\(inChannels) input and \(outChannels) output channels in \(groups) groups")
+    }
+    let kernel = try kernelSize.extent(rank: rank, what: "kernel size")
+    let spatial = (3 - rank..<3).map { kernel[$0] }
+    // Errors in hyperparameters belong to the construction, not to the first use.
+    _ = try stride.extent(rank: rank, what: "stride")
+    _ = try dilation.extent(rank: rank, what: "dilation")
+    _ = try padding.padding(rank: rank)
+    let shape =
+      isTransposed
+      ? [inChannels, outChannels / groups] + spatial : [outChannels, inChannels / groups] + spatial
+    _ = try Tensor.validatedCount(of: shape)
+    self.inChannels = inChannels
+    self.outChannels = outChannels
+    self.groups = groups
+    self.kernelSize = kernelSize
+    self.stride = stride
+    self.padding = padding
+    self.dilation = dilation
+    fanIn = shape.dropFirst().reduce(1, *)
+    weight = try newParameter(shape, .fanIn(fanIn))
+    self.bias = bias ? try newParameter([outChannels], .fanIn(fanIn)) : nil
+  }
+
+  /// ±1/√fanIn for weight and bias.
+  public func initializer(ofParameter name: String) -> Initializer? { .fanIn(fanIn) }
+
+  /// The convolution, on this layer's engine.
+  public func forward(_ input: Variable) throws -> Variable {
+    DefaultBackend.installed
+    guard let engine else { return try convolve(input) }
+    var context = ConvolutionContext.current
+    context.engine = engine
+    context.options.variant = nil
+    return try context.run { try convolve(input) }
+  }
+
+  fileprivate func convolve(_ input: Variable) throws -> Variable {
+    try input.conv(
+      weight: weight, bias: bias, stride: stride, padding: padding, dilation: dilation, groups: groups,
+      layer: self)
+  }
+}
+
+/// [N, C, W] → [N, K, Q].
+public final class Conv1d: ConvolutionLayer {
+  /// With PyTorch's argument names and defaults.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    dilation: Sizes = 1, groups: Int = 1, bias: Bool = true
+  ) throws {
+    try super.init(
+      rank: 1, isTransposed: false, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
+      bias)
+  }
+}
+
+/// [N, C, H, W] → [N, K, P, Q].
+public final class Conv2d: ConvolutionLayer {
+  /// With PyTorch's argument names and defaults; `padding` also takes one number per side.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    dilation: Sizes = 1, groups: Int = 1, bias: Bool = true
+  ) throws {
+    try super.init(
+      rank: 2, isTransposed: false, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
+      bias)
+  }
+}
+
+/// [N, C, D, H, W] → [N, K, Z, P, Q].
+public final class Conv3d: ConvolutionLayer {
+  /// With PyTorch's argument names and defaults.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    dilation: Sizes = 1, groups: Int = 1, bias: Bool = true
+  ) throws {
+    try super.init(
+      rank: 3, isTransposed: false, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
+      bias)
+  }
+}
+
+/// The transposed convolution [N, C, H, W] → [N, K, P, Q], P = (H − 1)·stride − 2·padding + dilation·(R − 1) +
+/// outputPadding + 1.
+public final class ConvTranspose2d: ConvolutionLayer {
+  /// Extra rows and columns at the bottom and right.
+  public let outputPadding: Sizes
+
+  /// With PyTorch's argument names and defaults.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    outputPadding: Sizes = 0, groups: Int = 1, bias: Bool = true, dilation: Sizes = 1
+  ) throws {
+    self.outputPadding = outputPadding
+    try super.init(
+      rank: 2, isTransposed: true, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
+      bias)
+  }
+
+  fileprivate override func convolve(_ input: Variable) throws -> Variable {
+    try input.convTranspose2d(
+      weight: weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding,
+      groups: groups, dilation: dilation, layer: self)
+  }
+}
+
+extension ConvolutionLayer: CustomStringConvertible {
+  /// As PyTorch prints it: `Conv2d(3, 32, kernel_size=3, padding=1)`.
+  public var description: String {
+    var text = "\(type(of: self))(\(inChannels), \(outChannels), kernel_size=\(kernelSize)"
+    if stride != 1 { text += ", stride=\(stride)" }
+    if padding != 0 { text += ", padding=\(padding)" }
+    if dilation != 1 { text += ", dilation=\(dilation)" }
+    if groups != 1 { text += ", groups=\(groups)" }
+    return text + (bias == nil ? ", bias=False)" : ")")
+  }
+}

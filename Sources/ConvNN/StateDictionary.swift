@@ -1,0 +1,85 @@
+import ConvAutograd
+import ConvCore
+
+extension Module {
+  /// All parameters and buffers under PyTorch's keys. The tensors are copies (shared until one side is written).
+  public func stateDict() -> [String: Tensor] {
+    var state: [String: Tensor] = [:]
+    for (path, module) in namedModules() {
+      for member in module.members {
+        let key = path.isEmpty ? member.name : "\(path).\(member.name)"
+        switch member.kind {
+        case .parameter(let parameter): state[key] = parameter.value
+        case .buffer(let buffer): state[key] = buffer.value
+        case .module: break
+        }
+      }
+    }
+    return state
+  }
+
+  /// Loads parameters and buffers. All or nothing: everything is checked before anything is changed.
+  ///
+  /// Floating tensors are converted to the type of what they replace.
+  /// - Parameter strict: refuses missing and unexpected keys; else loads what is there.
+  /// - Throws: `ConvError.operand` with the keys that do not fit, `.shapeMismatch`, `.elementTypeMismatch`.
+  public func loadStateDict(_ state: [String: Tensor], strict: Bool = true) throws {
+    var missing: [String] = []
+    var unused = Set(state.keys)
+    var assignments: [() -> Void] = []
+    for (path, module) in namedModules() {
+      for member in module.members {
+        let key = path.isEmpty ? member.name : "\(path).\(member.name)"
+        if case .module = member.kind { continue }
+        guard let found = state[key] else {
+          missing.append(key)
+          continue
+        }
+        unused.remove(key)
+        switch member.kind {
+        case .parameter(let parameter):
+          let tensor = try fitted(key, found, to: parameter.value)
+          assignments.append { parameter.value = tensor }
+        case .buffer(let buffer):
+          let tensor = try fitted(key, found, to: buffer.value)
+          assignments.append { buffer.value = tensor }
+        case .module:
+          break
+        }
+      }
+    }
+    if strict && !(missing.isEmpty && unused.isEmpty) {
+      let parts = [("missing", missing), ("unexpected", unused.sorted())].filter { !$0.1.isEmpty }
+      throw ConvError.operand(
+        "the state dictionary does not fit: "
+          + parts.map { "\($0.0) \($0.1.joined(separator: ", "))" }.joined(separator: "; "))
+    }
+    for assign in assignments { assign() }
+  }
+
+  /// Writes `stateDict()` as a safetensors file, whole or not at all.
+  public func save(to path: String, metadata: [String: String] = [:]) throws {
+    try Safetensors.write(stateDict(), metadata: metadata, to: path)
+  }
+
+  /// Loads a safetensors file, PyTorch's included.
+  public func load(from path: String, strict: Bool = true) throws {
+    try loadStateDict(SafetensorsFile(path: path).tensors, strict: strict)
+  }
+}
+
+private func fitted(_ key: String, _ found: Tensor, to current: Tensor) throws -> Tensor {
+  guard found.shape == current.shape else {
+    throw ConvError.shapeMismatch(
+      what: "'\(key)' of the state dictionary", expected: current.shape, found: found.shape)
+  }
+  let floating = [ElementType.float32, .float64]
+  guard
+    found.elementType == current.elementType
+      || (floating.contains(found.elementType) && floating.contains(current.elementType))
+  else {
+    throw ConvError.elementTypeMismatch(
+      what: "'\(key)' of the state dictionary", expected: current.elementType, found: found.elementType)
+  }
+  return try found.converted(to: current.elementType).converted(to: current.format)
+}
