@@ -83,8 +83,12 @@ let package = Package(
     .testTarget(
       name: "BackendConformanceTests", dependencies: ["ConvCore", "ConvBackends", "ConvHarness", "ConvNN"]),
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
-    .testTarget(name: "ConvNNTests", dependencies: ["ConvNN", "ConvAutograd", "ConvCore", "ConvHarness"]),
-    .testTarget(name: "ConvOptimTests", dependencies: ["ConvOptim", "ConvNN", "ConvCore", "ConvHarness"]),
+    .testTarget(
+      name: "ConvNNTests",
+      dependencies: ["ConvNN", "ConvAutograd", "ConvOptim", "ConvCore", "ConvNaive", "ConvHarness"]),
+    .testTarget(
+      name: "ConvOptimTests",
+      dependencies: ["ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness"]),
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
     .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNaive"]),
     .testTarget(

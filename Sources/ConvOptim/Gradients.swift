@@ -43,7 +43,9 @@ private func squaredNorm<T: ConvScalar>(_ tensor: Tensor, _: T.Type) -> Double {
     partials.withUnsafeMutableBufferPointer { partials in
       ConvolutionContext.current.pool.parallelFor(partials.count) { chunk in
         var sum = 0.0
-        for i in chunk * block..<min(count, (chunk + 1) * block) { sum += Double(values[i]) * Double(values[i]) }
+        for i in chunk * block..<min(count, (chunk + 1) * block) {
+          sum += Double(values[i]) * Double(values[i])
+        }
         partials[chunk] = sum
       }
     }

@@ -103,7 +103,8 @@ struct OptimizerState {
     for (key, tensor) in state {
       if key == "learning_rate" {
         guard tensor.elementType == .float64, tensor.count == 1 else {
-          throw ConvError.operand("the optimizer state's learning_rate is \(tensor), expected a float64 scalar")
+          throw ConvError.operand(
+            "the optimizer state's learning_rate is \(tensor), expected a float64 scalar")
         }
         learningRate = tensor.scalar(as: Double.self)
         continue
@@ -125,7 +126,8 @@ struct OptimizerState {
       }
       guard names.contains(name) else {
         throw ConvError.operand(
-          "the optimizer state's key '\(key)' is unknown; known are step, \(names.sorted().joined(separator: ", "))")
+          "the optimizer state's key '\(key)' is unknown; known are step, \(names.sorted().joined(separator: ", "))"
+        )
       }
       let parameter = parameters[index].value
       guard tensor.shape == parameter.shape else {

@@ -14,7 +14,8 @@ public final class Variable {
   public var requiresGrad: Bool {
     get { node != nil || leafRequiresGrad }
     set {
-      precondition(isLeaf, "requiresGrad of the result of '\(node?.name ?? "")' cannot be changed; detach() it")
+      precondition(
+        isLeaf, "requiresGrad of the result of '\(node?.name ?? "")' cannot be changed; detach() it")
       precondition(!newValue || value.isFloatingPoint, "a tensor of \(value.elementType) has no gradient")
       leafRequiresGrad = newValue
     }
