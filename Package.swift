@@ -50,7 +50,10 @@ let package = Package(
     .target(name: "CConvKernels", cSettings: fastC),
     .target(name: "ConvCore", dependencies: ["CConvKernels"], swiftSettings: fastSwift),
     engine("ConvNaive"),
-    engine("ConvIm2col", [.target(name: "COpenBLAS", condition: .when(traits: ["OpenBLAS"]))]),
+    .target(name: "COpenBLASControl"),
+    engine(
+      "ConvIm2col",
+      [.target(name: "COpenBLAS", condition: .when(traits: ["OpenBLAS"])), "COpenBLASControl"]),
     engine("ConvWinograd", ["CConvKernels"]),
     engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
     .target(
@@ -77,7 +80,7 @@ let package = Package(
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
-    .testTarget(name: "ConvIm2colTests", dependencies: ["ConvCore", "ConvIm2col"]),
+    .testTarget(name: "ConvIm2colTests", dependencies: ["ConvCore", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
     .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
     .testTarget(
