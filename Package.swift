@@ -83,6 +83,7 @@ let package = Package(
     .testTarget(name: "ConvIm2colTests", dependencies: ["ConvCore", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
     .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
+    .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
     .testTarget(
       name: "BackendConformanceTests", dependencies: ["ConvCore", "ConvBackends", "ConvHarness", "ConvNN"]),
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),

@@ -95,7 +95,8 @@ struct Im2colBlocking: Sendable {
     if wanted >= 4 {
       let axis = 3 - problem.spatialRank
       let halo = (problem.filter[axis] - 1) * problem.dilation[axis]
-      let most = max(1, problem.input[axis] / max(1, 2 * halo, 4))
+      // Each cut computes `halo` lines of positions twice: a third of the work at most.
+      let most = halo == 0 ? wanted : 1 + problem.input[axis] / (3 * halo)
       slab = divideUp(problem.input[axis], min(wanted, most))
     }
   }

@@ -1,0 +1,67 @@
+import ConvCore
+import Testing
+
+@testable import ConvBackends
+
+@Suite struct BackendRegistryTests {
+  @Test func namesAreUniqueAndReadBack() throws {
+    #expect(Set(BackendRegistry.names).count == BackendRegistry.all.count)
+    #expect(BackendRegistry.names.starts(with: ["naive", "im2col"]))
+    for backend in BackendRegistry.all {
+      let selection = try BackendRegistry.named(backend.name)
+      #expect(selection.backend.name == backend.name)
+      #expect(selection.variant == nil)
+      #expect(selection.description == backend.name)
+    }
+  }
+
+  @Test func variants() throws {
+    let selection = try BackendRegistry.named("im2col[gemm=kernel]")
+    #expect(selection.backend.name == "im2col")
+    #expect(selection.variant == "gemm=kernel")
+    #expect(selection.description == "im2col[gemm=kernel]")
+    #expect(try BackendRegistry.named("im2col[tile=4x4,points=5/8:3/2]").variant == "tile=4x4,points=5/8:3/2")
+  }
+
+  /// A variant that the engine does not know is declined by the engine, with the ones that it has.
+  @Test func unknownVariantIsDeclined() throws {
+    let selection = try BackendRegistry.named("im2col[gemm=mkl]")
+    let problem = try ConvProblem.conv2d(c: 2, h: 6, w: 6, k: 2, r: 3, s: 3)
+    let support = selection.backend.support(
+      for: ConvOperation(.forward, problem), PlanOptions(variant: selection.variant))
+    #expect(support.reason?.contains("gemm=kernel") == true, "\(support)")
+  }
+
+  @Test(arguments: [
+    "im2col[", "im2col]x[", "im2col[]", "im2col[gemm=kernel", "im2col[a]b", "im2col[a][b]", "im2col[[a]]",
+  ])
+  func malformedVariants(_ text: String) {
+    let error = #expect(throws: ConvError.self, "\(text)") { try BackendRegistry.named(text) }
+    guard case .unknownName(let kind, let name, _) = error else {
+      Issue.record("\(text): \(String(describing: error))")
+      return
+    }
+    #expect((kind, name) == ("variant text", text) || kind == "backend", "\(text): \(kind) \(name)")
+  }
+
+  @Test(arguments: [("imcol", "im2col"), ("Im2Col", "im2col"), ("nave", "naive"), ("", "naive")])
+  func unknownNamesListTheNearestFirst(_ text: String, _ nearest: String) {
+    let error = #expect(throws: ConvError.self) { try BackendRegistry.named(text) }
+    guard case .unknownName(let kind, let name, let known) = error else {
+      Issue.record("\(text): \(String(describing: error))")
+      return
+    }
+    #expect(kind == "backend" && name == text)
+    if !text.isEmpty { #expect(known.first == nearest, "'\(text)': \(known)") }
+    #expect(Set(known) == Set(BackendRegistry.names))
+  }
+
+  @Test func editDistances() {
+    for (a, b, distance) in [
+      ("", "", 0), ("abc", "", 3), ("", "abc", 3), ("kitten", "sitting", 3), ("im2col", "imcol", 1),
+      ("winograd", "winogard", 2), ("fft", "fft", 0),
+    ] {
+      #expect(BackendRegistry.editDistance(a, b) == distance, "\(a) -> \(b)")
+    }
+  }
+}
