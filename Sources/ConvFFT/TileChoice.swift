@@ -1,0 +1,148 @@
+import ConvCore
+
+/// A cost model for tile sizes, in nanoseconds of one core.
+///
+/// Its constants were measured with FFTW 3.3 (FFTW_ESTIMATE) and our matrix kernel on a core with AVX-512. They only
+/// choose; they are the same on every machine, so that every machine computes the same way.
+struct TileCost {
+  let operation: ConvOperation
+  let vertical: PhaseAxis
+  let horizontal: PhaseAxis
+  let freshFilter: Bool
+
+  /// Lengths whose factors are 2, 3, 5 and 7, from the filter's span to the first that covers all results.
+  static func candidates(_ axis: PhaseAxis, pass: ConvPass) -> [Int] {
+    if axis.span == 1 && axis.usedResidues == 1 && axis.phases > 1 { return [1] }
+    let results =
+      pass == .backwardData
+      ? axis.input / axis.step + axis.span : axis.outputs(0)
+    let whole = smooth(atLeast: results + axis.span - 1)
+    var lengths: [Int] = []
+    var length = axis.span
+    while length <= whole {
+      let candidate = smooth(atLeast: length)
+      if lengths.last != candidate { lengths.append(candidate) }
+      // Finer steps among short tiles, where each sample counts.
+      length = max(candidate + 1, candidate < 40 ? 0 : candidate + candidate / 8)
+      if lengths.count >= 40 { break }
+    }
+    if lengths.last != whole && whole <= 4 * (lengths.last ?? whole) { lengths.append(whole) }
+    return lengths
+  }
+
+  /// The least n' ≥ n with no prime factor above 7.
+  static func smooth(atLeast n: Int) -> Int {
+    var candidate = max(n, 1)
+    while !isSmooth(candidate) { candidate += 1 }
+    return candidate
+  }
+
+  private static func isSmooth(_ n: Int) -> Bool {
+    var n = n
+    for factor in [2, 3, 5, 7] { while n % factor == 0 { n /= factor } }
+    return n == 1
+  }
+
+  /// Nanoseconds per sample of one axis of a fast transform of this length.
+  static func lineCost(_ length: Int) -> Double {
+    switch length {
+    case 1: return 0.02
+    case ...12: return 0.42
+    case 16, 20: return 0.6
+    case 32: return 0.7
+    case 14, 15: return 0.95
+    case 64, 80, 56: return 0.95
+    default:
+      var bits = 0.0
+      var n = length
+      while n > 1 {
+        bits += 1
+        n /= 2
+      }
+      return length & (length - 1) == 0 ? 0.16 * bits : 0.28 * bits
+    }
+  }
+
+  /// Multiply-adds count two; the matrix kernel's rate in FLOPs per nanosecond.
+  static func kernelRate(_ elementType: ElementType) -> Double { elementType == .float64 ? 30 : 60 }
+
+  /// Of one fast transform of a plane, gathering and storing its spectrum included.
+  static func fastTransform(_ height: Int, _ width: Int, _ elementType: ElementType) -> Double {
+    let samples = Double(height * width)
+    let size = elementType == .float64 ? 1.6 : 1.0
+    return samples * (lineCost(height) + lineCost(width) + 0.7) * size + 30
+  }
+
+  /// Of one transform of a plane by a dense matrix.
+  static func denseTransform(samples: Int, bins: Int, parts: Int, _ elementType: ElementType) -> Double {
+    let rate = 0.4 * kernelRate(elementType)
+    return Double(2 * samples * bins * parts) / rate + Double(samples) * 0.7 + Double(bins * parts) * 0.3 + 10
+  }
+
+  /// Whether a dense matrix is the cheaper way, and small enough to stay in the caches.
+  static func prefersDense(
+    height: Int, width: Int, rows: Int, columns: Int, parts: Int, elementType: ElementType
+  ) -> Bool {
+    let (samples, bins) = (rows * columns, height * (width / 2 + 1))
+    if height * width == 1 { return true }
+    guard samples * bins <= 40_000 else { return false }
+    return denseTransform(samples: samples, bins: bins, parts: parts, elementType)
+      < fastTransform(height, width, elementType)
+  }
+
+  /// Estimated time of the operation with tiles of height × width.
+  func estimate(_ height: Int, _ width: Int) -> Double {
+    let problem = operation.problem
+    let type = operation.elementType
+    let bins = Double(height * (width / 2 + 1))
+    let tiles = Double(
+      problem.n * vertical.tileCount(length: height, pass: operation.pass)
+        * horizontal.tileCount(length: width, pass: operation.pass))
+    let groups = Double(problem.groups)
+    let c = Double(problem.cPerGroup * vertical.phases * horizontal.phases)
+    let k = Double(problem.kPerGroup)
+    func transform(_ rows: Int, _ columns: Int, _ parts: Int) -> Double {
+      let fast = Self.fastTransform(height, width, type)
+      guard
+        Self.prefersDense(
+          height: height, width: width, rows: rows, columns: columns, parts: parts, elementType: type)
+      else { return fast }
+      return Self.denseTransform(
+        samples: rows * columns, bins: height * (width / 2 + 1), parts: parts, type)
+    }
+    let data = tiles * groups * (c + k) * transform(height, width, 2)
+    var filters = 0.0
+    if freshFilter || operation.pass == .backwardFilter {
+      filters = groups * c * k * transform(vertical.span, horizontal.span, 3)
+    }
+    let (rows, columns, depth) =
+      switch operation.pass {
+      case .forward: (tiles, k, 2 * c)
+      case .backwardData: (tiles, c, 2 * k)
+      case .backwardFilter: (c, k, 2 * tiles)
+      }
+    let rate =
+      Self.kernelRate(type) * rows / (rows + 4) * columns / (columns + 8) * depth / (depth + 8)
+    let products = groups * 8 * tiles * bins * c * k / max(rate, 1)
+    // The operator is written and packed once per execution, whatever the tiles.
+    let traffic = groups * bins * c * k * 3 * Double(type.byteCount) / 6
+    return data + filters + products + traffic
+  }
+
+  /// The cheapest tile among those that `fits` accepts.
+  func best(_ fits: (Int, Int) -> Bool) -> (height: Int, width: Int)? {
+    var best: (height: Int, width: Int)?
+    var least = Double.infinity
+    let widths = Self.candidates(horizontal, pass: operation.pass)
+    for height in Self.candidates(vertical, pass: operation.pass) {
+      for width in widths {
+        let cost = estimate(height, width)
+        if cost < least, fits(height, width) {
+          least = cost
+          best = (height, width)
+        }
+      }
+    }
+    return best
+  }
+}

@@ -1,0 +1,182 @@
+#if FFTW
+  import ConvCore
+  import Synchronization
+  import Testing
+
+  @testable import ConvFFT
+
+  /// Oracle values by operation and data: many trials differ in the plan's options only.
+  private let knownValues = Mutex<[String: [(sum: Double, magnitude: Double)]]>([:])
+
+  /// One execution of an operation on random data, results poisoned before and judged by the oracle.
+  struct Trial<T: ConvScalar> {
+    let operation: ConvOperation
+    var options = PlanOptions(threads: 2)
+    var seed: UInt64 = 1
+    /// Multiplies the input and output gradient of one image.
+    var loudImage: (index: Int, factor: T)?
+    /// Executes with a prepared filter.
+    var prepared = false
+    var pool = WorkerPool.pool(threads: 2)
+
+    init(_ pass: ConvPass, _ problem: ConvProblem) {
+      operation = ConvOperation(pass, problem, elementType: T.elementType)
+    }
+
+    init(_ pass: ConvPass, _ text: String) throws {
+      self.init(pass, try ConvProblem(parsing: text))
+    }
+
+    /// What a failure message needs to be reproduced.
+    var reproduction: String {
+      "\(operation) seed \(seed) variant \(options.variant ?? "-") limit \(options.workspaceLimit)"
+    }
+
+    /// Operands: random ones, and NaN for the result.
+    struct Data {
+      var input, filter, output: [T]
+    }
+
+    func data() -> Data {
+      var generator = PhiloxGenerator(seed: seed, stream: 7)
+      let problem = operation.problem
+      func values(_ shape: [Int], _ written: Bool) -> [T] {
+        (0..<shape.reduce(1, *)).map { _ in
+          written ? T.nan : T(2 * generator.uniform() - 1)
+        }
+      }
+      var data = Data(
+        input: values(problem.inputShape, operation.pass == .backwardData),
+        filter: values(problem.filterShape, operation.pass == .backwardFilter),
+        output: values(problem.outputShape, operation.pass == .forward))
+      if let (index, factor) = loudImage {
+        func amplify(_ values: inout [T]) {
+          let size = values.count / problem.n
+          for i in index * size..<(index + 1) * size { values[i] *= factor }
+        }
+        amplify(&data.input)
+        amplify(&data.output)
+      }
+      return data
+    }
+
+    /// The result, and the plan's variant.
+    func run() throws -> (result: [T], data: Data, plan: any ConvPlan) {
+      let plan = try FFTBackend().nativePlan(for: operation, options)
+      #expect(
+        plan.workspaceBytes <= options.workspaceLimit + filterBytes(plan),
+        "workspace of \(reproduction)")
+      var data = data()
+      // Alignment as a caller's workspace has it, with a guard behind.
+      let guardBytes = 256
+      let workspace = try PooledBuffer(byteCount: plan.workspaceBytes + guardBytes)
+      let bytes = UnsafeMutableRawBufferPointer(
+        start: workspace.baseAddress, count: plan.workspaceBytes + guardBytes)
+      for index in bytes.indices { bytes[index] = 0xA5 }
+      try data.input.withUnsafeMutableBytes { x in
+        try data.filter.withUnsafeMutableBytes { w in
+          try data.output.withUnsafeMutableBytes { y in
+            var operands = ConvOperands(input: x.baseAddress, filter: w.baseAddress, output: y.baseAddress)
+            if prepared {
+              operands.preparedFilter = try plan.prepare(filter: UnsafeRawPointer(w.baseAddress!), pool: pool)
+              operands.filter = nil
+            }
+            try plan.execute(
+              operands,
+              workspace: UnsafeMutableRawBufferPointer(rebasing: bytes[0..<plan.workspaceBytes]), pool: pool,
+              phases: nil)
+          }
+        }
+      }
+      let intact = bytes[plan.workspaceBytes...].allSatisfy { $0 == 0xA5 }
+      #expect(intact, "bytes behind the workspace were written: \(reproduction)")
+      let result =
+        switch operation.pass {
+        case .forward: data.output
+        case .backwardData: data.input
+        case .backwardFilter: data.filter
+        }
+      return (result, data, plan)
+    }
+
+    /// Transformed filters do not count towards the limit; a fresh plan holds at most all of them.
+    private func filterBytes(_ plan: any ConvPlan) -> Int {
+      if plan.operation.pass != .backwardFilter { return plan.preparedBytes }
+      guard let spectral = plan as? SpectralPlan else { return 0 }
+      return spectral.layout.filterBytes
+    }
+
+    /// Runs and compares with the oracle: every result within `factor`·u of the largest Σ|a·b| of its image.
+    ///
+    /// A transform spreads rounding errors over a tile, so that single sums are no measure; images never share one.
+    @discardableResult
+    func check(factor: Double = 24) throws -> String {
+      let (result, data, plan) = try run()
+      let problem = operation.problem
+      let values = expected(data)
+      let images = operation.pass == .backwardFilter ? 1 : problem.n
+      let size = values.count / images
+      for image in 0..<images {
+        let range = image * size..<(image + 1) * size
+        let largest = values[range].reduce(0) { max($0, $1.magnitude) }
+        let bound = factor * T.elementType.unitRoundoff * largest
+        for index in range {
+          let error = abs(Double(result[index]) - values[index].sum)
+          guard error <= bound else {
+            Issue.record(
+              """
+              \(reproduction) [\(plan.variant)]: result \(index) is \(result[index]), \
+              expected \(values[index].sum), error \(error) > \(bound)
+              """)
+            return plan.variant
+          }
+        }
+      }
+      return plan.variant
+    }
+
+    /// Every result by the oracle.
+    private func expected(_ data: Data) -> [(sum: Double, magnitude: Double)] {
+      let problem = operation.problem
+      let key = "\(operation) \(seed) \(loudImage.map { "\($0)" } ?? "")"
+      if let known = knownValues.withLock({ $0[key] }) { return known }
+      let oracle = ConvOracle<T>(problem)
+      let values: [ConvOracle<T>.Value] = data.input.withUnsafeBufferPointer { x in
+        data.filter.withUnsafeBufferPointer { w in
+          data.output.withUnsafeBufferPointer { y in
+            let (x, w, y) = (x.baseAddress!, w.baseAddress!, y.baseAddress!)
+            switch operation.pass {
+            case .forward:
+              return positions(problem.n, problem.k, problem.output).map {
+                oracle.forward(x, w, n: $0, k: $1, at: $2)
+              }
+            case .backwardData:
+              return positions(problem.n, problem.c, problem.input).map {
+                oracle.backwardData(y, w, n: $0, c: $1, at: $2)
+              }
+            case .backwardFilter:
+              return positions(problem.k, problem.cPerGroup, problem.filter).map {
+                oracle.backwardFilter(x, y, k: $0, c: $1, tap: $2)
+              }
+            }
+          }
+        }
+      }
+      let plain = values.map { (sum: $0.sum, magnitude: $0.magnitude) }
+      knownValues.withLock { $0[key] = plain }
+      return plain
+    }
+
+    private func positions(_ outer: Int, _ inner: Int, _ extent: Extent) -> [(Int, Int, Extent)] {
+      var all: [(Int, Int, Extent)] = []
+      for a in 0..<outer {
+        for b in 0..<inner {
+          for h in 0..<extent.h {
+            for w in 0..<extent.w { all.append((a, b, Extent(d: 0, h: h, w: w))) }
+          }
+        }
+      }
+      return all
+    }
+  }
+#endif
