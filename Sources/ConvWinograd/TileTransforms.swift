@@ -61,20 +61,17 @@ func transformInput<T: WinogradScalar>(
       rowStride: grid.sourceW * image.channels, columnStride: image.channels, rows, columns, target, output)
     return
   }
-  let plane = source + (band.image * image.channels + channels.lowerBound) * area
-  withUnsafeTemporaryAllocation(
-    of: T.self, capacity: max(1, rows.count * columns.count * channels.count)
-  ) { strip in
+  let first =
+    source + (band.image * image.channels + channels.lowerBound) * area + rows.lowerBound * grid.sourceW
+    + columns.lowerBound
+  let (runs, run) =
+    columns.count == grid.sourceW ? (1, rows.count * columns.count) : (rows.count, columns.count)
+  withUnsafeTemporaryAllocation(of: T.self, capacity: max(1, rows.count * columns.count * channels.count)) {
+    strip in
     let strip = strip.baseAddress!
-    let first = plane + rows.lowerBound * grid.sourceW + columns.lowerBound
-    if columns.count == grid.sourceW {
-      T.transpose(channels.count, rows.count * columns.count, first, area, strip, channels.count)
-    } else {
-      for row in 0..<rows.count {
-        T.transpose(
-          channels.count, columns.count, first + row * grid.sourceW, area,
-          strip + row * columns.count * channels.count, channels.count)
-      }
+    for i in 0..<runs {
+      T.transpose(
+        channels.count, run, first + i * grid.sourceW, area, strip + i * run * channels.count, channels.count)
     }
     transformWindows(
       grid, band, channels.count, pair, strip, rowStride: columns.count * channels.count,
@@ -153,22 +150,27 @@ func transformOutput<T: WinogradScalar>(
       columnStride: image.channels, rows, columns, bias, epilogue)
     return
   }
-  precondition(!epilogue.accumulate, "accumulation into NCHW is not among the plans")
-  let plane = result + (band.image * image.channels + channels.lowerBound) * area
+  let first =
+    result + (band.image * image.channels + channels.lowerBound) * area + rows.lowerBound * grid.sourceW
+    + columns.lowerBound
+  // Runs of pixels that are contiguous in one channel: whole rows together, else row by row.
+  let (runs, run) =
+    columns.count == grid.sourceW ? (1, rows.count * columns.count) : (rows.count, columns.count)
   withUnsafeTemporaryAllocation(of: T.self, capacity: rows.count * columns.count * channels.count) { strip in
     let strip = strip.baseAddress!
+    if epilogue.accumulate {
+      for i in 0..<runs {
+        T.transpose(
+          channels.count, run, first + i * grid.sourceW, area, strip + i * run * channels.count,
+          channels.count)
+      }
+    }
     writeTiles(
       grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: image.channels, strip,
       rowStride: columns.count * channels.count, columnStride: channels.count, rows, columns, bias, epilogue)
-    let first = plane + rows.lowerBound * grid.sourceW + columns.lowerBound
-    if columns.count == grid.sourceW {
-      T.transpose(rows.count * columns.count, channels.count, strip, channels.count, first, area)
-    } else {
-      for row in 0..<rows.count {
-        T.transpose(
-          columns.count, channels.count, strip + row * columns.count * channels.count, channels.count,
-          first + row * grid.sourceW, area)
-      }
+    for i in 0..<runs {
+      T.transpose(
+        run, channels.count, strip + i * run * channels.count, channels.count, first + i * grid.sourceW, area)
     }
   }
 }

@@ -95,9 +95,8 @@ public struct WinogradBackend: ConvolutionBackend {
     let epilogue = operation.epilogue
     if epilogue.maxPool2x2 { return "winograd does not pool in its own plans" }
     if epilogue.biasGradient { return "winograd does not compute bias gradients" }
-    let result = operation.pass == .backwardData ? operation.inputFormat : operation.outputFormat
-    if epilogue.accumulate && (operation.pass == .backwardFilter || result == .nchw) {
-      return "winograd accumulates into NHWC images only"
+    if epilogue.accumulate && operation.pass == .backwardFilter {
+      return "winograd accumulates into images only"
     }
     return nil
   }

@@ -85,11 +85,14 @@ struct Trial<T: ConvScalar> {
   func expected(_ pass: ConvPass) -> [Double] {
     let oracle = ConvOracle<T>(problem)
     let shape = problem.resultShape(pass)
-    let (height, width) = (shape[2], shape[3])
+    // Axes that the problem lacks count as 1.
+    let extents = [Int](repeating: 1, count: 5 - shape.count) + shape.dropFirst(2)
+    let area = extents.reduce(1, *)
     var result = [Double](repeating: 0, count: shape.reduce(1, *))
     for i in result.indices {
-      let at = Extent(d: 0, h: i / width % height, w: i % width)
-      let (outer, inner) = (i / (height * width) / shape[1], i / (height * width) % shape[1])
+      let at = Extent(
+        d: i / (extents[1] * extents[2]) % extents[0], h: i / extents[2] % extents[1], w: i % extents[2])
+      let (outer, inner) = (i / area / shape[1], i / area % shape[1])
       switch pass {
       case .forward: result[i] = oracle.forward(x, w, n: outer, k: inner, at: at).sum
       case .backwardData: result[i] = oracle.backwardData(dy, w, n: outer, c: inner, at: at).sum
