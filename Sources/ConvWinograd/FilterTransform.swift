@@ -28,32 +28,53 @@ struct FilterLayout: Sendable {
     _ filter: UnsafePointer<T>, _ pair: TilePair, into planes: UnsafeMutablePointer<T>, pool: WorkerPool
   ) {
     let panel = T.panel
-    let (inputs, outputs, stride) = (inputs, outputs, planeStride(panel: panel))
+    let stride = planeStride(panel: panel)
     let panels = (outputs + panel - 1) / panel
     let chunks = (inputs + chunk - 1) / chunk
     pool.parallelFor(panels * chunks) { task in
-      let firstOut = task / chunks * panel
-      let outs = min(panel, outputs - firstOut)
       let ins = task % chunks * chunk..<min(inputs, (task % chunks + 1) * chunk)
-      withUnsafeTemporaryAllocation(of: T.self, capacity: ins.count * r * s * panel) { scratch in
-        let scratch = scratch.baseAddress!
-        gather(filter, ins, firstOut, outs, into: scratch, panel)
-        var layout = vb_transform_layout()
-        layout.n = outs
-        // Flipped taps are read from the last to the first.
-        layout.in_row = (transposed ? -1 : 1) * s * panel
-        layout.in_column = (transposed ? -1 : 1) * panel
-        layout.row1 = UInt32(r)
-        layout.column1 = UInt32(s)
-        layout.out_rows = UInt32(pair.vertical.rows)
-        layout.out_columns = UInt32(pair.horizontal.rows)
-        layout.out_column = stride
-        layout.out_row = pair.horizontal.rows * stride
-        for i in 0..<ins.count {
-          let taps = scratch + (i * r * s + (transposed ? r * s - 1 : 0)) * panel
-          T.transform(
-            pair, &layout, taps, planes + firstOut * inputs + (ins.lowerBound + i) * panel, bias: nil)
-        }
+      transform(
+        filter, pair, panel: task / chunks, ins, into: planes + task / chunks * panel * inputs,
+        planeStride: stride)
+    }
+  }
+
+  /// Transforms one panel of a filter: planes of [in][panel], `planeStride` apart.
+  func transform<T: WinogradScalar>(
+    _ filter: UnsafePointer<T>, _ pair: TilePair, panel index: Int, into planes: UnsafeMutablePointer<T>,
+    planeStride: Int
+  ) {
+    for first in stride(from: 0, to: inputs, by: chunk) {
+      transform(
+        filter, pair, panel: index, first..<min(inputs, first + chunk), into: planes, planeStride: planeStride
+      )
+    }
+  }
+
+  private func transform<T: WinogradScalar>(
+    _ filter: UnsafePointer<T>, _ pair: TilePair, panel index: Int, _ ins: Range<Int>,
+    into planes: UnsafeMutablePointer<T>, planeStride: Int
+  ) {
+    let panel = T.panel
+    let firstOut = index * panel
+    let outs = min(panel, outputs - firstOut)
+    withUnsafeTemporaryAllocation(of: T.self, capacity: ins.count * r * s * panel) { scratch in
+      let scratch = scratch.baseAddress!
+      gather(filter, ins, firstOut, outs, into: scratch, panel)
+      var layout = vb_transform_layout()
+      layout.n = outs
+      // Flipped taps are read from the last to the first.
+      layout.in_row = (transposed ? -1 : 1) * s * panel
+      layout.in_column = (transposed ? -1 : 1) * panel
+      layout.row1 = UInt32(r)
+      layout.column1 = UInt32(s)
+      layout.out_rows = UInt32(pair.vertical.rows)
+      layout.out_columns = UInt32(pair.horizontal.rows)
+      layout.out_column = planeStride
+      layout.out_row = pair.horizontal.rows * planeStride
+      for (i, row) in ins.enumerated() {
+        let taps = scratch + (i * r * s + (transposed ? r * s - 1 : 0)) * panel
+        T.transform(pair, &layout, taps, planes + row * panel, bias: nil)
       }
     }
   }

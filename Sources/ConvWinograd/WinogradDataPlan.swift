@@ -5,8 +5,7 @@ import Synchronization
 /// Forward, or backwardData as the forward convolution of dy with the flipped, transposed filter and padding r − 1 − p.
 ///
 /// Per block of tiles: input windows → planes [tiles][in], one product per plane with the transformed filter
-/// [in][out], planes [tiles][out] → tiles of the result. Where filters are small and tiles many, each thread takes whole
-/// blocks that fit its L2 cache; else all threads share one larger block and split its planes and panels.
+/// [in][out], planes [tiles][out] → tiles of the result. `Driver` says how the threads share that.
 struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
   let operation: ConvOperation
   let variant: String
@@ -21,12 +20,27 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
   private let inputPair, filterPair, outputPair: TilePair
   private let planes: Int
   private let blockTiles: Int
-  /// Blocks in work at once, one per thread; 0 where all threads share one.
+  private let driver: Driver
+  /// Private blocks, or filter panels, in work at once.
   private let slots: Int
   private let filterStride: Int
+  /// Distance between the planes of one panel.
+  private let panelStride: Int
   private let isPrepared: Bool
 
   var executedBy: String { "winograd" }
+
+  /// How threads share the work. The result is the same, to the last bit.
+  private enum Driver {
+    /// Each thread takes whole blocks that fit its L2 cache: small filters, many tiles.
+    case privateBlocks
+    /// All threads share one larger block and split its planes and panels.
+    case sharedBlock
+    /// As `sharedBlock`, with each panel of a fresh filter transformed right before it is used: large filters, few
+    /// tiles. The transformed filter is (m + r − 1)²/r² times as large as the filter and would be written to memory
+    /// and read back.
+    case fusedFilter
+  }
 
   private var inputs: Int { filter.inputs }
   private var outputs: Int { filter.outputs }
@@ -85,9 +99,18 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     }
     let privateTiles = max(min(6, tiles), fitting(1 << 20))
     let privateBytes = threads * (privateTiles * tileBytes + overhead)
+    let wholeBytes = tiles * tileBytes + overhead
+    let panels = (filter.outputs + T.panel - 1) / T.panel
     if filterBytes <= 12 << 20, tiles >= 8 * privateTiles, privateBytes <= options.workspaceLimit {
+      driver = .privateBlocks
       blockTiles = privateTiles
       slots = min(threads, (tiles + privateTiles - 1) / privateTiles)
+    } else if !isPrepared, filterBytes >= 4 << 20, panels >= 4,
+      wholeBytes <= min(32 << 20, options.workspaceLimit)
+    {
+      driver = .fusedFilter
+      blockTiles = tiles
+      slots = min(threads, panels)
     } else {
       let most = max(min(6, tiles), fitting(12 << 20))
       let allowed = fitting(options.workspaceLimit)
@@ -95,10 +118,11 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
         throw WinogradVariant.Refusal(
           "one tile takes \(tileBytes + overhead) bytes of workspace, the limit is \(options.workspaceLimit)")
       }
+      driver = .sharedBlock
       blockTiles = min(most, allowed)
-      slots = 0
+      slots = 1
     }
-    let chunk = slots > 0 ? 1 << 20 : 64
+    let chunk = driver == .privateBlocks ? 1 << 20 : 64
     let strip = 32 * 4 / size
     let (sourceFormat, targetFormat) =
       backward
@@ -113,7 +137,12 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       planes
       * (WinogradDataPlan.padded(blockTiles * filter.inputs)
         + WinogradDataPlan.padded(blockTiles * filter.outputs))
-    workspaceBytes = (isPrepared ? 0 : filterBytes) + max(1, slots) * block * size
+    panelStride = WinogradDataPlan.padded(filter.inputs * T.panel)
+    switch driver {
+    case .privateBlocks: workspaceBytes = (isPrepared ? 0 : filterBytes) + slots * block * size
+    case .sharedBlock: workspaceBytes = (isPrepared ? 0 : filterBytes) + block * size
+    case .fusedFilter: workspaceBytes = (slots * planes * panelStride + block) * size
+    }
 
     let products = 2 * Double(planes) * Double(tiles) * Double(filter.inputs) * Double(filter.outputs)
     let filterFLOPs = isPrepared ? 0 : Double(filter.inputs * filter.outputs) * filterPair.flops
@@ -145,27 +174,39 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     let backward = operation.pass == .backwardData
     let x = (backward ? bound.output : bound.input).assumingMemoryBound(to: T.self)
     let y = (backward ? bound.input : bound.output).assumingMemoryBound(to: T.self)
-    var filterPlanes = UnsafePointer(bound.filter.assumingMemoryBound(to: T.self))
-    var blocks = base.assumingMemoryBound(to: T.self)
-    if !isPrepared {
-      if fresh {
-        phases.measure("filter transform") {
-          filter.transform(filterPlanes, filterPair, into: blocks, pool: pool)
-        }
-        filterPlanes = UnsafePointer(blocks)
-      }
-      blocks += planes * filterStride
-    }
+    let weights = UnsafePointer(bound.filter.assumingMemoryBound(to: T.self))
+    let memory = base.assumingMemoryBound(to: T.self)
     if operation.epilogue.bias && operands.bias == nil {
       throw ConvError.operand("no bias was given for \(operation)")
     }
     let epilogue = OutputEpilogue<T>(
       bias: operation.epilogue.bias ? operands.bias?.assumingMemoryBound(to: T.self) : nil,
       relu: operation.epilogue.relu, accumulate: operation.epilogue.accumulate)
-    if slots > 0 {
-      try runPrivate(x, filterPlanes, y, blocks, epilogue, pool, phases)
+    if driver == .fusedFilter && fresh {
+      let panels = memory + blockElements
+      try runShared(x, y, memory, epilogue, pool, phases) { v, m, count in
+        try multiplyFused(weights, v, m, count, panels, pool)
+      }
+      return
+    }
+    // Filters first: transformed by `prepare`, or now.
+    var u = weights
+    var blocks = memory
+    if !isPrepared && driver != .fusedFilter {
+      if fresh {
+        phases.measure("filter transform") {
+          filter.transform(weights, filterPair, into: memory, pool: pool)
+        }
+        u = UnsafePointer(memory)
+      }
+      blocks += planes * filterStride
+    }
+    if driver == .privateBlocks {
+      try runPrivate(x, u, y, blocks, epilogue, pool, phases)
     } else {
-      try runShared(x, filterPlanes, y, blocks, epilogue, pool, phases)
+      try runShared(x, y, blocks, epilogue, pool, phases) { v, m, count in
+        try multiply(u, v, m, count, pool)
+      }
     }
   }
 
@@ -235,14 +276,12 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
 
   /// All threads share one block: pieces of its input, then planes × panels, then pieces of its output.
   private func runShared(
-    _ x: UnsafePointer<T>, _ u: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>,
-    _ v: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool,
-    _ phases: PhaseRecorder?
+    _ x: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>, _ v: UnsafeMutablePointer<T>,
+    _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool, _ phases: PhaseRecorder?,
+    products: (UnsafePointer<T>, UnsafeMutablePointer<T>, Int) throws -> Void
   ) throws {
     let tiles = source.grid.tiles
     let m = v + planes * inputStride
-    let panel = T.panel
-    let panels = (outputs + panel - 1) / panel
     for first in stride(from: 0, to: tiles, by: blockTiles) {
       let range = first..<min(tiles, first + blockTiles)
       phases.measure("input transform") {
@@ -257,22 +296,52 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
             planesTarget)
         }
       }
-      try phases.measure("products") {
-        try pool.parallelFor(planes * panels) { task in
-          let (plane, index) = (task / panels, task % panels)
-          let column = index * panel
-          try T.multiply(
-            range.count, min(panel, outputs - column), inputs, v + plane * inputStride, inputs,
-            transposed: false, u + plane * filterStride + column * inputs, m + plane * outputStride + column,
-            outputs, accumulate: false)
-        }
-      }
+      try phases.measure("products") { try products(v, m, range.count) }
       phases.measure("output transform") {
         let bands = target.bands(of: range)
         pool.parallelFor(bands.count * target.chunks) { task in
           transformOutput(
             target, bands[task / target.chunks], chunk: task % target.chunks, outputPair, m,
             planeStride: outputStride, y, epilogue)
+        }
+      }
+    }
+  }
+  /// M[plane] = V[plane]·U[plane] for `count` tiles, planes and panels side by side.
+  private func multiply(
+    _ u: UnsafePointer<T>, _ v: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>, _ count: Int,
+    _ pool: WorkerPool
+  ) throws {
+    let panel = T.panel
+    let panels = (outputs + panel - 1) / panel
+    try pool.parallelFor(planes * panels) { task in
+      let (plane, column) = (task / panels, task % panels * panel)
+      try T.multiply(
+        count, min(panel, outputs - column), inputs, v + plane * inputStride, inputs, transposed: false,
+        u + plane * filterStride + column * inputs, m + plane * outputStride + column, outputs,
+        accumulate: false)
+    }
+  }
+
+  /// The same with panels of the filter transformed into `scratch` as they are needed.
+  private func multiplyFused(
+    _ weights: UnsafePointer<T>, _ v: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>, _ count: Int,
+    _ scratch: UnsafeMutablePointer<T>, _ pool: WorkerPool
+  ) throws {
+    let panel = T.panel
+    let panels = (outputs + panel - 1) / panel
+    let next = Atomic<Int>(0)
+    try pool.parallelFor(slots) { slot in
+      let u = scratch + slot * planes * panelStride
+      while true {
+        let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if index >= panels { break }
+        filter.transform(weights, filterPair, panel: index, into: u, planeStride: panelStride)
+        for plane in 0..<planes {
+          try T.multiply(
+            count, min(panel, outputs - index * panel), inputs, v + plane * inputStride, inputs,
+            transposed: false, u + plane * panelStride, m + plane * outputStride + index * panel, outputs,
+            accumulate: false)
         }
       }
     }

@@ -115,8 +115,10 @@ import Testing
 
   @Test("results are bit-equal on 1, 2 and 3 threads, prepared and fresh")
   func threadCounts() throws {
-    // Private blocks (many tiles), shared blocks (few tiles, many channels), several parts.
-    for text in ["n2c16h61w45k24r3s3p1", "n1c130h9w9k150r3s3p1", "n4c33h20w31k65r5s5p2"] {
+    // Private blocks (many tiles), a shared block, 5×5, fused filter transforms (few tiles, many channels).
+    for text in [
+      "n2c16h61w45k24r3s3p1", "n1c130h9w9k150r3s3p1", "n4c33h20w31k65r5s5p2", "n1c400h6w9k260r3s3p1",
+    ] {
       let problem = try ConvProblem(parsing: "conv2d:" + text)
       let trial = Trial<Float>(problem, seed: 51)
       for pass in ConvPass.allCases {
@@ -130,6 +132,9 @@ import Testing
           if pass != .backwardFilter {
             let prepared = try trial.run(operation, PlanOptions(threads: 2, filterState: .prepared))
             #expect(prepared == one, "\(operation) seed 51: prepared differs from fresh")
+            let plan = try WinogradBackend().plan(for: operation, PlanOptions(threads: 2))
+            let both = try trial.run(plan, prepared: true)
+            #expect(both == one, "\(operation) seed 51: a prepared filter in a plan for fresh ones differs")
           }
         }
       }
