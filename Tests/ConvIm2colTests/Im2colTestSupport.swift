@@ -50,7 +50,7 @@ struct ProblemGenerator {
         c: groups * Int.random(in: 1...9, using: &random), k: groups * Int.random(in: 1...9, using: &random),
         groups: groups, input: input, filter: filter, stride: stride,
         padding: Padding(before: before, after: after), dilation: dilation)
-      if let problem, problem.directFLOPs < 4e6 { return problem }
+      if let problem, problem.directFLOPs < 1.5e6 { return problem }
     }
   }
 }
