@@ -1,11 +1,22 @@
 public import ConvCore
 import ConvIm2col
 import ConvNaive
+import ConvWinograd
+
+#if FFTW
+  import ConvFFT
+#endif
 
 /// The engines of this build: the only place that names them all.
 public enum BackendRegistry {
   /// Every engine, the oracle first. Which there are depends on the package traits.
-  public static let all: [any ConvolutionBackend] = [.naive, .im2col]
+  public static let all: [any ConvolutionBackend] = [.naive, .im2col, .winograd] + underTraits
+
+  #if FFTW
+    private static let underTraits: [any ConvolutionBackend] = [.fft]
+  #else
+    private static let underTraits: [any ConvolutionBackend] = []
+  #endif
 
   /// The names of `all`, in its order.
   public static var names: [String] { all.map(\.name) }
