@@ -1,0 +1,144 @@
+import ConvCore
+
+/// Executes plans on poisoned memory and compares the results with an expectation.
+public struct Verifier: Sendable {
+  /// Threads that plans are executed with.
+  public let pool: WorkerPool
+
+  /// A verifier on a pool.
+  public init(pool: WorkerPool = .shared) { self.pool = pool }
+
+  /// Whether a backend's answer to an operation is right on the given data.
+  ///
+  /// `unsupported` where it declines; whatever its plan throws afterwards is `failed`.
+  public func verify(
+    _ backend: any ConvolutionBackend, _ operation: ConvOperation, _ options: PlanOptions,
+    data: ProblemData, expectation: Expectation
+  ) -> Verification {
+    if let reason = backend.support(for: operation, options).reason {
+      return Verification(.unsupported, reason: reason)
+    }
+    do {
+      let plan = try backend.plan(for: operation, options)
+      return try verify(plan, data: data, expectation: expectation, filterState: options.filterState)
+    } catch {
+      return Verification(.failed, reason: "\(backend.name) promised support, then: \(error)")
+    }
+  }
+
+  /// Whether a plan's result is right on the given data.
+  ///
+  /// - Throws: what the plan throws.
+  public func verify(
+    _ plan: any ConvPlan, data: ProblemData, expectation: Expectation, filterState: FilterState = .fresh
+  ) throws -> Verification {
+    let result = try execute(plan, data, filterState: filterState)
+    guard
+      let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
+    else {
+      return Verification(
+        .mistrusted, reason: "the error model \(plan.errorModel) does not describe \(plan.operation)")
+    }
+    return Verification(
+      results: Verifier.values(of: result, at: expectation.grid), expectation: expectation,
+      bounds: bounds, strayValue: Verifier.strayValue(in: result))
+  }
+
+  /// Executes a plan on memory that shows what it does not write or reads by mistake: the result is filled with NaN (with
+  /// zeros where the epilogue accumulates), the workspace with 0xA5.
+  ///
+  /// - Returns: The result tensor of the pass, in logical order.
+  /// - Throws: what the plan throws.
+  public func execute(
+    _ plan: any ConvPlan, _ data: ProblemData, filterState: FilterState = .fresh
+  ) throws -> Tensor {
+    let operation = plan.operation
+    var result = try poisoned(operation)
+    try withOperands(operation, data) { operands in
+      var operands = operands
+      if filterState == .prepared, operation.pass != .backwardFilter, let filter = operands.filter {
+        operands.preparedFilter = try plan.prepare(filter: UnsafeRawPointer(filter), pool: pool)
+        operands.filter = nil
+      }
+      try withWorkspace(plan.workspaceBytes) { workspace in
+        try result.withUnsafeMutableRawPointer { pointer in
+          switch operation.pass {
+          case .forward: operands.output = pointer
+          case .backwardData: operands.input = pointer
+          case .backwardFilter: operands.filter = pointer
+          }
+          try plan.execute(operands, workspace: workspace, pool: pool, phases: nil)
+        }
+      }
+    }
+    return try result.converted(to: .nchw)
+  }
+
+  private func poisoned(_ operation: ConvOperation) throws -> Tensor {
+    let shape = operation.problem.resultShape(operation.pass)
+    let format =
+      switch operation.pass {
+      case .forward: operation.outputFormat
+      case .backwardData: operation.inputFormat
+      case .backwardFilter: operation.filterFormat
+      }
+    let accumulates = operation.epilogue.accumulate
+    if operation.elementType == .float64 {
+      return try Tensor.full(shape, accumulates ? 0.0 : Double.nan, format: format)
+    }
+    return try Tensor.full(shape, accumulates ? Float(0) : Float.nan, format: format)
+  }
+
+  private func withWorkspace<R>(_ byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
+    let buffer = try PooledBuffer(byteCount: byteCount)
+    return try withExtendedLifetime(buffer) {
+      let workspace = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount)
+      workspace.initializeMemory(as: UInt8.self, repeating: 0xA5)
+      return try body(workspace)
+    }
+  }
+
+  /// The tensors that the pass reads, in the operation's formats.
+  func withOperands<R>(
+    _ operation: ConvOperation, _ data: ProblemData, _ body: (ConvOperands) throws -> R
+  ) throws -> R {
+    let x = try data.input.converted(to: operation.inputFormat)
+    let w = try data.filter.converted(to: operation.filterFormat)
+    let dy = try data.outputGradient.converted(to: operation.outputFormat)
+    return try x.withUnsafeRawPointer { x in
+      try w.withUnsafeRawPointer { w in
+        try dy.withUnsafeRawPointer { dy in
+          var operands = ConvOperands()
+          if operation.pass != .backwardData { operands.input = UnsafeMutableRawPointer(mutating: x) }
+          if operation.pass != .backwardFilter { operands.filter = UnsafeMutableRawPointer(mutating: w) }
+          if operation.pass != .forward { operands.output = UnsafeMutableRawPointer(mutating: dy) }
+          return try body(operands)
+        }
+      }
+    }
+  }
+
+  /// The sampled values of a result tensor in logical order.
+  static func values(of tensor: Tensor, at grid: SampleGrid) -> [Double] {
+    func read<T: ConvScalar>(_: T.Type) -> [Double] {
+      tensor.withUnsafePointer(as: T.self) { values in
+        grid.rows.flatMap { row in grid.columns.map { Double(values[grid.index(row, $0)]) } }
+      }
+    }
+    return tensor.elementType == .float64 ? read(Double.self) : read(Float.self)
+  }
+
+  /// Describes the first value that is not finite.
+  static func strayValue(in tensor: Tensor) -> String? {
+    func scan<T: ConvScalar>(_: T.Type) -> String? {
+      let count = tensor.count
+      return tensor.withUnsafePointer(as: T.self) { values in
+        for i in 0..<count where !values[i].isFinite {
+          return "element \(i) of \(count) (logical order) is \(values[i])"
+        }
+        return nil
+      }
+    }
+    return tensor.elementType == .float64 ? scan(Double.self) : scan(Float.self)
+  }
+}
