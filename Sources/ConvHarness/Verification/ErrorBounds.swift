@@ -32,9 +32,12 @@ public struct ErrorBounds: Sendable {
 
   /// Bounds for every sample of an expectation.
   ///
+  /// A bias per column, added by the plan's epilogue, adds one rounding of the sum and one of a possible partial sum:
+  /// 2u·(|y| + |bias|).
   /// - Returns: nil where the model does not describe the problem (a transform with fewer taps than the filter).
   public init?(
-    model: ErrorModel, expectation: Expectation, data: ProblemData, pool: WorkerPool = .shared
+    model: ErrorModel, expectation: Expectation, data: ProblemData, bias: Tensor? = nil,
+    pool: WorkerPool = .shared
   ) {
     let u = data.elementType.unitRoundoff
     let depth = data.problem.summationDepth(expectation.grid.pass)
@@ -74,14 +77,23 @@ public struct ErrorBounds: Sendable {
       Double(depth)
       * (data.elementType == .float64
         ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude))
+    let offsets = ErrorBounds.magnitudes(of: bias)
+    let columns = expectation.grid.columns
     func total(_ factor: Double) -> [Double] {
       magnitudes.indices.map { i in
-        factor * amplified[i] + roundingOfResult * abs(expectation.values[i]) + oracle * magnitudes[i]
-          + underflow
+        let added = offsets.map { 2 * u * (abs(expectation.values[i]) + $0[columns[i % columns.count]]) } ?? 0
+        return factor * amplified[i] + added + roundingOfResult * abs(expectation.values[i]) + oracle * magnitudes[i]
+          + underflow + (expectation.uncertainty.isEmpty ? 0 : expectation.uncertainty[i])
       }
     }
     bounds = total(factor)
     worst = total(worstFactor)
+  }
+
+  private static func magnitudes(of bias: Tensor?) -> [Double]? {
+    guard let bias else { return nil }
+    if bias.elementType == .float64 { return bias.values(as: Double.self).map(abs) }
+    return bias.values(as: Float.self).map { abs(Double($0)) }
   }
 
   /// min(k, λ√k).

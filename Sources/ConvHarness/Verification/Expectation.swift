@@ -11,6 +11,9 @@ public struct Expectation: Sendable {
   /// For some filter taps (for backwardFilter: some rows of dy): what each contributes to each result. A computation that
   /// loses one of them is off by this much.
   public let contributions: [[Double]]
+  /// How far each value itself may be from the truth, beyond the oracle's own rounding: stored values that had to be
+  /// computed with. Empty where there is nothing of the kind.
+  public var uncertainty: [Double] = []
 
   /// Asks the oracle for every sample.
   public init(grid: SampleGrid, data: ProblemData, pool: WorkerPool = .shared) {

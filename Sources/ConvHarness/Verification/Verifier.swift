@@ -52,10 +52,25 @@ public struct Verifier: Sendable {
   public func execute(
     _ plan: any ConvPlan, _ data: ProblemData, filterState: FilterState = .fresh
   ) throws -> Tensor {
+    try execute(plan, data, bias: nil, filterState: filterState).result
+  }
+
+  /// The same with the operands of epilogues: the bias that the plan adds, the bias gradient that it yields.
+  func execute(
+    _ plan: any ConvPlan, _ data: ProblemData, bias: Tensor?, filterState: FilterState = .fresh
+  ) throws -> (result: Tensor, biasGradient: Tensor?) {
     let operation = plan.operation
     var result = try poisoned(operation)
+    var biasGradient: Tensor?
+    if operation.epilogue.biasGradient {
+      biasGradient = try poison([operation.problem.k], operation.elementType, .nchw)
+    }
+    let bias = try bias ?? Tensor.zeros([operation.problem.k], elementType: operation.elementType)
     try withOperands(operation, data) { operands in
       var operands = operands
+      let db = biasGradient?.withUnsafeMutableRawPointer { $0 }
+      operands.biasGradient = db
+      operands.bias = operation.epilogue.bias ? bias.withUnsafeRawPointer { $0 } : nil
       if filterState == .prepared, operation.pass != .backwardFilter, let filter = operands.filter {
         operands.preparedFilter = try plan.prepare(filter: UnsafeRawPointer(filter), pool: pool)
         operands.filter = nil
@@ -67,11 +82,13 @@ public struct Verifier: Sendable {
           case .backwardData: operands.input = pointer
           case .backwardFilter: operands.filter = pointer
           }
-          try plan.execute(operands, workspace: workspace, pool: pool, phases: nil)
+          try withExtendedLifetime((bias, biasGradient)) {
+            try plan.execute(operands, workspace: workspace, pool: pool, phases: nil)
+          }
         }
       }
     }
-    return try result.converted(to: .nchw)
+    return (try result.converted(to: MemoryFormat.nchw), biasGradient)
   }
 
   private func poisoned(_ operation: ConvOperation) throws -> Tensor {
@@ -82,11 +99,15 @@ public struct Verifier: Sendable {
       case .backwardData: operation.inputFormat
       case .backwardFilter: operation.filterFormat
       }
-    let accumulates = operation.epilogue.accumulate
-    if operation.elementType == .float64 {
-      return try Tensor.full(shape, accumulates ? 0.0 : Double.nan, format: format)
+    if operation.epilogue.accumulate {
+      return try Tensor.zeros(shape, elementType: operation.elementType, format: format)
     }
-    return try Tensor.full(shape, accumulates ? Float(0) : Float.nan, format: format)
+    return try poison(shape, operation.elementType, format)
+  }
+
+  private func poison(_ shape: [Int], _ elementType: ElementType, _ format: MemoryFormat) throws -> Tensor {
+    if elementType == .float64 { return try Tensor.full(shape, Double.nan, format: format) }
+    return try Tensor.full(shape, Float.nan, format: format)
   }
 
   private func withWorkspace<R>(_ byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
