@@ -2,10 +2,6 @@
 public enum HarnessError: Error, Hashable, Sendable {
   /// A line of a problem file that cannot be read. Lines and columns count from 1.
   case malformedLine(file: String, line: Int, column: Int, text: String, reason: String)
-  /// A file that is there but does not hold what it should.
-  case malformedFile(path: String, reason: String)
-  /// A file or folder that is not there or cannot be read.
-  case missingFile(path: String, reason: String)
   /// A name that is not known; the nearest known names come first.
   case unknownName(kind: String, name: String, known: [String])
   /// A request that makes no sense, in one sentence.
@@ -19,12 +15,8 @@ extension HarnessError: CustomStringConvertible {
     case .malformedLine(let file, let line, let column, let text, let reason):
       return "\(file):\(line):\(column): \(reason)\n  \(text)\n  "
         + String(repeating: " ", count: max(0, column - 1)) + "^"
-    case .malformedFile(let path, let reason):
-      return "\(path): \(reason)"
-    case .missingFile(let path, let reason):
-      return "\(path): \(reason)"
     case .unknownName(let kind, let name, let known):
-      let near = known.first.map { "; did you mean '\($0)'?" } ?? ""
+      let near = known.first.map { "; did you mean '\($0)'?" } ?? "."
       return "unknown \(kind) '\(name)'\(near) Known: \(known.joined(separator: ", "))"
     case .usage(let message):
       return message
@@ -38,7 +30,9 @@ public enum NearNames {
   public static func sorted(_ known: [String], by name: String) -> [String] {
     let wanted = Array(name.lowercased())
     return known.enumerated()
-      .map { (offset: $0.offset, name: $0.element, distance: distance(wanted, Array($0.element.lowercased()))) }
+      .map {
+        (offset: $0.offset, name: $0.element, distance: distance(wanted, Array($0.element.lowercased())))
+      }
       .sorted { ($0.distance, $0.offset) < ($1.distance, $1.offset) }
       .map(\.name)
   }

@@ -137,7 +137,9 @@ public struct ReferenceCase: Sendable {
     let groups = try file.integer("groups", least: 1)
     let input = try file.tensor("input", .float32).shape
     let weight = try file.tensor("weight", .float32).shape
-    guard input.count == 4 else { throw file.malformed("tensor 'input' has shape \(input), rank 4 is needed") }
+    guard input.count == 4 else {
+      throw file.malformed("tensor 'input' has shape \(input), rank 4 is needed")
+    }
     guard weight.count == 4 else {
       throw file.malformed("tensor 'weight' has shape \(weight), rank 4 is needed")
     }
@@ -239,7 +241,8 @@ public struct ReferenceLibrary: Sendable {
       }
       throw FileError.missingInput(path: root, reason: "is neither a folder nor a .safetensors file")
     }
-    let folder = manager.fileExists(atPath: cases, isDirectory: &isDirectory) && isDirectory.boolValue ? cases : root
+    let folder =
+      manager.fileExists(atPath: cases, isDirectory: &isDirectory) && isDirectory.boolValue ? cases : root
     guard let names = manager.enumerator(atPath: folder) else {
       throw FileError.missingInput(path: folder, reason: "cannot be listed")
     }

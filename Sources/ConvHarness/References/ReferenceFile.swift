@@ -81,7 +81,8 @@ public struct ReferenceFile: Sendable {
   public func optionalTensor(_ name: String, _ elementType: ElementType) throws -> Tensor? {
     guard let tensor = file.tensors[name] else { return nil }
     guard tensor.elementType == elementType else {
-      throw malformed("tensor '\(name)' holds \(tensor.elementType.rawValue), \(elementType.rawValue) is needed")
+      throw malformed(
+        "tensor '\(name)' holds \(tensor.elementType.rawValue), \(elementType.rawValue) is needed")
     }
     return tensor
   }

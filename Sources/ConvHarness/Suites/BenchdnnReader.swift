@@ -80,7 +80,8 @@ struct BenchdnnReader {
   private mutating func number(after key: String) throws -> Int {
     let start = position
     var value = 0
-    while position < characters.count, let ascii = characters[position].asciiValue, (48...57).contains(ascii) {
+    while position < characters.count, let ascii = characters[position].asciiValue, (48...57).contains(ascii)
+    {
       value = value * 10 + Int(ascii) - 48
       guard value <= 1 << 40 else { throw failure("the number after '\(key)' is too large", at: start) }
       position += 1
@@ -107,14 +108,20 @@ struct BenchdnnReader {
     axis: Int, rank: Int
   ) throws -> (input: Int, filter: Int, stride: Int, dilation: Int, before: Int, after: Int) {
     let letter = ["d", "h", "w"][axis]
-    guard let input = field("i", axis: axis, rank: rank) else { throw failure("'i\(letter)' is missing", at: 0) }
-    guard let filter = field("k", axis: axis, rank: rank) else { throw failure("'k\(letter)' is missing", at: 0) }
+    guard let input = field("i", axis: axis, rank: rank) else {
+      throw failure("'i\(letter)' is missing", at: 0)
+    }
+    guard let filter = field("k", axis: axis, rank: rank) else {
+      throw failure("'k\(letter)' is missing", at: 0)
+    }
     let step = field("s", axis: axis, rank: rank)?.value ?? 1
     let dilation = (field("d", axis: axis, rank: rank)?.value ?? 0) + 1
     let padding = field("p", axis: axis, rank: rank)
     let output = field("o", axis: axis, rank: rank)
     guard input.value > 0 else { throw failure("'i\(letter)' is 0, at least 1 is needed", at: input.offset) }
-    guard filter.value > 0 else { throw failure("'k\(letter)' is 0, at least 1 is needed", at: filter.offset) }
+    guard filter.value > 0 else {
+      throw failure("'k\(letter)' is 0, at least 1 is needed", at: filter.offset)
+    }
     guard step > 0 else { throw failure("the stride 's\(letter)' is 0, at least 1 is needed", at: 0) }
     let (reach, overflow) = (filter.value - 1).multipliedReportingOverflow(by: dilation)
     guard !overflow, reach < 1 << 41 else {
@@ -124,9 +131,13 @@ struct BenchdnnReader {
       let before = padding?.value ?? 0
       return (input.value, filter.value, step, dilation, before, before)
     }
-    guard output.value > 0 else { throw failure("'o\(letter)' is 0, at least 1 is needed", at: output.offset) }
+    guard output.value > 0 else {
+      throw failure("'o\(letter)' is 0, at least 1 is needed", at: output.offset)
+    }
     let (steps, stepOverflow) = (output.value - 1).multipliedReportingOverflow(by: step)
-    guard !stepOverflow, steps < 1 << 41 else { throw failure("the output's size overflows", at: output.offset) }
+    guard !stepOverflow, steps < 1 << 41 else {
+      throw failure("the output's size overflows", at: output.offset)
+    }
     let total = steps + reach + 1 - input.value
     let before = padding?.value ?? max(0, total / 2)
     let after = max(0, total - before)

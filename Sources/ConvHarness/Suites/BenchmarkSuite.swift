@@ -46,12 +46,12 @@ public struct BenchmarkSuite: Hashable, Sendable {
     var isDirectory: ObjCBool = false
     if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory) {
       if isDirectory.boolValue {
-        throw HarnessError.missingFile(path: name, reason: "is a folder, a file of problem lines is needed")
+        throw FileError.missingInput(path: name, reason: "is a folder, a file of problem lines is needed")
       }
       return try ProblemFile.read(path: name)
     }
     if name.contains("/") {
-      throw HarnessError.missingFile(path: name, reason: "no such file")
+      throw FileError.missingInput(path: name, reason: "no such file")
     }
     throw HarnessError.unknownName(
       kind: "suite", name: name, known: NearNames.sorted(builtIn.map(\.name), by: name))

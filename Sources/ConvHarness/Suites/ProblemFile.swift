@@ -11,25 +11,10 @@ public enum ProblemFile {
 
   /// Reads a file.
   ///
-  /// - Throws: `HarnessError.missingFile`, `.malformedFile` (too large, not UTF-8, no problem in it),
-  ///   `.malformedLine` with line and column.
+  /// - Throws: `FileError` (not there, too large, not UTF-8, no problem in it), `HarnessError.malformedLine` with
+  ///   line and column.
   public static func read(path: String) throws -> BenchmarkSuite {
-    guard let handle = FileHandle(forReadingAtPath: path) else {
-      throw HarnessError.missingFile(path: path, reason: "cannot be opened")
-    }
-    defer { try? handle.close() }
-    let data: Data
-    do {
-      data = try handle.read(upToCount: largestByteCount + 1) ?? Data()
-    } catch {
-      throw HarnessError.missingFile(path: path, reason: "cannot be read")
-    }
-    guard data.count <= largestByteCount else {
-      throw HarnessError.malformedFile(path: path, reason: "is larger than \(largestByteCount) bytes")
-    }
-    guard let text = String(data: data, encoding: .utf8) else {
-      throw HarnessError.malformedFile(path: path, reason: "is not UTF-8 text")
-    }
+    let text = try InputFile.text(of: path, limit: largestByteCount)
     return try suite(from: text, file: path)
   }
 
@@ -37,21 +22,21 @@ public enum ProblemFile {
   static func suite(from text: String, file: String) throws -> BenchmarkSuite {
     var problems: [BenchmarkProblem] = []
     var number = 0
-    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+    for line in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
       number += 1
       if let problem = try self.problem(line: String(line), number: number, file: file) {
         problems.append(problem)
       }
     }
     guard !problems.isEmpty else {
-      throw HarnessError.malformedFile(path: file, reason: "holds no problem in its \(number) lines")
+      throw FileError.malformed(path: file, reason: "holds no problem in its \(number) lines")
     }
     return BenchmarkSuite(name: file, summary: "\(problems.count) problems of \(file)", problems: problems)
   }
 
   /// The problem of one line, nil for a blank line or a comment.
   static func problem(line: String, number: Int, file: String) throws -> BenchmarkProblem? {
-    let characters = Array(line.split(separator: "\r", omittingEmptySubsequences: false).first ?? "")
+    let characters = Array(line)
     let start = characters.firstIndex { $0 != " " && $0 != "\t" } ?? characters.count
     guard start < characters.count, characters[start] != "#" else { return nil }
     var end = characters.firstIndex(of: "#") ?? characters.count

@@ -18,6 +18,7 @@ import ConvCore
 /// | the same with a float64 accumulator | u·\|y\| + γₖ(2⁻⁵³)·Σ\|a·b\| |
 /// | Winograd  | min(k, λ√k)·u·[\|Aᵀ\|(Σ \|G\|\|w\|\|Gᵀ\| ⊙ \|Bᵀ\|\|x\|\|B\|)\|A\|], see `WinogradBounds` |
 /// | FFT       | λ·u·(log₂ L + √depth)·Σ ‖x tile‖₂‖w‖₂, see `FourierBounds` |
+/// | polyphase | the sum of the phases' bounds |
 ///
 /// All of them get the oracle's own uncertainty, min(k, λ√k)·2⁻⁵³·Σ|a·b|, and the smallest subnormal per product, for
 /// products that underflow.
@@ -42,36 +43,12 @@ public struct ErrorBounds: Sendable {
     let u = data.elementType.unitRoundoff
     let depth = data.problem.summationDepth(expectation.grid.pass)
     let magnitudes = expectation.magnitudes
-    // The amplified magnitudes and the factors that multiply them.
-    var amplified = magnitudes
-    var factor: Double
-    var worstFactor: Double
+    guard
+      let terms = ErrorBounds.terms(
+        model, expectation.grid, data, magnitudes: magnitudes, moreRoundings: 0, pool)
+    else { return nil }
     var roundingOfResult = 0.0
-    switch model {
-    case .summation(let k, let accumulator) where accumulator == .float64:
-      let n = Double(k) * 0x1p-53
-      factor = n / (1 - n)
-      worstFactor = factor
-      roundingOfResult = u
-    case .summation(let k, _):
-      factor = ErrorBounds.probabilistic(k) * u
-      worstFactor = Double(k) * u
-    case .winograd(let vertical, let horizontal, let depth):
-      guard
-        let values = WinogradBounds(vertical: vertical, horizontal: horizontal, data: data)?
-          .amplified(expectation.grid, pool: pool)
-      else { return nil }
-      amplified = values
-      let k = depth + WinogradBounds.transformRoundings(vertical, horizontal)
-      factor = ErrorBounds.probabilistic(k) * u
-      worstFactor = Double(k) * u
-    case .fft(let height, let width, let stepH, let stepW, let depth):
-      let tiles = FourierBounds(height: height, width: width, stepH: stepH, stepW: stepW, data: data)
-      amplified = tiles.normProducts(expectation.grid, pool: pool)
-      let levels = FourierBounds.levels(height: height, width: width)
-      factor = ErrorBounds.lambda * u * (levels + Double(depth).squareRoot())
-      worstFactor = u * (FourierBounds.worstPerLevel * levels + Double(depth))
-    }
+    if case .summation(_, accumulator: .float64) = model { roundingOfResult = u }
     let oracle = ErrorBounds.probabilistic(depth) * 0x1p-53
     let underflow =
       Double(depth)
@@ -79,15 +56,99 @@ public struct ErrorBounds: Sendable {
         ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude))
     let offsets = ErrorBounds.magnitudes(of: bias)
     let columns = expectation.grid.columns
-    func total(_ factor: Double) -> [Double] {
+    func total(_ algorithm: [Double]) -> [Double] {
       magnitudes.indices.map { i in
         let added = offsets.map { 2 * u * (abs(expectation.values[i]) + $0[columns[i % columns.count]]) } ?? 0
-        return factor * amplified[i] + added + roundingOfResult * abs(expectation.values[i]) + oracle * magnitudes[i]
+        return algorithm[i] + added + roundingOfResult * abs(expectation.values[i]) + oracle * magnitudes[i]
           + underflow + (expectation.uncertainty.isEmpty ? 0 : expectation.uncertainty[i])
       }
     }
-    bounds = total(factor)
-    worst = total(worstFactor)
+    bounds = total(terms.deciding)
+    worst = total(terms.worst)
+  }
+
+  /// The algorithm's own part of the bounds of all samples of a grid, rows × columns.
+  ///
+  /// - Parameters:
+  ///   - magnitudes: Σ|a·b| of the samples where they are known.
+  ///   - moreRoundings: roundings of partial results that are added up afterwards.
+  private static func terms(
+    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, magnitudes: [Double]?, moreRoundings: Int,
+    _ pool: WorkerPool
+  ) -> (deciding: [Double], worst: [Double])? {
+    let u = data.elementType.unitRoundoff
+    let amplified: [Double]
+    let factor: Double
+    let worstFactor: Double
+    switch model {
+    case .summation(let depth, let accumulator):
+      amplified = magnitudes ?? Expectation(grid: grid, data: data, pool: pool).magnitudes
+      let k = depth + moreRoundings
+      if accumulator == .float64 {
+        let n = Double(k) * 0x1p-53
+        factor = n / (1 - n)
+        worstFactor = factor
+      } else {
+        factor = probabilistic(k) * u
+        worstFactor = Double(k) * u
+      }
+    case .winograd(let vertical, let horizontal, let depth):
+      guard
+        let values = WinogradBounds(vertical: vertical, horizontal: horizontal, data: data)?
+          .amplified(grid, pool: pool)
+      else { return nil }
+      amplified = values
+      let k = depth + WinogradBounds.transformRoundings(vertical, horizontal) + moreRoundings
+      factor = probabilistic(k) * u
+      worstFactor = Double(k) * u
+    case .fft(let height, let width, let stepH, let stepW, let depth):
+      let tiles = FourierBounds(height: height, width: width, stepH: stepH, stepW: stepW, data: data)
+      amplified = tiles.normProducts(grid, pool: pool)
+      let levels = FourierBounds.levels(height: height, width: width)
+      let k = Double(depth + moreRoundings)
+      factor = lambda * u * (levels + k.squareRoot())
+      worstFactor = u * (FourierBounds.worstPerLevel * levels + k)
+    case .polyphase(let models):
+      return polyphase(models, grid, data, moreRoundings, pool)
+    }
+    return (amplified.map { factor * $0 }, amplified.map { worstFactor * $0 })
+  }
+
+  /// The sum of the bounds of a stride's phases, after the dilation's residues have become a larger batch.
+  private static func polyphase(
+    _ models: [ErrorModel], _ grid: SampleGrid, _ data: ProblemData, _ moreRoundings: Int, _ pool: WorkerPool
+  ) -> (deciding: [Double], worst: [Double])? {
+    var deciding = [Double](repeating: 0, count: grid.count)
+    var worst = deciding
+    func add(_ part: SubProblem, _ model: ErrorModel, _ roundings: Int) -> Bool {
+      if part.rows.isEmpty { return true }
+      let inner = SampleGrid(
+        pass: grid.pass, problem: part.data.problem, rows: part.rows, columns: grid.columns)
+      guard
+        let terms = terms(model, inner, part.data, magnitudes: nil, moreRoundings: roundings, pool)
+      else { return false }
+      for (i, whole) in part.wholeRows.enumerated() {
+        for j in grid.columns.indices {
+          deciding[whole * grid.columns.count + j] += terms.deciding[i * grid.columns.count + j]
+          worst[whole * grid.columns.count + j] += terms.worst[i * grid.columns.count + j]
+        }
+      }
+      return true
+    }
+    let pr = grid.problem
+    let cut = SubProblems(data: data, grid: grid)
+    if pr.dilation.h > 1 || pr.dilation.w > 1 {
+      guard let dense = try? cut.densified(), add(dense, .polyphase(models), moreRoundings) else {
+        return nil
+      }
+    } else {
+      guard let phases = try? cut.phases(), phases.count == models.count else { return nil }
+      let added = grid.pass == .forward ? phases.count : 0
+      for (phase, model) in zip(phases, models) {
+        guard add(phase, model, moreRoundings + added) else { return nil }
+      }
+    }
+    return (deciding, worst)
   }
 
   private static func magnitudes(of bias: Tensor?) -> [Double]? {

@@ -112,7 +112,8 @@ struct FourierBounds {
   }
 
   /// Elements of the source that tile `index` of an axis reads.
-  private func window(_ axis: Int, _ index: Int, _ step: Int, _ length: Int, _ isForward: Bool) -> Range<Int> {
+  private func window(_ axis: Int, _ index: Int, _ step: Int, _ length: Int, _ isForward: Bool) -> Range<Int>
+  {
     let pr = data.problem
     let reach = (pr.filter[axis] - 1) * pr.dilation[axis]
     let (pad, u) = (pr.padding.before[axis], pr.stride[axis])

@@ -21,12 +21,15 @@ public enum IntegerLane {
     case .winograd(let vertical, let horizontal, _):
       isDyadic(vertical) && isDyadic(horizontal) ? .exact : .nearest
     case .fft: .nearest
+    case .polyphase(let models): models.allSatisfy { demand(of: $0) == .exact } ? .exact : .nearest
     }
   }
 
   private static func isDyadic(_ transform: WinogradTransform) -> Bool {
     transform.tile <= 4
-      && (transform.at + transform.g + transform.bt).allSatisfy { ($0 * 2).rounded() == $0 * 2 && abs($0) <= 4 }
+      && (transform.at + transform.g + transform.bt).allSatisfy {
+        ($0 * 2).rounded() == $0 * 2 && abs($0) <= 4
+      }
   }
 
   /// Integer operands of a problem, thinned for a pass.

@@ -85,7 +85,8 @@ public struct SampleGrid: Sendable {
     if pass == .backwardFilter {
       // Whole filters where they are small: transforms of x and dy are shared by all taps.
       let taps = extent.count <= 36 ? positions(extent) : places(extent, count: 36, using: &random)
-      let ks = stratifiedIndices(first, count: max(4, (rowsWanted + taps.count - 1) / taps.count), using: &random)
+      let ks = stratifiedIndices(
+        first, count: max(4, (rowsWanted + taps.count - 1) / taps.count), using: &random)
       let rows = ks.flatMap { k in taps.map { Row(first: k, at: $0) } }
       return SampleGrid(pass: pass, problem: problem, rows: rows, columns: columns)
     }

@@ -110,7 +110,9 @@ public struct Verifier: Sendable {
     return try Tensor.full(shape, Float.nan, format: format)
   }
 
-  private func withWorkspace<R>(_ byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
+  private func withWorkspace<R>(_ byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> R) throws
+    -> R
+  {
     let buffer = try PooledBuffer(byteCount: byteCount)
     return try withExtendedLifetime(buffer) {
       let workspace = UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount)

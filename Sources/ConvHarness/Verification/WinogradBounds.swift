@@ -11,8 +11,7 @@ import ConvCore
 /// element p′ mod m; element j of the tile's input window is at (tile·m + j)·l + ρ − padding. backwardData is a
 /// forward problem on dy with the flipped filter and padding (R − 1)·l − padding. For backwardFilter dw is the m × m output,
 /// tiles of dy with r × r elements are the filters, and the sum goes over all tiles and images.
-/// Strided problems are sums over the stride's phases, each with the same transforms on its part of the taps; phases with
-/// fewer taps have smaller true magnitudes, so that the bound stays safe.
+/// Where a dilation splits dx into sub-images, these begin at the padded coordinate h + padding.
 struct WinogradBounds {
   private let vertical: Matrices
   private let horizontal: Matrices
@@ -52,14 +51,14 @@ struct WinogradBounds {
     2 * vertical.tile + vertical.r + 2 * horizontal.tile + horizontal.r + 6
   }
 
-  /// The magnitudes of all samples, rows × columns; nil where the filter does not fit the transforms.
+  /// The magnitudes of all samples, rows × columns; nil where the filter or a stride does not fit the transforms.
   func amplified(_ grid: SampleGrid, pool: WorkerPool) -> [Double]? {
     let problem = grid.problem
+    guard problem.stride.h == 1, problem.stride.w == 1 else { return nil }
     if grid.pass == .backwardFilter {
       guard vertical.m >= problem.filter.h, horizontal.m >= problem.filter.w else { return nil }
     } else {
-      func taps(_ axis: Int) -> Int { (problem.filter[axis] + problem.stride[axis] - 1) / problem.stride[axis] }
-      guard vertical.r >= taps(1), horizontal.r >= taps(2) else { return nil }
+      guard vertical.r >= problem.filter.h, horizontal.r >= problem.filter.w else { return nil }
     }
     switch data.elementType {
     case .float64: return evaluate(grid, pool, as: Double.self)
@@ -84,39 +83,27 @@ struct WinogradBounds {
     let n, d, residueH, residueW, h, w: Int
   }
 
-  /// One term of the sum over depth taps and stride phases: filter taps that one transform handles.
-  private struct Phase {
-    let tap: Int
-    let offsetH, offsetW: Int
-  }
-
   private func convolution<T: ConvScalar>(
     _ grid: SampleGrid, _ source: UnsafePointer<T>, w: UnsafePointer<T>, _ pool: WorkerPool
   ) -> [Double] {
     let pr = grid.problem
     let isForward = grid.pass == .forward
-    // In backwardData, phases of the stride select which results a tap reaches; the bound adds all phases up as well.
-    let phases = (0..<pr.filter.d).flatMap { t in
-      (0..<min(pr.stride.h, pr.filter.h)).flatMap { i in
-        (0..<min(pr.stride.w, pr.filter.w)).map { j in Phase(tap: t, offsetH: i, offsetW: j) }
-      }
-    }
     let depth = isForward ? pr.cPerGroup : pr.kPerGroup
     let area = vertical.tile * horizontal.tile
     let columns = grid.columns
     let groupSize = isForward ? pr.kPerGroup : pr.cPerGroup
-    // |G||w||Gᵀ| per phase, column and summed channel.
-    var filters = [Double](repeating: 0, count: phases.count * columns.count * depth * area)
+    // |G||w||Gᵀ| per depth tap, column and summed channel.
+    var filters = [Double](repeating: 0, count: pr.filter.d * columns.count * depth * area)
     filters.withUnsafeMutableBufferPointer { filters in
-      pool.parallelFor(phases.count * columns.count) { task in
-        let phase = phases[task / columns.count]
+      pool.parallelFor(pr.filter.d * columns.count) { task in
+        let t = task / columns.count
         let column = columns[task % columns.count]
         var taps = [Double](repeating: 0, count: vertical.r * horizontal.r)
         var scratch = [Double](repeating: 0, count: vertical.tile * horizontal.r)
         for i in 0..<depth {
           let (k, c) =
             isForward ? (column, i) : (column / pr.cPerGroup * pr.kPerGroup + i, column % pr.cPerGroup)
-          gatherTaps(w, k, c, phase, flipped: !isForward, into: &taps)
+          gatherTaps(w, k, c, t, flipped: !isForward, into: &taps)
           sandwich(
             vertical.g, vertical.tile, vertical.r, taps, horizontal.g, horizontal.tile, horizontal.r,
             &scratch, filters.baseAddress! + (task * depth + i) * area)
@@ -126,7 +113,7 @@ struct WinogradBounds {
     // Samples by tile.
     var members: [TileKey: [Int]] = [:]
     for (index, row) in grid.rows.enumerated() {
-      members[key(row, pr), default: []].append(index)
+      members[key(row, isForward), default: []].append(index)
     }
     let tiles = members.map { ($0.key, $0.value) }
     var result = [Double](repeating: 0, count: grid.count)
@@ -139,12 +126,12 @@ struct WinogradBounds {
           var window = [Double](repeating: 0, count: area)
           var scratch = [Double](repeating: 0, count: area)
           for group in Set(columns.map { $0 / groupSize }).sorted() {
-            for (p, phase) in phases.enumerated() {
+            for t in 0..<pr.filter.d {
               var isEmpty = true
               inputs.withUnsafeMutableBufferPointer { inputs in
                 for i in 0..<depth {
                   let filled = gatherWindow(
-                    source, isForward: isForward, channel: group * depth + i, tile, phase, into: &window)
+                    source, isForward: isForward, channel: group * depth + i, tile, t, into: &window)
                   isEmpty = isEmpty && !filled
                   sandwich(
                     vertical.bt, vertical.tile, vertical.tile, window, horizontal.bt, horizontal.tile,
@@ -153,7 +140,7 @@ struct WinogradBounds {
               }
               if isEmpty { continue }
               for (j, column) in columns.enumerated() where column / groupSize == group {
-                let filter = filters.baseAddress! + (p * columns.count + j) * depth * area
+                let filter = filters.baseAddress! + (t * columns.count + j) * depth * area
                 products.withUnsafeMutableBufferPointer { products in
                   inputs.withUnsafeBufferPointer { inputs in
                     let sum = products.baseAddress! + j * area
@@ -175,8 +162,8 @@ struct WinogradBounds {
             }
             for row in rows {
               let at = grid.rows[row].at
-              let h = at.h / pr.dilation.h % vertical.m
-              let w = at.w / pr.dilation.w % horizontal.m
+              let h = place(at, 1, isForward) / pr.dilation.h % vertical.m
+              let w = place(at, 2, isForward) / pr.dilation.w % horizontal.m
               result[row * columns.count + j] = outputs[h * horizontal.m + w]
             }
           }
@@ -186,26 +173,34 @@ struct WinogradBounds {
     return result
   }
 
-  private func key(_ row: SampleGrid.Row, _ pr: ConvProblem) -> TileKey {
-    TileKey(
-      n: row.first, d: row.at.d, residueH: row.at.h % pr.dilation.h, residueW: row.at.w % pr.dilation.w,
-      h: row.at.h / pr.dilation.h / vertical.m, w: row.at.w / pr.dilation.w / horizontal.m)
+  /// The coordinate that tiles are counted in: the result's own, or the padded one where a dilation splits dx.
+  private func place(_ at: Extent, _ axis: Int, _ isForward: Bool) -> Int {
+    isForward || !splitsAxes ? at[axis] : at[axis] + data.problem.padding.before[axis]
   }
 
-  /// The taps of one phase, as |w|, in the order in which they meet the window.
+  /// Whether the core's dilation lowering cuts both axes into sub-images.
+  private var splitsAxes: Bool { data.problem.dilation.h > 1 || data.problem.dilation.w > 1 }
+
+  private func key(_ row: SampleGrid.Row, _ isForward: Bool) -> TileKey {
+    let dilation = data.problem.dilation
+    let (h, w) = (place(row.at, 1, isForward), place(row.at, 2, isForward))
+    return TileKey(
+      n: row.first, d: row.at.d, residueH: h % dilation.h, residueW: w % dilation.w,
+      h: h / dilation.h / vertical.m, w: w / dilation.w / horizontal.m)
+  }
+
+  /// The taps of one depth, as |w|, in the order in which they meet the window.
   private func gatherTaps<T: ConvScalar>(
-    _ w: UnsafePointer<T>, _ k: Int, _ c: Int, _ phase: Phase, flipped: Bool, into taps: inout [Double]
+    _ w: UnsafePointer<T>, _ k: Int, _ c: Int, _ t: Int, flipped: Bool, into taps: inout [Double]
   ) {
     let pr = data.problem
-    let plane = w + ((k * pr.cPerGroup + c) * pr.filter.d + phase.tap) * pr.filter.h * pr.filter.w
-    let countH = (pr.filter.h - phase.offsetH + pr.stride.h - 1) / pr.stride.h
-    let countW = (pr.filter.w - phase.offsetW + pr.stride.w - 1) / pr.stride.w
+    let plane = w + ((k * pr.cPerGroup + c) * pr.filter.d + t) * pr.filter.h * pr.filter.w
     for i in 0..<vertical.r {
       for j in 0..<horizontal.r {
         var value = 0.0
-        if i < countH && j < countW {
-          let r = phase.offsetH + (flipped ? countH - 1 - i : i) * pr.stride.h
-          let s = phase.offsetW + (flipped ? countW - 1 - j : j) * pr.stride.w
+        if i < pr.filter.h && j < pr.filter.w {
+          let r = flipped ? pr.filter.h - 1 - i : i
+          let s = flipped ? pr.filter.w - 1 - j : j
           value = abs(Double(plane[r * pr.filter.w + s]))
         }
         taps[i * horizontal.r + j] = value
@@ -213,9 +208,9 @@ struct WinogradBounds {
     }
   }
 
-  /// The window of the source image that a tile reads in one phase, as absolute values, zero outside the image.
+  /// The window of the source image that a tile reads for one depth tap, as absolute values, zero outside the image.
   private func gatherWindow<T: ConvScalar>(
-    _ source: UnsafePointer<T>, isForward: Bool, channel: Int, _ tile: TileKey, _ phase: Phase,
+    _ source: UnsafePointer<T>, isForward: Bool, channel: Int, _ tile: TileKey, _ t: Int,
     into window: inout [Double]
   ) -> Bool {
     let pr = data.problem
@@ -223,21 +218,21 @@ struct WinogradBounds {
     let channels = isForward ? pr.c : pr.k
     let d: Int
     if isForward {
-      d = tile.d * pr.stride.d + phase.tap * pr.dilation.d - pr.padding.front
+      d = tile.d * pr.stride.d + t * pr.dilation.d - pr.padding.front
       guard d >= 0, d < extent.d else { return false }
     } else {
-      let shifted = tile.d + pr.padding.front - phase.tap * pr.dilation.d
+      let shifted = tile.d + pr.padding.front - t * pr.dilation.d
       guard shifted >= 0, shifted % pr.stride.d == 0, shifted / pr.stride.d < extent.d else { return false }
       d = shifted / pr.stride.d
     }
     let plane = source + ((tile.n * channels + channel) * extent.d + d) * extent.h * extent.w
     var filled = false
     for i in 0..<vertical.tile {
-      let h = position(1, (tile.h * vertical.m + i), tile.residueH, phase.offsetH, isForward)
+      let h = position(1, (tile.h * vertical.m + i), tile.residueH, isForward)
       for j in 0..<horizontal.tile {
-        let w = position(2, (tile.w * horizontal.m + j), tile.residueW, phase.offsetW, isForward)
+        let w = position(2, (tile.w * horizontal.m + j), tile.residueW, isForward)
         var value = 0.0
-        if let h, let w {
+        if h >= 0 && h < extent.h && w >= 0 && w < extent.w {
           value = abs(Double(plane[h * extent.w + w]))
           filled = true
         }
@@ -247,20 +242,13 @@ struct WinogradBounds {
     return filled
   }
 
-  /// Source position of window element `index` (in units of the dilation), nil outside the image.
-  private func position(_ axis: Int, _ index: Int, _ residue: Int, _ phase: Int, _ isForward: Bool) -> Int? {
+  /// Source position of window element `index` (in units of the dilation); outside the image where there is padding.
+  private func position(_ axis: Int, _ index: Int, _ residue: Int, _ isForward: Bool) -> Int {
     let pr = data.problem
-    if isForward {
-      let x = (index * pr.dilation[axis] + residue) * pr.stride[axis] + phase * pr.dilation[axis]
-        - pr.padding.before[axis]
-      return x >= 0 && x < pr.input[axis] ? x : nil
-    }
-    // Padding of the mirrored problem; with a stride, dy has stride − 1 zeros between its elements.
-    let x = index * pr.dilation[axis] + residue + pr.padding.before[axis]
-      - (pr.filter[axis] - 1) * pr.dilation[axis]
-    if pr.stride[axis] == 1 { return x >= 0 && x < pr.output[axis] ? x : nil }
-    let y = Int((Double(x) / Double(pr.stride[axis])).rounded(.down))
-    return y >= 0 && y < pr.output[axis] ? y : nil
+    let (l, pad) = (pr.dilation[axis], pr.padding.before[axis])
+    if isForward { return index * l + residue - pad }
+    // Padding of the mirrored problem is (R − 1)·l − pad; the padded coordinate has pad in it already.
+    return index * l + residue - (pr.filter[axis] - 1) * l + (splitsAxes ? 0 : pad)
   }
 
   // MARK: backwardFilter
@@ -341,11 +329,14 @@ struct WinogradBounds {
     for o in order.indices {
       for j in columns.indices {
         for e in 0..<area {
-          total[e] = (0..<slots).reduce(0) { $0 + sums[$1 * sumsPerSlot + (o * columns.count + j) * area + e] }
+          total[e] = (0..<slots).reduce(0) {
+            $0 + sums[$1 * sumsPerSlot + (o * columns.count + j) * area + e]
+          }
         }
         outputs.withUnsafeMutableBufferPointer {
           sandwich(
-            vertical.at, vertical.m, vertical.tile, total, horizontal.at, horizontal.m, horizontal.tile, &scratch,
+            vertical.at, vertical.m, vertical.tile, total, horizontal.at, horizontal.m, horizontal.tile,
+            &scratch,
             $0.baseAddress!)
         }
         for (index, row) in grid.rows.enumerated() where (row.first, row.at.d) == order[o] {
@@ -380,9 +371,9 @@ struct WinogradBounds {
     let startH = tileStart(1, tileH, vertical.r)
     let startW = tileStart(2, tileW, horizontal.r)
     for i in 0..<vertical.tile {
-      let h = ((startH.place + i) * pr.dilation.h + startH.residue) * pr.stride.h - pr.padding.top
+      let h = ((startH.place + i) * pr.dilation.h + startH.residue) - pr.padding.top
       for j in 0..<horizontal.tile {
-        let w = ((startW.place + j) * pr.dilation.w + startW.residue) * pr.stride.w - pr.padding.left
+        let w = ((startW.place + j) * pr.dilation.w + startW.residue) - pr.padding.left
         let inside =
           d >= 0 && d < pr.input.d && h >= 0 && h < pr.input.h && w >= 0 && w < pr.input.w
         window[i * horizontal.tile + j] = inside ? abs(Double(plane[h * pr.input.w + w])) : 0
