@@ -1,2 +1,54 @@
-import ConvBackends
-@main struct Placeholder { static func main() {} }
+import ArgumentParser
+import ConvCore
+import Foundation
+
+/// The command line.
+@main
+struct Vbench: ParsableCommand {
+  /// Version of the package.
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "vbench",
+    abstract: "Which convolution engine is right for a network on this machine: how fast, and how wrong.",
+    discussion: """
+      EXAMPLES
+        vbench run                                        the default job, report in Reports/
+        vbench run conv2d:n1c64h56w56k64r3s3p1            one layer on every engine
+        vbench run --suite resnet50 --backends winograd,im2col
+        vbench check                                      stored reference numbers on every engine
+        vbench train seed-cnn --backend winograd          a real training run
+        vbench list suites                                what there is
+
+      EXIT CODES
+        0 good · 1 a verification failed · 2 a regression · 64 usage · 65 malformed file · 66 missing input
+        73 cannot create output · 74 input/output error · 130 interrupted
+
+      ENVIRONMENT
+        VBENCH_THREADS  threads of the worker pool       VBENCH_ISA  avx512, avx2 or baseline
+        NO_COLOR        plain progress
+      """,
+    version: version,
+    subcommands: [TrainCommand.self, ListCommand.self, InfoCommand.self])
+
+  /// Parses, runs, and turns every error into a message and an exit code.
+  static func main() {
+    // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
+    signal(SIGXFSZ, SIG_IGN)
+    // So is a reader that went away (vbench list | head).
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      finish(with: error)
+    }
+  }
+
+  /// Prints what `error` says and exits with its code.
+  static func finish(with error: any Error) -> Never {
+    guard let status = ExitStatus(of: error) else { exit(withError: error) }
+    if status != .interrupted || !"\(error)".isEmpty { Terminal.warn("error: \(error)") }
+    Foundation.exit(status.rawValue)
+  }
+}

@@ -1,0 +1,138 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvHarness
+import Foundation
+
+/// `vbench list`: what there is to run.
+struct ListCommand: ParsableCommand {
+  /// What can be listed.
+  enum Subject: String, CaseIterable, ExpressibleByArgument {
+    case backends, suites, networks, references
+  }
+
+  /// How the table is printed.
+  enum TableFormat: String, CaseIterable, ExpressibleByArgument {
+    case table, csv
+  }
+
+  static let configuration = CommandConfiguration(
+    commandName: "list",
+    abstract: "Lists backends, suites, networks or stored references.",
+    discussion: """
+      EXAMPLES
+        vbench list backends            the engines of this build, and what each of them supports
+        vbench list suites              the layers that `vbench run --suite NAME` measures
+        vbench list references          the stored cases that `vbench check` runs
+        vbench list suites --format csv
+      """)
+
+  @Argument(help: "backends, suites, networks or references.")
+  var subject: Subject
+
+  @Option(help: "table (for people) or csv (for programs).")
+  var format: TableFormat = .table
+
+  @Option(help: ArgumentHelp("Folder of stored references.", valueName: "dir"))
+  var references: String?
+
+  func run() throws {
+    let table =
+      switch subject {
+      case .backends: backends()
+      case .suites: suites()
+      case .networks: networks()
+      case .references: try storedReferences()
+      }
+    print(format == .csv ? table.csv : table.text)
+  }
+
+  /// One row per engine and pass; the cells come from the engine's own answers on one problem per column.
+  private func backends() -> TextTable {
+    let probes: [(String, String, ElementType)] = [
+      ("3x3", "conv2d:n2c16h14w14k16r3s3p1", .float32), ("5x5", "conv2d:n2c16h14w14k16r5s5p2", .float32),
+      ("1x1", "conv2d:n2c16h14w14k16r1s1", .float32), ("11x11", "conv2d:n2c16h14w14k16r11s11p5", .float32),
+      ("stride 2", "conv2d:n2c16h14w14k16r3s3p1u2x2", .float32),
+      ("dilation 2", "conv2d:n2c16h14w14k16r3s3p2l2x2", .float32),
+      ("groups", "conv2d:n2c16h14w14k16r3s3p1g4", .float32), ("1-D", "conv1d:n2c16w64k16s3p1", .float32),
+      ("3-D", "conv3d:n2c4d6h6w6k4t3r3s3p1", .float32), ("float64", "conv2d:n2c16h14w14k16r3s3p1", .float64),
+    ]
+    var table = TextTable(["backend", "pass"] + probes.map(\.0))
+    for backend in BackendRegistry.all {
+      for pass in ConvPass.allCases {
+        table.add(
+          [backend.name, pass.rawValue]
+            + probes.map { _, text, elementType in
+              guard let problem = try? ConvProblem(parsing: text) else { return "?" }
+              let operation = ConvOperation(pass, problem, elementType: elementType)
+              return backend.support(for: operation, PlanOptions()).isSupported ? "yes" : "no"
+            })
+      }
+    }
+    return table
+  }
+
+  private func suites() -> TextTable {
+    var table = TextTable(["suite", "layers", "what it is"], rightAligned: [1])
+    for suite in BenchmarkSuite.builtIn {
+      table.add([suite.name, "\(suite.problems.count)", suite.summary])
+    }
+    return table
+  }
+
+  private func networks() -> TextTable {
+    var table = TextTable(["network", "input", "what it is"])
+    for network in TrainableNetwork.all { table.add([network.name, network.input, network.summary]) }
+    return table
+  }
+
+  private func storedReferences() throws -> TextTable {
+    let folder = try references ?? ReferenceFolder.locate()
+    guard let enumerator = FileManager.default.enumerator(atPath: folder),
+      FileManager.default.fileExists(atPath: folder)
+    else { throw FileError.missingInput(path: folder, reason: "no folder of references is there") }
+    var operations: [String: (cases: Int, tensors: Int, bytes: Int)] = [:]
+    let names = enumerator.compactMap { $0 as? String }.filter { $0.hasSuffix(".safetensors") }.sorted()
+    for name in names {
+      let path = folder + "/" + name
+      let file = try SafetensorsFile(path: path)
+      guard file.metadata["format"] == "vbench-reference-1", let operation = file.metadata["op"] else {
+        let found = file.metadata["format"].map { "'\($0)'" } ?? "none"
+        throw FileError.malformed(
+          path: path, reason: "its metadata format is \(found), expected 'vbench-reference-1' and an op")
+      }
+      var entry = operations[operation] ?? (0, 0, 0)
+      entry.cases += 1
+      entry.tensors += file.tensors.count
+      entry.bytes += file.tensors.values.reduce(0) { $0 + $1.byteCount }
+      operations[operation] = entry
+    }
+    var table = TextTable(["operation", "cases", "tensors", "bytes"], rightAligned: [1, 2, 3])
+    for (operation, entry) in operations.sorted(by: { $0.key < $1.key }) {
+      table.add([operation, "\(entry.cases)", "\(entry.tensors)", "\(entry.bytes)"])
+    }
+    return table
+  }
+}
+
+/// Where the stored references of this checkout are.
+enum ReferenceFolder {
+  /// `References` in the current folder, or in one above the executable.
+  ///
+  /// - Throws: `FileError.missingInput` where there is none.
+  static func locate() throws -> String {
+    func isReferences(_ path: String) -> Bool {
+      FileManager.default.fileExists(atPath: path + "/MANIFEST.sha256")
+    }
+    if isReferences("References") { return "References" }
+    var folder = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath()
+    while folder.path.count > 1 {
+      folder.deleteLastPathComponent()
+      let candidate = folder.appending(path: "References").path
+      if isReferences(candidate) { return candidate }
+    }
+    throw FileError.missingInput(
+      path: "References",
+      reason: "no folder of references is here or above the executable; use --references DIR")
+  }
+}

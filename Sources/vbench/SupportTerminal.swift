@@ -1,0 +1,107 @@
+import Foundation
+
+/// What people see: results on standard output, everything else on standard error.
+enum Terminal {
+  /// A line on standard error.
+  static func warn(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
+
+  /// Whether standard error is a terminal that may be redrawn.
+  static var isInteractive: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    return isatty(STDERR_FILENO) != 0 && environment["TERM"] != "dumb"
+  }
+
+  /// Whether colours are wanted: a terminal, and no NO_COLOR (https://no-color.org).
+  static var hasColor: Bool {
+    isInteractive && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
+  }
+
+  /// Columns of the terminal; 80 where it does not say.
+  static var width: Int {
+    var size = winsize()
+    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
+}
+
+/// A bar that is redrawn in place on a terminal; elsewhere a plain line every few seconds.
+struct ProgressBar {
+  private let total: Int
+  private let interactive = Terminal.isInteractive
+  private let color = Terminal.hasColor
+  private var lastDrawn: ContinuousClock.Instant?
+  private let interval: Duration
+
+  /// A bar of `total` steps.
+  init(total: Int) {
+    self.total = max(1, total)
+    interval = interactive ? .milliseconds(100) : .seconds(5)
+  }
+
+  /// Shows that `done` steps are done; `text` says how things are.
+  mutating func update(_ done: Int, _ text: @autoclosure () -> String) {
+    let now = ContinuousClock.now
+    if let lastDrawn, now - lastDrawn < interval, done < total { return }
+    // A plain line for the very first step would say nothing.
+    defer { lastDrawn = now }
+    if interactive {
+      let label = " \(done)/\(total) \(text())"
+      let room = max(8, min(32, Terminal.width - label.count - 3))
+      let filled = min(room, room * done / total)
+      let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: room - filled)
+      let line = (color ? "\u{1B}[36m\(bar)\u{1B}[0m" : bar) + String(label.prefix(Terminal.width - room - 1))
+      FileHandle.standardError.write(Data("\r\u{1B}[2K\(line)".utf8))
+    } else if lastDrawn != nil || done == total {
+      Terminal.warn("\(done)/\(total) \(text())")
+    }
+  }
+
+  /// Takes the bar away.
+  func clear() {
+    if interactive { FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8)) }
+  }
+}
+
+/// Rows of text in columns as wide as their widest cell, or as comma-separated values.
+struct TextTable {
+  let header: [String]
+  private(set) var rows: [[String]] = []
+  /// Columns that are aligned to the right.
+  var rightAligned: Set<Int> = []
+
+  init(_ header: [String], rightAligned: Set<Int> = []) {
+    self.header = header
+    self.rightAligned = rightAligned
+  }
+
+  /// Adds a row with as many cells as the header.
+  mutating func add(_ row: [String]) {
+    precondition(row.count == header.count, "\(row.count) cells under \(header.count) columns")
+    rows.append(row)
+  }
+
+  /// The table for people.
+  var text: String {
+    let all = [header] + rows
+    let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+    return all.map { row in
+      let cells = row.indices.map { column -> String in
+        let space = String(repeating: " ", count: widths[column] - row[column].count)
+        return rightAligned.contains(column) ? space + row[column] : row[column] + space
+      }
+      var line = cells.joined(separator: "  ")
+      while line.last == " " { line.removeLast() }
+      return line
+    }.joined(separator: "\n")
+  }
+
+  /// The table for programs (RFC 4180).
+  var csv: String {
+    ([header] + rows).map { row in
+      row.map { cell in
+        let special = cell.contains { "\",\n\r".contains($0) }
+        return special ? "\"" + cell.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : cell
+      }.joined(separator: ",")
+    }.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,153 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvVision
+import Foundation
+
+/// `vbench train`: a real training run.
+struct TrainCommand: ParsableCommand {
+  /// The optimizers that can be asked for.
+  enum OptimizerName: String, CaseIterable, ExpressibleByArgument {
+    case adam, sgd
+  }
+
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Trains a network on images, with one engine for all convolutions.",
+    discussion: """
+      The data set is a folder with the four files of Fashion-MNIST (IDX, gzip'd or not); by default that of \
+      Debian's package dataset-fashion-mnist. Images are divided by 255, resized bilinearly to the network's \
+      input and copied to its channels.
+
+      A checkpoint holds weights, optimizer state and position. It is written whole or not at all, at the end of \
+      each epoch and when the run is interrupted (Ctrl-C); a run that goes on from it computes the same bits as \
+      one that never stopped.
+
+      EXAMPLES
+        vbench train seed-cnn
+        vbench train seed-cnn --backend 'winograd[tile=4x4]' --epochs 3 --checkpoint seed.safetensors
+        vbench train seed-cnn --resume seed.safetensors --epochs 5
+      """)
+
+  @Argument(help: "The network; `vbench list networks` names them.")
+  var model: String
+
+  @Option(help: ArgumentHelp("Folder of the data set.", valueName: "dir"))
+  var dataset = FashionMNIST.systemDirectory
+
+  @Option(help: "The engine of the convolutions, with a variant where one is wanted: winograd[tile=4x4].")
+  var backend = "im2col"
+
+  @Option(help: "An engine for the layers that the backend declines; without one they are an error.")
+  var fallback: String?
+
+  @Option(help: "Passes over the training images, those of a resumed run included.")
+  var epochs = 1
+
+  @Option(help: "Images per step. [default: 64]")
+  var batchSize: Int?
+
+  @Option(name: .customLong("lr"), help: "Learning rate. [default: 0.001 for adam, 0.01 for sgd]")
+  var learningRate: Double?
+
+  @Option(help: "adam or sgd. [default: adam]")
+  var optimizer: OptimizerName?
+
+  @Option(help: "Momentum of sgd. [default: 0.9]")
+  var momentum: Double?
+
+  @Option(help: "Seed of initial weights and of the order of images. [default: 0]")
+  var seed: UInt64?
+
+  @Option(
+    help: ArgumentHelp("Uses the first images only, for training and for testing.", valueName: "images"))
+  var limit: Int?
+
+  @Option(help: ArgumentHelp("Writes a checkpoint after each epoch and on Ctrl-C.", valueName: "file"))
+  var checkpoint: String?
+
+  @Option(help: ArgumentHelp("Goes on from a checkpoint, with its settings.", valueName: "file"))
+  var resume: String?
+
+  @Option(help: "Threads of all operations. [default: one per processor, or VBENCH_THREADS]")
+  var threads: Int?
+
+  @OptionGroup var openBLAS: OpenBLASOption
+
+  func validate() throws {
+    if epochs < 1 { throw ValidationError("--epochs \(epochs): at least 1 is needed") }
+    if let batchSize, batchSize < 1 {
+      throw ValidationError("--batch-size \(batchSize): at least 1 is needed")
+    }
+    if let limit, limit < 1 { throw ValidationError("--limit \(limit): at least 1 is needed") }
+    if let threads, !(1...WorkerPool.maximumThreads).contains(threads) {
+      throw ValidationError("--threads \(threads): 1 to \(WorkerPool.maximumThreads) are possible")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate.isFinite) {
+      throw ValidationError("--lr \(learningRate): a positive number is needed")
+    }
+    if let momentum, !(0..<1).contains(momentum) {
+      throw ValidationError("--momentum \(momentum): a number from 0 to below 1 is needed")
+    }
+    if momentum != nil, optimizer == .adam { throw ValidationError("--momentum is for --optimizer sgd") }
+  }
+
+  func run() throws {
+    if let error = InstructionSet.environmentError { throw error }
+    let network = try TrainableNetwork.named(model)
+    let selection = try BackendRegistry.named(backend)
+    let fallback = try fallback.map { try BackendRegistry.named($0) }
+    try openBLAS.apply()
+    if let checkpoint { try AtomicFile.checkCreatable(checkpoint) }
+    let start = try resume.map { try TrainCheckpoint(path: $0) }
+
+    var train = try FashionMNIST.split("train", in: dataset)
+    var test = try FashionMNIST.split("t10k", in: dataset)
+    if let limit { (train, test) = (try train.prefix(limit), try test.prefix(limit)) }
+    var state =
+      start ?? TrainCheckpoint(settings: try freshSettings(train.count), backend: selection.description)
+    if start != nil { try reconcile(&state, images: train.count, selection.description) }
+
+    Interruption.catchSignals()
+    let session = try TrainSession(
+      network: network, state: state, train: train, test: test, backend: selection, fallback: fallback,
+      pool: threads.map { WorkerPool.pool(threads: $0) } ?? .shared)
+    try session.run(epochs: epochs, checkpoint: checkpoint)
+  }
+
+  private func freshSettings(_ images: Int) throws -> TrainCheckpoint.Settings {
+    let optimizer = optimizer ?? .adam
+    if momentum != nil, optimizer == .adam { throw UsageError("--momentum is for --optimizer sgd") }
+    return TrainCheckpoint.Settings(
+      network: model, optimizer: optimizer, learningRate: learningRate ?? (optimizer == .adam ? 0.001 : 0.01),
+      momentum: optimizer == .adam ? 0 : momentum ?? 0.9, batchSize: batchSize ?? 64, seed: seed ?? 0,
+      images: images)
+  }
+
+  /// Takes the checkpoint's settings; what the command line says otherwise is an error, or a note.
+  private func reconcile(_ state: inout TrainCheckpoint, images: Int, _ selected: String) throws {
+    let path = resume ?? ""
+    func differs<T: Equatable>(_ what: String, _ wanted: T?, _ found: T) throws {
+      guard let wanted, wanted != found else { return }
+      throw UsageError("\(path) was made with \(what) \(found), \(wanted) is asked for")
+    }
+    try differs("network", model, state.settings.network)
+    try differs("--optimizer", optimizer?.rawValue, state.settings.optimizer.rawValue)
+    try differs("--batch-size", batchSize, state.settings.batchSize)
+    try differs("--seed", seed, state.settings.seed)
+    try differs("training images, see --limit:", images, state.settings.images)
+    try differs("--momentum", momentum, state.settings.momentum)
+    if let learningRate, learningRate != state.settings.learningRate {
+      Terminal.warn(
+        "note: learning rate \(learningRate) from here on, before it was \(state.settings.learningRate)")
+      state.settings.learningRate = learningRate
+    }
+    if selected != state.backend {
+      Terminal.warn("note: backend \(selected) from here on, before it was \(state.backend)")
+      state.backend = selected
+    }
+    if state.epoch >= epochs {
+      throw UsageError("\(path) has \(state.epoch) epochs already; --epochs \(epochs) leaves nothing to do")
+    }
+  }
+}
