@@ -73,7 +73,7 @@ let package = Package(
     .executableTarget(
       name: "vbench",
       dependencies: [
-        "ConvCore", "ConvHarness", "ConvBackends", "ConvNN", "ConvOptim", "ConvVision",
+        "ConvCore", "ConvHarness", "ConvBackends", "ConvAutograd", "ConvNN", "ConvOptim", "ConvVision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -49,7 +49,6 @@ struct ExitStatus: RawRepresentable, Hashable {
   private static func status(of error: ConvError) -> ExitStatus {
     switch error {
     case .invalidProblem, .malformedProblem, .unknownName, .unsupported, .operand: .usage
-    case .allocationFailed: .outOfMemory
     default: .software
     }
   }

@@ -104,9 +104,13 @@ struct TrainCommand: ParsableCommand {
     var train = try FashionMNIST.split("train", in: dataset)
     var test = try FashionMNIST.split("t10k", in: dataset)
     if let limit { (train, test) = (try train.prefix(limit), try test.prefix(limit)) }
-    var state =
-      start ?? TrainCheckpoint(settings: try freshSettings(train.count), backend: selection.description)
-    if start != nil { try reconcile(&state, images: train.count, selection.description) }
+    var state: TrainCheckpoint
+    if let start {
+      state = start
+      try reconcile(&state, images: train.count, selection.description)
+    } else {
+      state = TrainCheckpoint(settings: try freshSettings(train.count), backend: selection.description)
+    }
 
     Interruption.catchSignals()
     let session = try TrainSession(

@@ -42,12 +42,15 @@ final class TrainSession {
     model = try network.make()
     try initialize(model, seed: settings.seed)
     switch settings.optimizer {
-    case .adam: optimizer = Adam(model.parameters(), lr: settings.learningRate)
-    case .sgd: optimizer = SGD(model.parameters(), lr: settings.learningRate, momentum: settings.momentum)
+    case .adam: optimizer = try Adam(model.parameters(), learningRate: settings.learningRate)
+    case .sgd:
+      optimizer = try SGD(
+        model.parameters(), learningRate: settings.learningRate, momentum: settings.momentum)
     }
     if !state.model.isEmpty {
       try model.loadStateDict(state.model)
       try optimizer.loadStateDict(state.optimizer)
+      optimizer.learningRate = settings.learningRate
     }
   }
 
@@ -154,7 +157,7 @@ final class TrainSession {
   private func save(_ checkpoint: String?) throws {
     guard let checkpoint else { return }
     state.model = model.stateDict()
-    state.optimizer = optimizer.stateDict()
+    state.optimizer = try optimizer.stateDict()
     try state.write(to: checkpoint)
   }
 

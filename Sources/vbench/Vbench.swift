@@ -13,20 +13,22 @@ struct Vbench: ParsableCommand {
     abstract: "Which convolution engine is right for a network on this machine: how fast, and how wrong.",
     discussion: """
       EXAMPLES
-        vbench run                                        the default job, report in Reports/
-        vbench run conv2d:n1c64h56w56k64r3s3p1            one layer on every engine
+        vbench run                                the default job
+        vbench run conv2d:n1c64h56w56k64r3s3p1    one layer on every engine
         vbench run --suite resnet50 --backends winograd,im2col
-        vbench check                                      stored reference numbers on every engine
-        vbench train seed-cnn --backend winograd          a real training run
-        vbench list suites                                what there is
+        vbench check                              stored reference numbers
+        vbench train seed-cnn --backend winograd  a real training run
+        vbench list suites                        what there is
 
       EXIT CODES
-        0 good · 1 a verification failed · 2 a regression · 64 usage · 65 malformed file · 66 missing input
-        73 cannot create output · 74 input/output error · 130 interrupted
+        0 good, 1 a verification failed, 2 a regression, 64 usage,
+        65 malformed file, 66 missing input, 73 cannot create output,
+        74 input/output error, 130 interrupted
 
       ENVIRONMENT
-        VBENCH_THREADS  threads of the worker pool       VBENCH_ISA  avx512, avx2 or baseline
-        NO_COLOR        plain progress
+        VBENCH_THREADS  threads of the worker pool
+        VBENCH_ISA      avx512, avx2 or baseline
+        NO_COLOR        progress without colours
       """,
     version: version,
     subcommands: [TrainCommand.self, ListCommand.self, InfoCommand.self])
