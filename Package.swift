@@ -96,7 +96,8 @@ let package = Package(
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
     .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNaive"]),
     .testTarget(
-      name: "VbenchTests", dependencies: ["vbench", "ConvHarness", "ConvBackends"]),
+      name: "VbenchTests", dependencies: ["vbench", "ConvCore", "ConvHarness", "ConvBackends"],
+      exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,6 +1,5 @@
 import ArgumentParser
 import ConvCore
-import ConvHarness
 import Foundation
 
 /// The exit codes (those from 64 on as in sysexits.h), and which error means which.
@@ -73,7 +72,7 @@ struct UnknownNameError: StatusError, CustomStringConvertible {
   let known: [String]
   var exitStatus: ExitStatus { .usage }
   var description: String {
-    let sorted = NearNames.sorted(known, by: name)
+    let sorted = known
     let near = sorted.first.map { "; did you mean '\($0)'?" } ?? ";"
     return "unknown \(kind) '\(name)'\(near) Known: \(sorted.joined(separator: ", "))"
   }

@@ -25,7 +25,8 @@ struct TrainCommand: ParsableCommand {
 
       EXAMPLES
         vbench train seed-cnn
-        vbench train seed-cnn --backend 'winograd[tile=4x4]' --epochs 3 --checkpoint seed.safetensors
+        vbench train seed-cnn --backend 'winograd[tile=4x4]' --epochs 3
+        vbench train seed-cnn --checkpoint seed.safetensors
         vbench train seed-cnn --resume seed.safetensors --epochs 5
       """)
 
@@ -44,19 +45,19 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Passes over the training images, those of a resumed run included.")
   var epochs = 1
 
-  @Option(help: "Images per step. [default: 64]")
+  @Option(help: "Images per step. (default: 64)")
   var batchSize: Int?
 
-  @Option(name: .customLong("lr"), help: "Learning rate. [default: 0.001 for adam, 0.01 for sgd]")
+  @Option(name: .customLong("lr"), help: "Learning rate. (default: 0.001 for adam, 0.01 for sgd)")
   var learningRate: Double?
 
-  @Option(help: "adam or sgd. [default: adam]")
+  @Option(help: "The update rule. (default: adam)")
   var optimizer: OptimizerName?
 
-  @Option(help: "Momentum of sgd. [default: 0.9]")
+  @Option(help: "Momentum of sgd. (default: 0.9)")
   var momentum: Double?
 
-  @Option(help: "Seed of initial weights and of the order of images. [default: 0]")
+  @Option(help: "Seed of initial weights and of the order of images. (default: 0)")
   var seed: UInt64?
 
   @Option(
@@ -69,7 +70,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Goes on from a checkpoint, with its settings.", valueName: "file"))
   var resume: String?
 
-  @Option(help: "Threads of all operations. [default: one per processor, or VBENCH_THREADS]")
+  @Option(help: "Threads of all operations. (default: one per processor, or VBENCH_THREADS)")
   var threads: Int?
 
   @OptionGroup var openBLAS: OpenBLASOption

@@ -1,1 +1,106 @@
+import ConvCore
+import Foundation
 import Testing
+
+/// Messages and exit codes of the commands that measure nothing.
+@Suite struct CommandTests {
+  private func expect(
+    _ arguments: [String], environment: [String: String] = [:], status: Int32, _ words: String...,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let outcome = try CommandLineRunner.run(arguments, environment: environment)
+    #expect(outcome.status == status, "\(outcome)", sourceLocation: sourceLocation)
+    for word in words {
+      #expect(
+        (outcome.output + outcome.error).contains(word), "'\(word)' is missing: \(outcome)",
+        sourceLocation: sourceLocation)
+    }
+    // Errors belong to standard error, results to standard output.
+    if status == 0 {
+      #expect(!outcome.output.isEmpty, "\(outcome)", sourceLocation: sourceLocation)
+    } else {
+      #expect(outcome.output.isEmpty && !outcome.error.isEmpty, "\(outcome)", sourceLocation: sourceLocation)
+    }
+  }
+
+  @Test func helpAndVersion() throws {
+    try expect(["--version"], status: 0, "0.1.0")
+    try expect(["--help"], status: 0, "EXIT CODES", "train", "list", "info", "VBENCH_THREADS")
+    try expect([], status: 0, "SUBCOMMANDS")
+    for command in ["train", "list", "info"] {
+      try expect([command, "--help"], status: 0, "EXAMPLE", "vbench \(command)")
+    }
+  }
+
+  /// The help texts as stored; `VBENCH_UPDATE_SNAPSHOTS=1 swift test --filter snapshots` writes them anew.
+  @Test(arguments: ["train", "list", "info"]) func snapshots(_ command: String) throws {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Snapshots").path
+    let path = "\(folder)/help-\(command).txt"
+    let text = try CommandLineRunner.run([command, "--help"]).output
+    if ProcessInfo.processInfo.environment["VBENCH_UPDATE_SNAPSHOTS"] != nil {
+      try AtomicFile.write(text, to: path)
+    }
+    let stored = try InputFile.text(of: path)
+    #expect(text == stored, "vbench \(command) --help differs from \(path)")
+  }
+
+  @Test func usageErrors() throws {
+    try expect(["frobnicate"], status: 64, "frobnicate")
+    try expect(["list"], status: 64, "subject")
+    try expect(["list", "backend"], status: 64, "backends", "suites")
+    try expect(["list", "suites", "--format", "xml"], status: 64, "csv")
+    try expect(["info", "--openblas-core", "Nonesuch"], status: 64, "Nonesuch")
+    try expect(["info"], environment: ["VBENCH_ISA": "mmx"], status: 64, "mmx", "baseline")
+    try expect(["train"], status: 64, "model")
+    try expect(["train", "seed-cmn"], status: 64, "unknown network 'seed-cmn'", "did you mean 'seed-cnn'?")
+    try expect(["train", "seed-cnn", "--backend", "winogard"], status: 64, "winogard", "winograd")
+    try expect(["train", "seed-cnn", "--fallback", "navie"], status: 64, "navie", "naive")
+    try expect(["train", "seed-cnn", "--backend", "im2col["], status: 64, "im2col[")
+    for (option, value) in [
+      ("--epochs", "0"), ("--batch-size", "-1"), ("--limit", "0"), ("--threads", "0"),
+      ("--threads", "100000"),
+      ("--lr", "-1"), ("--lr", "nan"), ("--momentum", "1"), ("--epochs", "three"),
+    ] {
+      try expect(["train", "seed-cnn", "\(option)=\(value)"], status: 64, option)
+    }
+    try expect(["train", "seed-cnn", "--optimizer", "lion"], status: 64, "adam", "sgd")
+  }
+
+  @Test func lists() throws {
+    try expect(["list", "backends"], status: 0, "naive", "im2col", "winograd", "backward-filter")
+    try expect(["list", "suites"], status: 0, "resnet50", "vgg16", "large-kernel")
+    try expect(["list", "networks"], status: 0, "seed-cnn")
+    try expect(["list", "references"], status: 0, "conv2d", "161")
+    try expect(["list", "suites", "--format", "csv"], status: 0, "suite,layers,")
+  }
+
+  @Test func info() throws {
+    try expect(["info"], status: 0, "CPU", "caches", "instruction set", "zlib", "OpenBLAS", "Swift")
+    try expect(["info"], environment: ["VBENCH_ISA": "baseline"], status: 0, "instruction set  baseline")
+    try expect(["info"], environment: ["VBENCH_THREADS": "1"], status: 0, "worker threads   1")
+  }
+
+  @Test func damagedReferences() throws {
+    try CommandLineRunner.withFolder { folder in
+      try expect(["list", "references", "--references", folder + "/none"], status: 66, folder + "/none")
+      try AtomicFile.write([9, 0, 0, 0, 0, 0, 0, 0, 0x7B], to: folder + "/short.safetensors")
+      try expect(["list", "references", "--references", folder], status: 65, "short.safetensors", "9 bytes")
+      try AtomicFile.write([2, 0, 0, 0, 0, 0, 0, 0, 0x7B, 0x7D], to: folder + "/short.safetensors")
+      try expect(["list", "references", "--references", folder], status: 65, "vbench-reference-1")
+    }
+  }
+
+  /// A reader that goes away ends nothing but the output.
+  @Test func brokenPipe() throws {
+    let process = CommandLineRunner.process([
+      "-c", "\"$0\" list references --format csv | head -n 1", CommandLineRunner.executable,
+    ])
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(output == "operation,cases,tensors,bytes\n" && process.terminationStatus == 0)
+  }
+}
