@@ -1,6 +1,7 @@
 import ConvCore
 
 #if FFTW
+  import ConvFFT
 #endif
 #if OpenBLAS
   import ConvIm2col
@@ -27,6 +28,7 @@ extension BackendRegistry {
       libraries.append(LinkedLibrary(name: "OpenBLAS", version: text))
     #endif
     #if FFTW
+      libraries.append(LinkedLibrary(name: "FFTW", version: FFTBackend.libraryVersion))
     #endif
     return libraries
   }

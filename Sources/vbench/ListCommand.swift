@@ -1,13 +1,14 @@
 import ArgumentParser
 import ConvBackends
 import ConvCore
+import ConvHarness
 import Foundation
 
 /// `vbench list`: what there is to run.
 struct ListCommand: ParsableCommand {
   /// What can be listed.
   enum Subject: String, CaseIterable, ExpressibleByArgument {
-    case backends, networks, references
+    case backends, suites, networks, references
   }
 
   /// How the table is printed.
@@ -39,6 +40,7 @@ struct ListCommand: ParsableCommand {
     let table =
       switch subject {
       case .backends: backends()
+      case .suites: suites()
       case .networks: networks()
       case .references: try storedReferences()
       }
@@ -66,6 +68,14 @@ struct ListCommand: ParsableCommand {
               return backend.support(for: operation, PlanOptions()).isSupported ? "yes" : "no"
             })
       }
+    }
+    return table
+  }
+
+  private func suites() -> TextTable {
+    var table = TextTable(["suite", "layers", "what it is"], rightAligned: [1])
+    for suite in BenchmarkSuite.builtIn {
+      table.add([suite.name, "\(suite.problems.count)", suite.summary])
     }
     return table
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ConvCore
+import ConvHarness
 import Foundation
 
 /// The exit codes (those from 64 on as in sysexits.h), and which error means which.
@@ -25,6 +26,7 @@ struct ExitStatus: RawRepresentable, Hashable {
     switch error {
     case let error as any StatusError: self = error.exitStatus
     case let error as FileError: self = Self.status(of: error)
+    case let error as HarnessError: self = Self.status(of: error)
     case let error as ConvError: self = Self.status(of: error)
     case is MemoryError: self = .outOfMemory
     case is InstructionSet.SelectionError: self = .usage
@@ -42,6 +44,14 @@ struct ExitStatus: RawRepresentable, Hashable {
     case .malformed: .malformedFile
     case .cannotCreate: .cannotCreate
     case .inputOutput: .inputOutput
+    }
+  }
+
+  private static func status(of error: HarnessError) -> ExitStatus {
+    switch error {
+    case .malformedLine, .malformedFile: .malformedFile
+    case .missingFile: .missingInput
+    case .unknownName, .usage: .usage
     }
   }
 
@@ -72,7 +82,7 @@ struct UnknownNameError: StatusError, CustomStringConvertible {
   let known: [String]
   var exitStatus: ExitStatus { .usage }
   var description: String {
-    let sorted = known
+    let sorted = NearNames.sorted(known, by: name)
     let near = sorted.first.map { "; did you mean '\($0)'?" } ?? ";"
     return "unknown \(kind) '\(name)'\(near) Known: \(sorted.joined(separator: ", "))"
   }
