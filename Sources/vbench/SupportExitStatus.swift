@@ -49,8 +49,7 @@ struct ExitStatus: RawRepresentable, Hashable {
 
   private static func status(of error: HarnessError) -> ExitStatus {
     switch error {
-    case .malformedLine, .malformedFile: .malformedFile
-    case .missingFile: .missingInput
+    case .malformedLine: .malformedFile
     case .unknownName, .usage: .usage
     }
   }
