@@ -60,9 +60,10 @@ let package = Package(
       name: "ConvBackends",
       dependencies: ["ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvFFT"]),
 
-    // The layers on top of the protocol; they name no engine.
+    // The layers on top of the protocol; they name no engine, but for the default of ConvNN.
     .target(name: "ConvAutograd", dependencies: ["ConvCore"], swiftSettings: fastSwift),
-    .target(name: "ConvNN", dependencies: ["ConvAutograd", "ConvCore"], swiftSettings: fastSwift),
+    .target(
+      name: "ConvNN", dependencies: ["ConvAutograd", "ConvCore", "ConvIm2col"], swiftSettings: fastSwift),
     .target(
       name: "ConvOptim", dependencies: ["ConvAutograd", "ConvNN", "ConvCore"], swiftSettings: fastSwift),
     .target(name: "ConvVision", dependencies: ["ConvCore", "CZlib"], swiftSettings: fastSwift),

@@ -1,0 +1,133 @@
+import ConvAutograd
+import ConvCore
+import ConvOptim
+import Foundation
+import Testing
+
+@Suite struct OptimTests {
+  private func parameter(_ values: [Double], gradient: [Double]?) throws -> Variable {
+    let variable = Variable(try Tensor(values, shape: [values.count]), requiresGrad: true)
+    variable.grad = try gradient.map { try Tensor($0, shape: [$0.count]) }
+    return variable
+  }
+
+  @Test func clippingScalesToTheNorm() throws {
+    let parameters = try [
+      parameter([0, 0], gradient: [3, 0]), parameter([0], gradient: nil), parameter([0], gradient: [4]),
+    ]
+    #expect(gradientNorm(parameters) == 5)
+    let unclipped = try clipGradNorm(parameters, maxNorm: 10)
+    #expect(unclipped == 5)
+    #expect(gradientNorm(parameters) == 5)
+    let clipped = try clipGradNorm(parameters, maxNorm: 1)
+    #expect(clipped == 5)
+    // PyTorch divides by norm + 1e-6.
+    #expect(abs(gradientNorm(parameters) - 5 / (5 + 1e-6)) < 1e-15)
+    #expect(throws: ConvError.self) { try clipGradNorm(parameters, maxNorm: -1) }
+  }
+
+  @Test func schedulesFollowPyTorch() throws {
+    let p = try parameter([0], gradient: nil)
+    let steps = try SGD([p], learningRate: 0.1)
+    let stepLR = StepLR(steps, stepSize: 2, gamma: 0.5)
+    let rates = (0..<5).map { _ in
+      defer { stepLR.step() }
+      return steps.learningRate
+    }
+    #expect(rates == [0.1, 0.1, 0.05, 0.05, 0.025])
+    let cosine = try SGD([p], learningRate: 1)
+    let annealing = CosineAnnealingLR(cosine, tMax: 4, etaMin: 0.2)
+    for expected in [1, 0.8828427124746191, 0.6, 0.31715728752538104, 0.2] {
+      #expect(abs(cosine.learningRate - expected) < 1e-15, "epoch \(annealing.epoch): \(cosine.learningRate)")
+      annealing.step()
+    }
+  }
+
+  @Test func parametersWithoutGradientStay() throws {
+    for make in [
+      { (p: [Variable]) -> any Optimizer in try SGD(p, learningRate: 1, momentum: 0.9, weightDecay: 1) },
+      { try AdamW($0, learningRate: 1) },
+    ] as [([Variable]) throws -> any Optimizer] {
+      let (still, moved) = (try parameter([7], gradient: nil), try parameter([7], gradient: [1]))
+      let optimizer = try make([still, moved])
+      try optimizer.step()
+      #expect(still.value.values(as: Double.self) == [7])
+      #expect(moved.value.values(as: Double.self) != [7])
+      optimizer.zeroGrad()
+      #expect(moved.grad == nil)
+    }
+  }
+
+  @Test func amsgradKeepsTheLargestMoment() throws {
+    // Large gradient, then small ones: v decays, AMSGrad's does not. Values from PyTorch 2.15 in float64.
+    func run(_ amsgrad: Bool) throws -> Double {
+      let p = try parameter([1], gradient: nil)
+      let optimizer = try Adam([p], learningRate: 0.1, betas: (0.5, 0.5), amsgrad: amsgrad)
+      for gradient in [10.0, 0.1, 0.1, 0.1] {
+        p.grad = try Tensor([gradient], shape: [1])
+        try optimizer.step()
+      }
+      return p.value.values(as: Double.self)[0]
+    }
+    let plain = try run(false)
+    #expect(abs(plain - 0.7716498500102067) < 1e-12, "\(plain)")
+    let bounded = try run(true)
+    #expect(abs(bounded - 0.8279198289023488) < 1e-12, "\(bounded)")
+  }
+
+  @Test func gradientsThatDoNotFitChangeNothing() throws {
+    let first = try parameter([1, 2], gradient: [1, 1])
+    let second = try parameter([1, 2], gradient: [1, 1, 1])
+    let optimizer = try SGD([first, second], learningRate: 1)
+    #expect(throws: ConvError.shapeMismatch(what: "the gradient of parameter 1", expected: [2], found: [3])) {
+      try optimizer.step()
+    }
+    #expect(first.value.values(as: Double.self) == [1, 2])
+  }
+
+  @Test func statesThatDoNotFitAreRefused() throws {
+    let p = try parameter([1, 2], gradient: [1, 1])
+    let adam = try Adam([p])
+    try adam.step()
+    let good = try adam.stateDict()
+    func changed(_ change: (inout [String: Tensor]) throws -> Void) rethrows -> [String: Tensor] {
+      var state = good
+      try change(&state)
+      return state
+    }
+    let bad = try [
+      changed { $0["learning_rate"] = nil }, changed { $0["state.0.exp_avg"] = nil },
+      changed { $0["state.1.exp_avg"] = $0["state.0.exp_avg"] }, changed { $0["state.0.momentum"] = p.value },
+      changed { $0["state.0.exp_avg"] = try Tensor.zeros([3], elementType: .float64) },
+      changed { $0["state.0.exp_avg"] = try Tensor.zeros([2]) }, changed { $0["state.0.step"] = nil },
+      changed { $0["state.0.step"] = try Tensor(scalar: -1 as Int64) }, changed { $0["nonsense"] = p.value },
+    ]
+    for (index, state) in bad.enumerated() {
+      #expect(throws: ConvError.self, "case \(index)") { try adam.loadStateDict(state) }
+    }
+    try adam.loadStateDict(good)
+  }
+
+  @Test(arguments: [1, 3])
+  func resultsDoNotDependOnTheThreadCount(_ threads: Int) throws {
+    func run(_ threads: Int) throws -> [Float] {
+      var context = ConvolutionContext.current
+      context.pool = WorkerPool.pool(threads: threads)
+      return try context.run {
+        let random = Philox(seed: 3)
+        let p = Variable(
+          try Tensor((0..<100_001).map { Float(random.normal(at: UInt64($0))) }, shape: [100_001]),
+          requiresGrad: true)
+        let optimizer = try AdamW([p], learningRate: 0.01)
+        for _ in 0..<3 {
+          p.grad = p.value
+          try clipGradNorm([p], maxNorm: 1)
+          try optimizer.step()
+        }
+        return p.value.values(as: Float.self)
+      }
+    }
+    let (some, two) = (try run(threads), try run(2))
+    #expect(some == two, "\(threads) threads against 2")
+  }
+}
