@@ -14,11 +14,13 @@
     /// Tiles by the cost model.
     public init() {}
 
+    /// `fft`.
     public var name: String { "fft" }
 
     /// FFTW's version, as in `fftw-3.3.10-sse2-avx-avx2`.
     public static var libraryVersion: String { RealTransform.libraryVersion }
 
+    /// 1-D and 2-D in NCHW without epilogue, where a tile fits in the workspace limit.
     public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
       switch choose(operation, options) {
       case .declined(let reason): .unsupported(reason)
@@ -26,14 +28,23 @@
       }
     }
 
+    /// y = x ∗ w: products with conj(W).
+    ///
+    /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
     public func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
       try makePlan(operation, options)
     }
 
+    /// dx from dy and w: products with W.
+    ///
+    /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
     public func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
       try makePlan(operation, options)
     }
 
+    /// dw from x and dy: products X · conj(dY), summed over tiles and images in a fixed order.
+    ///
+    /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
     public func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan
     {
       try makePlan(operation, options)

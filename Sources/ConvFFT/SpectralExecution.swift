@@ -32,23 +32,6 @@
     }
   }
 
-  /// Where the spectra of neighbouring planes are stored: three rows of one bin; other bins are `stride` further.
-  private struct SpectrumTarget {
-    var real: Int
-    var imaginary: Int
-    /// −Im, where the products need it.
-    var negated: Int?
-    var stride: Int
-  }
-
-  /// A range of each dimension.
-  private struct Block {
-    var groups: Range<Int>
-    var sum: Range<Int>
-    var produce: Range<Int>
-    var tiles: Range<Int>
-  }
-
   private struct SpectralExecution<T: ConvScalar> {
     typealias Pointer = UnsafeMutablePointer<T>
     let plan: SpectralPlan
@@ -285,19 +268,28 @@
       let width = dense == nil ? layout.width : layout.horizontal.span
       let phases = layout.horizontal.phases
       let size = SpectralPlan.batch(columns, largest: batch(plan.fastOperator, of: columns))
-      forEachBlock(rows: block.sum.count, columns: columns, size: size) { row, range, real, complex in
+      let step = dense == nil ? 1 : SpectralLayout.denseRows
+      forEachBlock(rows: (block.sum.count + step - 1) / step, columns: columns, size: size) {
+        rowBlock, range, real, complex in
+        let sums = rowBlock * step..<min(block.sum.count, (rowBlock + 1) * step)
+        let samples = rows * width
         for column in range {
-          let (offset, phase) = filterPlane(
-            block.groups.lowerBound + column % groups, block.sum.lowerBound + row,
-            block.produce.lowerBound + column / groups)
-          copyIn(
-            filter + offset, width: layout.horizontal.taps, layout.verticalTaps[phase / phases],
-            layout.horizontalTaps[phase % phases],
-            plane: real + (column - range.lowerBound) * rows * width, rows: rows, columns: width)
+          let plane = real + (column - range.lowerBound) * samples
+          let group = block.groups.lowerBound + column % groups
+          let produce = block.produce.lowerBound + column / groups
+          for row in sums {
+            let (offset, phase) = filterPlane(group, block.sum.lowerBound + row, produce)
+            copyIn(
+              filter + offset, width: layout.horizontal.taps, layout.verticalTaps[phase / phases],
+              layout.horizontalTaps[phase % phases],
+              plane: plane + (row - sums.lowerBound) * range.count * samples, rows: rows, columns: width)
+          }
         }
-        transform(
-          real, complex, range, plan.fastOperator, dense, target,
-          into: spectra + row * columns + range.lowerBound)
+        for row in sums {
+          transform(
+            real + (row - sums.lowerBound) * range.count * samples, complex, range, plan.fastOperator, dense,
+            target, into: spectra + row * columns + range.lowerBound)
+        }
       }
     }
 
@@ -313,17 +305,26 @@
       let target = SpectrumTarget(
         real: 0, imaginary: block.sum.count * columns, negated: nil, stride: layout.resultStride)
       let scale = dense == nil ? 1 / T(samples) : 1
-      forEachBlock(rows: block.sum.count, columns: columns, size: size) { row, range, real, complex in
-        invert(
-          result + row * columns + range.lowerBound, target, range, plan.fastResult, dense, complex, real)
+      let step = dense == nil ? 1 : SpectralLayout.denseRows
+      forEachBlock(rows: (block.sum.count + step - 1) / step, columns: columns, size: size) {
+        rowBlock, range, real, complex in
+        let sums = rowBlock * step..<min(block.sum.count, (rowBlock + 1) * step)
+        for row in sums {
+          invert(
+            result + row * columns + range.lowerBound, target, range, plan.fastResult, dense, complex,
+            real + (row - sums.lowerBound) * range.count * samples)
+        }
         for column in range {
-          let (offset, phase) = filterPlane(
-            block.groups.lowerBound + column % groups, block.sum.lowerBound + row,
-            block.produce.lowerBound + column / groups)
-          copyOut(
-            real + (column - range.lowerBound) * samples, columns: width, scale: scale,
-            layout.verticalTaps[phase / phases], layout.horizontalTaps[phase % phases], filter + offset,
-            width: layout.horizontal.taps)
+          let plane = real + (column - range.lowerBound) * samples
+          let group = block.groups.lowerBound + column % groups
+          let produce = block.produce.lowerBound + column / groups
+          for row in sums {
+            let (offset, phase) = filterPlane(group, block.sum.lowerBound + row, produce)
+            copyOut(
+              plane + (row - sums.lowerBound) * range.count * samples, columns: width, scale: scale,
+              layout.verticalTaps[phase / phases], layout.horizontalTaps[phase % phases], filter + offset,
+              width: layout.horizontal.taps)
+          }
         }
       }
     }

@@ -133,6 +133,8 @@ struct SpectralLayout: Sendable {
 
   /// Planes that a dense transform takes at once.
   static let denseBatch = 64
+  /// Rows of the operator that a task transforms: their filters are neighbours in memory, those of a row far apart.
+  static let denseRows = 8
 
   /// Elements of real scratch of a slot.
   var realScratch: Int {
@@ -147,7 +149,7 @@ struct SpectralLayout: Sendable {
   private static func largestDenseSamples(_ layout: SpectralLayout) -> Int {
     max(
       layout.usesDenseData ? layout.height * layout.width : 0,
-      layout.usesDenseFilter ? layout.vertical.span * layout.horizontal.span : 0)
+      layout.usesDenseFilter ? denseRows * layout.vertical.span * layout.horizontal.span : 0)
   }
 
   /// Whether filters are transformed by a dense matrix.
@@ -245,4 +247,21 @@ struct SpectralLayout: Sendable {
     tileBlock = (tiles + tileBlocks - 1) / tileBlocks
     return true
   }
+}
+
+/// Where the spectra of neighbouring planes are stored: three rows of one bin; other bins are `stride` further.
+struct SpectrumTarget {
+  var real: Int
+  var imaginary: Int
+  /// −Im, where the products need it.
+  var negated: Int?
+  var stride: Int
+}
+
+/// A range of each dimension.
+struct Block {
+  var groups: Range<Int>
+  var sum: Range<Int>
+  var produce: Range<Int>
+  var tiles: Range<Int>
 }
