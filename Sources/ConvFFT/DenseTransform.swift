@@ -10,9 +10,9 @@ import ConvCore
 
 /// The discrete Fourier transform of a few samples, and its inverse at a few points, as dense matrices.
 ///
-/// A filter of 3×3 taps in a tile of 16×16 has 9 non-zero samples: a product with a (bins × 9) matrix is far cheaper than a
-/// fast transform of 256 samples, and runs at the matrix kernel's speed over all filters at once. Entries are computed in
-/// float64 and rounded once.
+/// A filter of 3×3 taps in a tile of 16×16 has 9 non-zero samples: a product with a (bins × 9) matrix is
+/// far cheaper than a fast transform of 256 samples, and runs at the matrix kernel's speed over all filters
+/// at once. Entries are computed in float64 and rounded once.
 struct DenseTransform: Sendable {
   /// Samples: the first `rows` × `columns` of the tile.
   let samples: Int
@@ -50,7 +50,8 @@ struct DenseTransform: Sendable {
   func imaginary<T: ConvScalar>(_ type: T.Type) -> UnsafePointer<T> { UnsafePointer(matrix(1, type)) }
   /// −Im X[f].
   func negatedImaginary<T: ConvScalar>(_ type: T.Type) -> UnsafePointer<T> { UnsafePointer(matrix(2, type)) }
-  /// The share of Re X[f] in x[i]: bins × samples, 1/(height·width) included, bins of the omitted half counted.
+  /// The share of Re X[f] in x[i]: bins × samples, 1/(height·width) included, bins of the omitted half
+  /// counted.
   func inverseReal<T: ConvScalar>(_ type: T.Type) -> UnsafePointer<T> { UnsafePointer(matrix(3, type)) }
   /// The share of Im X[f] in x[i].
   func inverseImaginary<T: ConvScalar>(_ type: T.Type) -> UnsafePointer<T> { UnsafePointer(matrix(4, type)) }

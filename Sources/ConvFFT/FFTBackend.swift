@@ -3,13 +3,14 @@
 
   /// Convolution by fast Fourier transforms (FFTW) of overlapping tiles.
   ///
-  /// Stride and dilation are rewritten as dense sub-images (`PhaseAxis`); tiles overlap by the filter's span
-  /// (overlap-save); per frequency bin the products over channels are real matrix products. All passes, groups, 1-D and 2-D, any
-  /// filter size, both element types, NCHW. Each plane is a real transform of its own, so that images never mix.
+  /// Stride and dilation are rewritten as dense sub-images (`PhaseAxis`); tiles overlap by the filter's
+  /// span (overlap-save); per frequency bin the products over channels are real matrix products. All
+  /// passes, groups, 1-D and 2-D, any filter size, both element types, NCHW. Each plane is a real transform
+  /// of its own, so that images never mix.
   ///
-  /// The tile size follows from a cost model; the variant `tile=HxW` sets it. Sources: Mathieu, Henaff & LeCun, *Fast
-  /// Training of Convolutional Networks through FFTs*, 2013; overlap-save: Oppenheim & Schafer, *Discrete-Time Signal
-  /// Processing*, section 8.7.
+  /// The tile size follows from a cost model; the variant `tile=HxW` sets it. Sources: Mathieu, Henaff &
+  /// LeCun, *Fast Training of Convolutional Networks through FFTs*, 2013; overlap-save: Oppenheim &
+  /// Schafer, *Discrete-Time Signal Processing*, section 8.7.
   public struct FFTBackend: ConvolutionBackend {
     /// Tiles by the cost model.
     public init() {}

@@ -38,10 +38,11 @@ struct AxisTile: Sendable {
 
 /// One axis of a convolution, rewritten as dense stride-1 convolutions (polyphase decomposition).
 ///
-/// With stride u and dilation l let U = lcm(u, l) and m = U / u. Outputs p = m·j + σ read inputs
-/// p·u + r·l − pad = U·(j + a) + (u·σ − pad + l·i) where r = a·(U/l) + i. So each residue σ < m is an output sub-image, each
-/// i < U/l (a *phase*) an input sub-image sampled every U elements and a dense filter of `span` taps a; phases
-/// are summed, like channels. The filters do not depend on σ. For u = l = 1 there is one residue and one phase.
+/// With stride u and dilation l let U = lcm(u, l) and m = U / u. Outputs p = m·j + σ read inputs p·u + r·l
+/// − pad = U·(j + a) + (u·σ − pad + l·i) where r = a·(U/l) + i. So each residue σ < m is an output
+/// sub-image, each i < U/l (a *phase*) an input sub-image sampled every U elements and a dense filter of
+/// `span` taps a; phases are summed, like channels. The filters do not depend on σ. For u = l = 1 there is
+/// one residue and one phase.
 struct PhaseAxis: Sendable {
   /// Elements of the input, outputs and filter taps.
   let input, output, taps: Int
@@ -90,7 +91,8 @@ struct PhaseAxis: Sendable {
   /// Input index of element 0 of the input sub-image (`residue`, `phase`).
   private func offset(_ residue: Int, _ phase: Int) -> Int { stride * residue - padding + dilation * phase }
 
-  /// Tiles of `length` elements that cover the results of `pass`: overlap-save, `length − span + 1` results each.
+  /// Tiles of `length` elements that cover the results of `pass`: overlap-save, `length − span + 1` results
+  /// each.
   ///
   /// Backward data reads `span − 1` outputs before its first result.
   func tiles(length: Int, pass: ConvPass) -> [AxisTile] {
@@ -148,7 +150,8 @@ struct PhaseAxis: Sendable {
     Window(first: phase, stride: tapStep, length: taps, elements: 0..<span)
   }
 
-  /// Input elements, in original coordinates, that the tiles of all residues and phases of one position cover.
+  /// Input elements, in original coordinates, that the tiles of all residues and phases of one position
+  /// cover.
   func reach(length: Int) -> Int {
     (length - 1) * step + (usedResidues - 1) * stride + (phases - 1) * dilation + 1
   }

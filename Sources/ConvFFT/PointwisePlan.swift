@@ -1,12 +1,12 @@
 #if FFTW
   import ConvCore
 
-  /// Convolutions whose taps never meet in one output sub-image: 1×1 filters, strides of at least the filter, filters as
-  /// large as the padded input.
+  /// Convolutions whose taps never meet in one output sub-image: 1×1 filters, strides of at least the
+  /// filter, filters as large as the padded input.
   ///
-  /// After the polyphase decomposition every filter has a single tap, its spectrum is constant, and the shortest tile is
-  /// the best one: transforms of length 1, which are the identity. What remains are the products over channels and
-  /// phases, y = W (K × C·R·S) · X (C·R·S × pixels), with real numbers.
+  /// After the polyphase decomposition every filter has a single tap, its spectrum is constant, and the
+  /// shortest tile is the best one: transforms of length 1, which are the identity. What remains are the
+  /// products over channels and phases, y = W (K × C·R·S) · X (C·R·S × pixels), with real numbers.
   struct PointwisePlan: ConvPlan {
     let operation: ConvOperation
     /// Output pixels of a block.

@@ -5,9 +5,10 @@
 
   /// FFTW's real-to-complex and complex-to-real transforms of a batch of planes of one size.
   ///
-  /// Real data are `count` dense planes of height × width; spectra are height × (width/2 + 1) complex numbers, of which the
-  /// `count` planes' values are neighbours (plane index innermost). Each plane is a real transform of its own: no complex
-  /// pair ever mixes two planes. The inverse is not scaled and destroys the spectra.
+  /// Real data are `count` dense planes of height × width; spectra are height × (width/2 + 1) complex
+  /// numbers, of which the `count` planes' values are neighbours (plane index innermost). Each plane is a
+  /// real transform of its own: no complex pair ever mixes two planes. The inverse is not scaled and
+  /// destroys the spectra.
   ///
   /// Plans are made once per size with FFTW_ESTIMATE, behind a lock (FFTW's planner is not re-entrant, its
   /// new-array execution is), and live as long as the process.

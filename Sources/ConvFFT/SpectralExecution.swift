@@ -2,8 +2,8 @@
   import ConvCore
   import Synchronization
 
-  // All generic loops are in this file, with the two entry points that name the types: without whole-module optimisation
-  // the compiler specialises within one file only.
+  // All generic loops are in this file, with the two entry points that name the types: without whole-module
+  // optimisation the compiler specialises within one file only.
 
   /// Executes `plan` on bound operands.
   func executeSpectral(
@@ -523,8 +523,8 @@
       let (i, o, groups) = (block.sum.count, block.produce.count, block.groups.count)
       if layout.groupBlock > 1 {
         forEachBin(rows: block.tiles.count) { bin, rows in
-          multiplyGroups(
-            rows, i, o, groups, source + bin * layout.sourceStride, spectra + bin * layout.operatorStride,
+          GroupProducts(i: i, o: o, groups: groups).tiles(
+            rows, source + bin * layout.sourceStride, spectra + bin * layout.operatorStride,
             result + bin * layout.resultStride)
         }
         return
@@ -542,39 +542,16 @@
       }
     }
 
-    /// The same for many groups of few channels, vectorised over groups.
-    private func multiplyGroups(
-      _ rows: Range<Int>, _ i: Int, _ o: Int, _ groups: Int, _ a: Pointer, _ b: Pointer, _ c: Pointer
-    ) {
-      let part = i * o * groups
-      for row in rows {
-        let x = a + row * 2 * i * groups
-        let y = c + row * 2 * o * groups
-        y.update(repeating: 0, count: 2 * o * groups)
-        for index in 0..<i {
-          let (xr, xi) = (x + index * groups, x + (i + index) * groups)
-          for channel in 0..<o {
-            let w = b + (index * o + channel) * groups
-            let (yr, yi) = (y + channel * groups, y + (o + channel) * groups)
-            for g in 0..<groups {
-              let (re, first, last) = (w[part + g], w[g], w[2 * part + g])
-              yr[g] += xr[g] * re + xi[g] * last
-              yi[g] += xr[g] * first + xi[g] * re
-            }
-          }
-        }
-      }
-    }
-
-    /// Per bin: source [Re; Im](2·tiles × C)ᵀ · gradient (3·tiles × K): rows 0..<2·tiles give Im, tiles... give Re.
+    /// Per bin: source [Re; Im](2·tiles × C)ᵀ · gradient (3·tiles × K): rows 0..<2·tiles give Im, tiles...
+    /// give Re.
     private func multiplyFilter(_ block: Block, accumulate: Bool) {
       let (i, o, groups, tiles) = (
         block.sum.count, block.produce.count, block.groups.count, block.tiles.count
       )
       if layout.groupBlock > 1 {
         forEachBin(rows: 1) { bin, _ in
-          multiplyFilterGroups(
-            tiles, i, o, groups, source + bin * layout.sourceStride, operators + bin * layout.operatorStride,
+          GroupProducts(i: i, o: o, groups: groups).filter(
+            tiles, source + bin * layout.sourceStride, operators + bin * layout.operatorStride,
             result + bin * layout.resultStride, accumulate: accumulate)
         }
         return
@@ -589,30 +566,6 @@
         plan.multiplier.multiply(
           m: rows.count, n: o, k: 2 * tiles, a: a, lda: i, transposeA: true, b: b, ldb: o,
           transposeB: false, c: c + i * o, ldc: o, accumulate: accumulate)
-      }
-    }
-
-    private func multiplyFilterGroups(
-      _ tiles: Int, _ i: Int, _ o: Int, _ groups: Int, _ a: Pointer, _ b: Pointer, _ c: Pointer,
-      accumulate: Bool
-    ) {
-      let part = i * o * groups
-      if !accumulate { c.update(repeating: 0, count: 2 * part) }
-      for tile in 0..<tiles {
-        for index in 0..<i {
-          let xr = a + (tile * i + index) * groups
-          let xi = xr + tiles * i * groups
-          for channel in 0..<o {
-            let negated = b + (tile * o + channel) * groups
-            let yr = negated + tiles * o * groups
-            let yi = yr + tiles * o * groups
-            let w = c + (index * o + channel) * groups
-            for g in 0..<groups {
-              w[g] += xr[g] * yr[g] + xi[g] * yi[g]
-              w[part + g] += xr[g] * negated[g] + xi[g] * yr[g]
-            }
-          }
-        }
       }
     }
   }

@@ -23,9 +23,9 @@ struct PlaneSide: Sendable {
 
 /// How one operation is cut into tiles and blocks.
 ///
-/// Every pass is, per frequency bin, a product of a *source* (tiles × I) and an *operator* (I × O) to a *result*
-/// (tiles × O), where I and O are the channels summed over and produced; for the filter gradient source (tiles × I) and
-/// operator (tiles × O) give a result (I × O), summed over tiles.
+/// Every pass is, per frequency bin, a product of a *source* (tiles × I) and an *operator* (I × O) to a
+/// *result* (tiles × O), where I and O are the channels summed over and produced; for the filter gradient
+/// source (tiles × I) and operator (tiles × O) give a result (I × O), summed over tiles.
 struct SpectralLayout: Sendable {
   let operation: ConvOperation
   let vertical: PhaseAxis
@@ -133,7 +133,8 @@ struct SpectralLayout: Sendable {
 
   /// Planes that a dense transform takes at once.
   static let denseBatch = 64
-  /// Rows of the operator that a task transforms: their filters are neighbours in memory, those of a row far apart.
+  /// Rows of the operator that a task transforms: their filters are neighbours in memory, those of a row
+  /// far apart.
   static let denseRows = 8
 
   /// Elements of real scratch of a slot.
@@ -249,7 +250,8 @@ struct SpectralLayout: Sendable {
   }
 }
 
-/// Where the spectra of neighbouring planes are stored: three rows of one bin; other bins are `stride` further.
+/// Where the spectra of neighbouring planes are stored: three rows of one bin; other bins are `stride`
+/// further.
 struct SpectrumTarget {
   var real: Int
   var imaginary: Int

@@ -125,7 +125,8 @@
         self, bound, prepared: operands.preparedFilter != nil, workspace: base, pool, phases)
     }
 
-    /// Plans of one operation may differ in their blocks (other workspace limits); their prepared filters do too.
+    /// Plans of one operation may differ in their blocks (other workspace limits); their prepared filters
+    /// do too.
     private func check(_ prepared: PreparedFilter) throws {
       let wanted = fingerprint
       guard prepared.buffers.count == 2 else {

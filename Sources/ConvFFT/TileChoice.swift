@@ -2,8 +2,8 @@ import ConvCore
 
 /// A cost model for tile sizes, in nanoseconds of one core.
 ///
-/// Its constants were measured with FFTW 3.3 (FFTW_ESTIMATE) and our matrix kernel on a core with AVX-512. They only
-/// choose; they are the same on every machine, so that every machine computes the same way.
+/// Its constants were measured with FFTW 3.3 (FFTW_ESTIMATE) and our matrix kernel on a core with AVX-512.
+/// They only choose; they are the same on every machine, so that every machine computes the same way.
 struct TileCost {
   let operation: ConvOperation
   let vertical: PhaseAxis

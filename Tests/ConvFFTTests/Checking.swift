@@ -108,7 +108,8 @@
 
     /// Runs and compares with the oracle: every result within `factor`·u of the largest Σ|a·b| of its image.
     ///
-    /// A transform spreads rounding errors over a tile, so that single sums are no measure; images never share one.
+    /// A transform spreads rounding errors over a tile, so that single sums are no measure; images never
+    /// share one.
     @discardableResult
     func check(factor: Double = 24) throws -> String {
       let (result, data, plan) = try run()
