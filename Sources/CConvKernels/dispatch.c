@@ -50,10 +50,16 @@ int vb_transform_init(vb_transform *transform, size_t rows, size_t columns, cons
   transform->rows = (uint32_t)rows;
   transform->columns = (uint32_t)columns;
   uint16_t next = 0;
+  transform->pattern = 0;
   for (size_t i = 0; i < rows; i++) {
     transform->start[i] = next;
     for (size_t j = 0; j < columns; j++) {
       double value = coefficients[i * columns + j];
+      if (rows * columns <= 64) {
+        transform->dense_f32[i * columns + j] = (float)value;
+        transform->dense_f64[i * columns + j] = value;
+        transform->pattern |= (uint64_t)(value != 0) << (i * columns + j);
+      }
       if (value == 0) continue;
       transform->column[next] = (uint8_t)j;
       transform->f64[next] = value;

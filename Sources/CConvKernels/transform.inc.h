@@ -117,13 +117,83 @@ static void VB_N(one)(const vb_transform *m, size_t n, const VB_T *in, ptrdiff_t
   VB_N(lines_finish)(1, m, m->rows, 0, m->columns, (const VB_T *)edge, VB_VL, 0, out + c, out_stride, 0, &finish);
 }
 
+// Whole vectors of whole tiles through two matrices of one known shape and pattern of zeros (all three literals), so
+// that loops unroll and no branch depends on a coefficient. Sums run in the same order as in `lines`.
+static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const int rows, const int columns,
+                                                                   const uint64_t pattern, const VB_T *left,
+                                                                   const VB_T *right, const vb_transform_layout *y,
+                                                                   const VB_T *in, VB_T *out) {
+  ptrdiff_t c = 0, n = (ptrdiff_t)y->n;
+  for (; c + VB_VL <= n; c += VB_VL) {
+    VB_N(vector) middle[64];
+    for (int j = 0; j < columns && y->prefetch_columns; j++)
+      for (uint32_t w = 0; w < y->prefetch_columns; w++)
+        __builtin_prefetch(in + c + j * y->in_row + (columns + (ptrdiff_t)w) * y->in_column);
+    for (int w = 0; w < columns; w++) {
+      VB_N(vector) x[8];
+      VB_UNROLL for (int j = 0; j < columns; j++)
+        x[j] = *(const VB_N(loose) *)(in + c + j * y->in_row + w * y->in_column);
+      VB_UNROLL for (int r = 0; r < rows; r++) {
+        VB_N(vector) sum = {0};
+        VB_UNROLL for (int j = 0; j < columns; j++)
+          if (pattern >> (r * columns + j) & 1) sum += left[r * columns + j] * x[j];
+        middle[r * columns + w] = sum;
+      }
+    }
+    for (int r = 0; r < rows; r++) {
+      VB_N(vector) x[8];
+      VB_UNROLL for (int j = 0; j < columns; j++) x[j] = middle[r * columns + j];
+      VB_UNROLL for (int q = 0; q < rows; q++) {
+        VB_N(vector) sum = {0};
+        VB_UNROLL for (int j = 0; j < columns; j++)
+          if (pattern >> (q * columns + j) & 1) sum += right[q * columns + j] * x[j];
+        *(VB_N(loose) *)(out + c + r * y->out_row + q * y->out_column) = sum;
+      }
+    }
+  }
+  return c;
+}
+
+// The Toom-Cook matrices of four points 0, +-a, inf and six points 0, +-a, +-b, inf.
+#define VB_FIXED(ROWS, COLUMNS, PATTERN)                                                                        \
+  if (left->rows == ROWS && left->columns == COLUMNS && left->pattern == (PATTERN) && right->rows == ROWS &&    \
+      right->columns == COLUMNS && right->pattern == (PATTERN))                                                 \
+    return VB_N(fixed)(ROWS, COLUMNS, PATTERN, left->VB_DENSE, right->VB_DENSE, y, in, out);
+#define VB_DENSE VB_JOIN(dense_, VB_S)
+
+// Channels done by `fixed`: whole vectors where the matrices are known and the tile is whole.
+static ptrdiff_t VB_N(known)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *y,
+                             const VB_T *in, VB_T *out) {
+  if (y->row0 || y->column0 || y->row1 != left->columns || y->column1 != right->columns ||
+      y->out_rows != left->rows || y->out_columns != right->rows)
+    return 0;
+  VB_FIXED(6, 6, VB_P6(6, 025, 036, 036, 036, 036, 052))    // Bt, 6 points
+  VB_FIXED(6, 3, VB_P6(3, 1, 7, 7, 7, 7, 4))                // G of F(4, 3)
+  VB_FIXED(4, 6, VB_P4(6, 037, 036, 036, 076))              // At of F(4, 3)
+  VB_FIXED(6, 4, VB_P6(4, 1, 017, 017, 017, 017, 010))      // G of F(3, 4)
+  VB_FIXED(3, 6, VB_P3(6, 037, 036, 076))                   // At of F(3, 4)
+  VB_FIXED(6, 5, VB_P6(5, 1, 037, 037, 037, 037, 020))      // G of F(2, 5)
+  VB_FIXED(2, 6, VB_P2(6, 037, 076))                        // At of F(2, 5)
+  VB_FIXED(6, 2, VB_P6(2, 1, 3, 3, 3, 3, 2))                // G of F(5, 2)
+  VB_FIXED(5, 6, VB_P5(6, 037, 036, 036, 036, 076))         // At of F(5, 2)
+  VB_FIXED(4, 4, VB_P4(4, 5, 6, 6, 012))                    // Bt, 4 points
+  VB_FIXED(4, 3, VB_P4(3, 1, 7, 7, 4))                      // G of F(2, 3)
+  VB_FIXED(2, 4, VB_P2(4, 7, 016))                          // At of F(2, 3)
+  VB_FIXED(4, 2, VB_P4(2, 1, 3, 3, 2))                      // G of F(3, 2)
+  VB_FIXED(3, 4, VB_P3(4, 7, 6, 016))                       // At of F(3, 2)
+  return 0;
+}
+#undef VB_FIXED
+#undef VB_DENSE
+
 static void VB_N(two)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
                       const VB_T *in, VB_T *out, const VB_T *bias) {
   const vb_transform_layout *y = layout;
   VB_N(vector) middle[VB_TRANSFORM_MAX * VB_ROW];
   uint32_t height = y->row1 - y->row0, width = y->column1 - y->column0;
-  ptrdiff_t n = (ptrdiff_t)y->n;
-  for (ptrdiff_t c = 0; c < n; c += VB_VL) {
+  ptrdiff_t n = (ptrdiff_t)y->n, c = 0;
+  if (!bias && !y->accumulate && !y->relu) c = VB_N(known)(left, right, y, in, out);
+  for (; c < n; c += VB_VL) {
     VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, n - c < VB_VL ? n - c : VB_VL};
     for (uint32_t j = 0; j < height && y->prefetch_columns; j++)
       for (uint32_t w = 0; w < y->prefetch_columns; w++)

@@ -13,6 +13,9 @@ typedef struct vb_transform {
   uint8_t column[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
   float f32[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
   double f64[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
+  uint64_t pattern;                     ///< bit i * columns + j: element (i, j) is not zero; 0 for more than 64 elements
+  float dense_f32[64];                  ///< all elements, row-major, where there is a pattern
+  double dense_f64[64];
 } vb_transform;
 
 /// Compiles a row-major matrix. Returns 0, or -1 when rows or columns are 0 or above VB_TRANSFORM_MAX.
