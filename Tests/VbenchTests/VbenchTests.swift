@@ -75,7 +75,15 @@ import Testing
   }
 
   @Test func info() throws {
-    try expect(["info"], status: 0, "CPU", "caches", "instruction set", "zlib", "OpenBLAS", "Swift")
+    try expect(["info"], status: 0, "CPU", "caches", "instruction set", "zlib", "Swift")
+    #if OpenBLAS
+      try expect(
+        ["info"], environment: ["OPENBLAS_CORETYPE": "Prescott"], status: 0, "OpenBLAS",
+        "(overrides OPENBLAS_CORETYPE=Prescott)")
+      try expect(
+        ["info", "--openblas-core", "env"], environment: ["OPENBLAS_CORETYPE": "Prescott"], status: 0,
+        "core Prescott")
+    #endif
     try expect(["info"], environment: ["VBENCH_ISA": "baseline"], status: 0, "instruction set  baseline")
     try expect(["info"], environment: ["VBENCH_THREADS": "1"], status: 0, "worker threads   1")
   }
