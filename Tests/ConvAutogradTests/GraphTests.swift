@@ -170,4 +170,16 @@ import Testing
     let (one, three) = (try run(1), try run(3))
     for (a, b) in zip(one, three) { #expect(a == b) }
   }
+
+  @Test func longTensorsAreComputedToTheirLastElement() throws {
+    let count = 100_001
+    let values = (0..<count).map { Float($0 % 7) - 3 }
+    let x = Variable(try Tensor(values, shape: [count]), requiresGrad: true)
+    let y = try x.relu()
+    #expect(y.value.values(as: Float.self) == values.map { max($0, 0) })
+    try (y * y + x).sum().backward()
+    #expect(x.grad?.values(as: Float.self) == values.map { 2 * max($0, 0) + 1 })
+    let total = try x.sum().value.scalar(as: Float.self)
+    #expect(total == values.reduce(0, +))
+  }
 }

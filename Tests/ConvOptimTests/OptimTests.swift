@@ -130,4 +130,19 @@ import Testing
     let (some, two) = (try run(threads), try run(2))
     #expect(some == two, "\(threads) threads against 2")
   }
+
+  @Test func longParametersAreUpdatedToTheirLastElement() throws {
+    let count = 100_001
+    for make in [
+      { (p: [Variable]) -> any Optimizer in try SGD(p, learningRate: 1) },
+      { try SGD($0, learningRate: 1, momentum: 0.9) }, { try Adam($0, learningRate: 1, eps: 0) },
+    ] as [([Variable]) throws -> any Optimizer] {
+      let p = Variable(try Tensor.full([count], 3 as Float), requiresGrad: true)
+      p.grad = try Tensor.full([count], 1 as Float)
+      try make([p]).step()
+      // All three rules step by the learning rate where the first gradient is 1.
+      let wrong = p.value.values(as: Float.self).firstIndex { abs($0 - 2) > 1e-6 }
+      #expect(wrong == nil)
+    }
+  }
 }
