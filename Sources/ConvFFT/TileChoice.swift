@@ -44,14 +44,20 @@ struct TileCost {
   }
 
   /// Nanoseconds per sample of one axis of a fast transform of this length.
+  ///
+  /// FFTW_ESTIMATE is uneven: it has fast codelets for some lengths (32, 64, 80, 100, 144) and poor plans for their
+  /// neighbours (18, 30, 96), so that the good lengths are listed as measured and the others priced as poor.
   static func lineCost(_ length: Int) -> Double {
     switch length {
     case 1: return 0.02
     case ...12: return 0.42
-    case 16, 20: return 0.6
-    case 32: return 0.7
-    case 14, 15: return 0.95
-    case 64, 80, 56: return 0.95
+    case 32: return 0.65
+    case 15, 16: return 0.65
+    case 14, 20: return 0.75
+    case 56, 64, 80, 144, 160, 200: return 0.95
+    case 72, 84, 100, 192, 240: return 1.02
+    case 25, 128, 112, 108, 150, 180: return 1.15
+    case 28, 36, 42, 48, 54, 98, 120: return 1.3
     default:
       var bits = 0.0
       var n = length
@@ -59,7 +65,8 @@ struct TileCost {
         bits += 1
         n /= 2
       }
-      return length & (length - 1) == 0 ? 0.16 * bits : 0.28 * bits
+      // Powers of two grow slowly; other lengths are rarely better than this.
+      return length & (length - 1) == 0 ? 0.18 * bits : 2.1
     }
   }
 
