@@ -1,0 +1,85 @@
+import ConvCore
+
+/// An engine in a run, with the variant that it is to use.
+public struct Competitor: Sendable {
+  /// The name in rows and on the command line: `winograd`, `winograd[tile=2x2]`.
+  public let label: String
+  /// The engine.
+  public let backend: any ConvolutionBackend
+  /// For `PlanOptions.variant`.
+  public let variant: String?
+
+  /// An engine; its label is its name, with the variant in brackets where there is one.
+  public init(_ backend: any ConvolutionBackend, variant: String? = nil) {
+    self.backend = backend
+    self.variant = variant
+    label = variant.map { "\(backend.name)[\($0)]" } ?? backend.name
+  }
+}
+
+/// One thing to measure: a problem of a suite, in one pass, format and filter state.
+public struct RunItem: Sendable, Hashable {
+  public var suite: String
+  public var problem: BenchmarkProblem
+  public var pass: ConvPass
+  public var format: MemoryFormat
+  public var filterState: FilterState
+
+  /// An item of a run.
+  public init(
+    suite: String, problem: BenchmarkProblem, pass: ConvPass, format: MemoryFormat = .nchw,
+    filterState: FilterState = .fresh
+  ) {
+    self.suite = suite
+    self.problem = problem
+    self.pass = pass
+    self.format = format
+    self.filterState = filterState
+  }
+
+  /// The operation; filters stay in the network's own format.
+  public var operation: ConvOperation {
+    ConvOperation(pass, problem.problem, inputFormat: format, outputFormat: format)
+  }
+}
+
+/// How a run is carried out.
+public struct RunSettings: Sendable {
+  /// Threads.
+  public var pool: WorkerPool
+  /// The competitor that the others are compared with.
+  public var baseline: String
+  /// Seed of the data, of the sampling and of the bootstrap.
+  public var seed: UInt64
+  /// Seconds of timing per item, all competitors together.
+  public var secondsPerItem: Double
+  /// Seconds of warm-up per competitor.
+  public var warmUpSeconds: Double
+  /// Largest number of rounds.
+  public var maximumRounds: Int
+
+  /// Settings for a thorough run.
+  public init(
+    pool: WorkerPool = .shared, baseline: String = "im2col", seed: UInt64 = 1, secondsPerItem: Double = 1,
+    warmUpSeconds: Double = 0.05, maximumRounds: Int = 100
+  ) {
+    self.pool = pool
+    self.baseline = baseline
+    self.seed = seed
+    self.secondsPerItem = secondsPerItem
+    self.warmUpSeconds = warmUpSeconds
+    self.maximumRounds = maximumRounds
+  }
+}
+
+/// Whether this build's times mean anything.
+public enum BuildConfiguration {
+  /// Whether the package was built without optimisation.
+  public static var isDebug: Bool {
+    #if DEBUG
+      true
+    #else
+      false
+    #endif
+  }
+}

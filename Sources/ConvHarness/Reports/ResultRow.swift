@@ -1,0 +1,141 @@
+import ConvCore
+import Foundation
+
+/// One row of `results.csv`: a problem, pass, backend, thread count, format and filter state.
+public struct ResultRow: Sendable {
+  public var suite: String
+  public var problem: String
+  public var name: String
+  public var pass: ConvPass
+  public var backend: String
+  public var threads: Int
+  public var format: MemoryFormat
+  public var filterState: FilterState
+  /// Verdict and error figures; `samples` counts compared results.
+  public var verification = Verification(.missingReference, reason: "not verified")
+  /// Seconds per execution, one per round.
+  public var seconds: [Double] = []
+  public var minMilliseconds = Double.nan
+  public var medianMilliseconds = Double.nan
+  public var p95Milliseconds = Double.nan
+  public var gflopsEffective = Double.nan
+  public var peakPercent = Double.nan
+  public var workspaceBytes: Int?
+  /// The competitor that it is compared with.
+  public var baseline: String
+  public var speedup: Speedup?
+  public var elementType: ElementType
+  public var variant = ""
+  public var isa: String
+  public var planMilliseconds = Double.nan
+  public var prepareMilliseconds = Double.nan
+  public var gflopsExecuted = Double.nan
+  public var executedBy = ""
+  public var repro: String
+
+  /// A row of which only the key is known.
+  public init(item: RunItem, competitor: Competitor, settings: RunSettings) {
+    suite = item.suite
+    problem = item.problem.problem.description
+    name = item.problem.name
+    pass = item.pass
+    backend = competitor.label
+    threads = settings.pool.threads
+    format = item.format
+    filterState = item.filterState
+    baseline = settings.baseline
+    elementType = item.operation.elementType
+    isa = InstructionSet.current.rawValue
+    repro =
+      "vbench run \(problem) --backends \(ShellText.quoted(competitor.label)) --passes \(pass.rawValue) "
+      + "--threads \(threads) --format \(format.rawValue) --filter-state \(filterState.rawValue) "
+      + "--seed \(settings.seed)"
+  }
+
+  mutating func set(_ verification: Verification) { self.verification = verification }
+
+  mutating func describe(_ plan: any ConvPlan) {
+    workspaceBytes = plan.workspaceBytes
+    variant = plan.variant
+    executedBy = plan.executedBy
+  }
+
+  /// The columns, in their order.
+  static let columns: [(name: String, value: @Sendable (ResultRow) -> String)] = [
+    ("suite", { $0.suite }),
+    ("problem", { $0.problem }),
+    ("name", { $0.name }),
+    ("pass", { $0.pass.rawValue }),
+    ("backend", { $0.backend }),
+    ("threads", { "\($0.threads)" }),
+    ("format", { $0.format.rawValue }),
+    ("filter_state", { $0.filterState.rawValue }),
+    ("verdict", { $0.verification.verdict.rawValue }),
+    ("reason", { $0.verification.reason }),
+    ("samples", { $0.seconds.isEmpty ? "" : "\($0.seconds.count)" }),
+    ("min_ms", { number($0.minMilliseconds) }),
+    ("median_ms", { number($0.medianMilliseconds) }),
+    ("p95_ms", { number($0.p95Milliseconds) }),
+    ("gflops_effective", { number($0.gflopsEffective) }),
+    ("peak_percent", { number($0.peakPercent) }),
+    ("workspace_bytes", { $0.workspaceBytes.map { "\($0)" } ?? "" }),
+    ("error_max", { number($0.verification.errorMax) }),
+    ("error_bound", { number($0.verification.errorBound) }),
+    ("error_ratio", { number($0.verification.errorRatio) }),
+    ("baseline", { $0.baseline }),
+    ("speedup", { number($0.speedup?.ratio) }),
+    ("speedup_low", { number($0.speedup?.low) }),
+    ("speedup_high", { number($0.speedup?.high) }),
+    ("verdict_speed", { $0.speedup?.verdict.rawValue ?? "" }),
+    ("element_type", { $0.elementType.rawValue }),
+    ("variant", { $0.variant }),
+    ("isa", { $0.isa }),
+    ("plan_ms", { number($0.planMilliseconds) }),
+    ("prepare_ms", { number($0.prepareMilliseconds) }),
+    ("gflops_executed", { number($0.gflopsExecuted) }),
+    ("error_rms", { number($0.verification.errorRMS) }),
+    ("executed_by", { $0.executedBy }),
+    ("repro", { $0.repro }),
+    ("error_bound_worst", { number($0.verification.errorBoundWorst) }),
+    ("verified_results", { "\($0.verification.samples)" }),
+  ]
+
+  private static func number(_ value: Double?) -> String { CSV.number(value) }
+
+  /// `results.csv`.
+  public static func csv(_ rows: [ResultRow]) -> String {
+    CSV.text(header: columns.map(\.name), rows: rows.map { row in columns.map { $0.value(row) } })
+  }
+
+  /// The values by column name, for JSON.
+  var fields: [(String, String)] { ResultRow.columns.map { ($0.name, $0.value(self)) } }
+}
+
+/// Comma-separated values (RFC 4180).
+public enum CSV {
+  /// A header and rows, each line ended by a newline.
+  public static func text(header: [String], rows: [[String]]) -> String {
+    ([header] + rows).map { $0.map(field).joined(separator: ",") + "\n" }.joined()
+  }
+
+  static func field(_ text: String) -> String {
+    guard text.contains(where: { "\",\n\r".contains($0) }) else { return text }
+    return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+  }
+
+  /// Six significant digits; empty where there is no number.
+  public static func number(_ value: Double?) -> String {
+    guard let value, !value.isNaN else { return "" }
+    if value.isInfinite { return value > 0 ? "inf" : "-inf" }
+    return String(format: "%.6g", value)
+  }
+}
+
+/// Text for command lines.
+enum ShellText {
+  /// In single quotes where a shell would otherwise see more than a word.
+  static func quoted(_ text: String) -> String {
+    let plain = text.allSatisfy { $0.isLetter || $0.isNumber || "-_=.,:/+".contains($0) }
+    return plain && !text.isEmpty ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
+  }
+}

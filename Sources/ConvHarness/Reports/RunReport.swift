@@ -1,0 +1,215 @@
+import ConvCore
+import Foundation
+
+/// Everything that a run found, and the files that it becomes.
+public struct RunReport: Sendable {
+  /// Facts about the machine, the build and the libraries, in the order of the report.
+  public var environment: [(key: String, value: String)]
+  /// The exact command line.
+  public var command: String
+  /// When the run began, ISO 8601.
+  public var date: String
+  /// Measured limit, GFLOP/s of all threads, and how it was got.
+  public var peak: Double
+  public var rows: [ResultRow]
+  public var training: [TrainingRow]
+  /// Where the training images come from.
+  public var trainingSource: String
+  /// Whether the run was stopped before its end.
+  public var isPartial = false
+  /// Whether times were taken at all.
+  public var hasTimes: Bool
+
+  /// A report of the given findings.
+  public init(
+    environment: [(key: String, value: String)], command: String, date: String, peak: Double,
+    rows: [ResultRow] = [], training: [TrainingRow] = [], trainingSource: String = "", hasTimes: Bool = true
+  ) {
+    self.environment = environment
+    self.command = command
+    self.date = date
+    self.peak = peak
+    self.rows = rows
+    self.training = training
+    self.trainingSource = trainingSource
+    self.hasTimes = hasTimes
+  }
+
+  /// Whether any verification did not pass (declining is no failure).
+  public var hasFailures: Bool {
+    rows.contains { $0.verification.verdict != .passed && $0.verification.verdict != .unsupported }
+      || training.contains { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
+  }
+
+  /// Writes `results.csv`, `training.csv`, `report.md` and `run.json`: all of them whole, or none.
+  ///
+  /// - Throws: `FileError`.
+  public func write(to folder: String) throws {
+    let json = json
+    try AtomicFolder.write(to: folder) { writer in
+      try writer.write("results.csv", ResultRow.csv(rows))
+      try writer.write("training.csv", TrainingRow.csv(training))
+      try writer.write("report.md", markdown)
+      try writer.write("run.json", json)
+    }
+  }
+
+  // MARK: Markdown
+
+  /// `report.md`.
+  public var markdown: String {
+    var text = "# vbench run, \(date)\n\n"
+    if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    if peak > 0 { text += "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(PeakProbe.label)) |\n" }
+    text += "\n" + verdictSummary + "\n"
+    if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
+    text += layerTables + trainingTable + skips + failures
+    return text
+  }
+
+  private var backends: [String] {
+    var seen = Set<String>()
+    return rows.map(\.backend).filter { seen.insert($0).inserted }
+  }
+
+  private var verdictSummary: String {
+    let verdicts = Verdict.allCases
+    var text = "## Verdicts\n\n| backend | \(verdicts.map(\.rawValue).joined(separator: " | ")) |"
+    text += " worst error / bound | faster | slower | indistinguishable |\n"
+    text += "|---" + String(repeating: "|---:", count: verdicts.count + 4) + "|\n"
+    for backend in backends {
+      let own = rows.filter { $0.backend == backend }
+      let counts = verdicts.map { verdict in "\(own.count { $0.verification.verdict == verdict })" }
+      let worst = own.map(\.verification.errorRatio).filter { !$0.isNaN }.max()
+      let speeds: [Speedup.Verdict] = [.faster, .slower, .indistinguishable]
+      let speed = speeds.map { verdict in "\(own.count { $0.speedup?.verdict == verdict })" }
+      text += "| \(backend) | \((counts + [CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 })] + speed).joined(separator: " | ")) |\n"
+    }
+    return text
+  }
+
+  private var layerTables: String {
+    var text = "## Layers\n\n"
+    text += "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
+    text += " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval.\n\n"
+    var suites: [String] = []
+    for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
+    for suite in suites {
+      text += "### \(suite)\n\n"
+      text += "| layer | pass | backend | verdict | median ms | GFLOP/s | peak % | error max | error / bound |"
+      text += " speed-up | |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|---|\n"
+      var last = ""
+      for row in rows where row.suite == suite {
+        let layer = "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
+        let key = layer + row.pass.rawValue + row.format.rawValue + row.filterState.rawValue
+        var pass = row.pass.rawValue
+        if row.format != .nchw { pass += ", \(row.format.rawValue)" }
+        if row.filterState != .fresh { pass += ", \(row.filterState.rawValue)" }
+        let head = key == last ? ["", ""] : [layer, pass]
+        last = key
+        let cells =
+          head + [
+            row.variant.isEmpty ? row.backend : row.executedBy.contains(" via ") ? "\(row.variant), \(row.executedBy.components(separatedBy: " via ").dropFirst().joined())" : row.variant,
+            row.verification.verdict.rawValue, RunReport.short(row.medianMilliseconds),
+            RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
+            RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
+            RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
+          ]
+        text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      }
+      text += "\n"
+    }
+    return text
+  }
+
+  private var trainingTable: String {
+    guard !training.isEmpty else { return "" }
+    var text = "## Training steps\n\nImages: \(trainingSource). The trajectory error is the largest deviation from the"
+    text += " stored float64 training run as a fraction of what is allowed.\n\n"
+    text += "| network | backend | batch | steps | step ms | forward | backward | optimizer | images/s | loss | trajectory"
+    text += " error | speed-up | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|\n"
+    for row in training {
+      let cells = [
+        row.network, row.backend, "\(row.batch)", "\(row.steps)", RunReport.milliseconds(row.stepSeconds),
+        RunReport.milliseconds(row.forward), RunReport.milliseconds(row.backward),
+        RunReport.milliseconds(row.optimizer),
+        row.forward.isEmpty
+          ? "" : RunReport.short(Double(row.batch) / Statistics.median(row.stepSeconds)),
+        row.losses.isEmpty
+          ? row.problem : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
+        RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
+        row.speedup?.verdict.rawValue ?? "",
+      ]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  private var skips: String {
+    let skipped = rows.filter { $0.verification.verdict == .unsupported }
+    guard !skipped.isEmpty else { return "" }
+    var text = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
+    for row in skipped {
+      text += "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
+    }
+    return text + "\n"
+  }
+
+  private var failures: String {
+    let failed = rows.filter { [.failed, .mistrusted, .missingReference].contains($0.verification.verdict) }
+    guard !failed.isEmpty else { return "" }
+    var text = "## Not passed\n\n"
+    for row in failed {
+      text += "- \(row.verification.verdict.rawValue): \(row.backend), \(row.pass.rawValue) `\(row.problem)`: "
+      text += "\(row.verification.reason)\n  `\(row.repro)`\n"
+    }
+    return text + "\n"
+  }
+
+  static func cell(_ text: String) -> String {
+    text.replacingOccurrences(of: "|", with: "\\|").replacingOccurrences(of: "\n", with: " ")
+  }
+
+  /// Three significant digits.
+  public static func short(_ value: Double?) -> String {
+    guard let value, value.isFinite else { return "" }
+    let magnitude = abs(value)
+    if magnitude >= 100 || magnitude == 0 { return String(format: "%.0f", value) }
+    if magnitude >= 10 { return String(format: "%.1f", value) }
+    if magnitude >= 1 { return String(format: "%.2f", value) }
+    return magnitude >= 1e-3 ? String(format: "%.3f", value) : scientific(value)
+  }
+
+  static func scientific(_ value: Double) -> String { value.isFinite ? String(format: "%.1e", value) : "" }
+
+  static func milliseconds(_ seconds: [Double]) -> String { short(Statistics.median(seconds) * 1e3) }
+
+  /// `1.83 (1.80–1.86)`; empty for the baseline.
+  public static func speedup(_ speedup: Speedup?) -> String {
+    guard let speedup, speedup.verdict != .baseline, speedup.ratio.isFinite else { return "" }
+    return "\(short(speedup.ratio)) (\(short(speedup.low))–\(short(speedup.high)))"
+  }
+
+  // MARK: JSON
+
+  /// `run.json`: the columns of both tables with the raw samples in seconds.
+  public var json: String {
+    func object(_ fields: [(String, String)]) -> String {
+      fields.map { "\(JSONValue.quoted($0.0)): \(JSONValue.quoted($0.1))" }.joined(separator: ", ")
+    }
+    func list(_ values: [Double]) -> String { "[" + values.map { CSV.number($0) }.joined(separator: ", ") + "]" }
+    var text = "{\n  \"format\": \"vbench-run-1\",\n  \"date\": \(JSONValue.quoted(date)),\n"
+    text += "  \"command\": \(JSONValue.quoted(command)),\n  \"partial\": \(isPartial),\n"
+    text += "  \"fma_peak_gflops\": \(CSV.number(peak)),\n"
+    text += "  \"environment\": {\(object(environment.map { ($0.key, $0.value) }))},\n  \"results\": [\n"
+    text += rows.map { "    {\(object($0.fields)), \"seconds\": \(list($0.seconds))}" }.joined(separator: ",\n")
+    text += "\n  ],\n  \"training\": [\n"
+    text += training.map { row in
+      "    {\(object(row.fields)), \"losses\": \(list(row.losses)), \"forward_seconds\": \(list(row.forward)), "
+        + "\"backward_seconds\": \(list(row.backward)), \"optimizer_seconds\": \(list(row.optimizer))}"
+    }.joined(separator: ",\n")
+    return text + "\n  ]\n}\n"
+  }
+}
