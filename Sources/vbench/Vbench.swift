@@ -31,7 +31,7 @@ struct Vbench: ParsableCommand {
         NO_COLOR        progress without colours
       """,
     version: version,
-    subcommands: [TrainCommand.self, ListCommand.self, InfoCommand.self])
+    subcommands: [RunCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self, InfoCommand.self])
 
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {

@@ -1,0 +1,180 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvHarness
+import ConvVision
+import Foundation
+
+/// `vbench run`: verify, then time, then compare backends; writes the report.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Verifies, then times backends on convolutions and training steps, and writes a report.",
+    discussion: """
+      Without problems and suites it runs the default job: some layers of every suite on every backend in all
+      three passes, then training steps of seed-cnn, in less than three minutes. A backend whose results are wrong
+      gets a row that says so, never a time.
+
+      EXAMPLES
+        vbench run                                        the default job
+        vbench run --quick                                a smaller one
+        vbench run conv2d:n1c64h56w56k64r3s3p1            one layer
+        vbench run mb1ic64ih56oc64kh3ph1                  the same in benchdnn's language
+        vbench run --suite resnet50 --batch 1 --backends winograd,im2col
+        vbench run --suite shapes.txt --passes forward --format nchw,nhwc
+        vbench run --network seed-cnn --backends winograd,im2col
+      """)
+
+  @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
+  var problems: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "A built-in suite (`vbench list suites`) or a file of problem lines; repeatable.",
+      valueName: "name|file"))
+  var suite: [String] = []
+
+  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"))
+  var backends = "all"
+
+  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
+  var passes = "forward,backward-data,backward-filter"
+
+  @Option(help: "Batch size in the place of the problems' own.")
+  var batch: Int?
+
+  @Option(help: "Threads of the worker pool.")
+  var threads: Int?
+
+  @Option(help: ArgumentHelp("Memory formats of the images: nchw, nhwc.", valueName: "list"))
+  var format = "nchw"
+
+  @Option(
+    help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
+  var filterState = "fresh"
+
+  @Option(help: ArgumentHelp("Full training steps of a network: seed-cnn; repeatable.", valueName: "name"))
+  var network: [String] = []
+
+  @Flag(help: "Fewer layers and shorter measurements, for a first look.")
+  var quick = false
+
+  @Option(help: "The backend that the others are compared with.")
+  var baseline = "im2col"
+
+  @Option(help: "Seed of data, samples and resampling.")
+  var seed: UInt64 = 1
+
+  @Option(help: ArgumentHelp("Folder of the report; Reports/<date>-<machine> if left out.", valueName: "dir"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("Folder of stored references, for training.", valueName: "dir"))
+  var references: String?
+
+  @Option(help: ArgumentHelp("Folder of Fashion-MNIST's files, for training.", valueName: "dir"))
+  var dataset: String?
+
+  @OptionGroup var openBLAS: OpenBLASOption
+
+  func run() throws {
+    if let error = InstructionSet.environmentError { throw error }
+    let competitors = try NameList.competitors(backends)
+    let plan = try plan()
+    let pool = try NameList.pool(threads: threads)
+    let folder = output ?? RunCommand.defaultFolder
+    try AtomicFolder.checkCreatable(folder)
+    try openBLAS.apply()
+    Interruption.catchSignals()
+    let session = try RunSession(
+      command: self, plan: plan, competitors: competitors,
+      settings: RunSettings(
+        pool: pool, baseline: baselineLabel(competitors), seed: seed, secondsPerItem: plan.secondsPerItem,
+        warmUpSeconds: quick ? 0.01 : 0.05))
+    let report = try session.run()
+    try report.write(to: folder)
+    print(RunSession.summary(report))
+    print("report: \(folder)/report.md")
+    if report.isPartial { throw InterruptedRun(folder: folder) }
+    if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  /// The competitor that `--baseline` means: of that label, else of that engine.
+  private func baselineLabel(_ competitors: [Competitor]) throws -> String {
+    if let exact = competitors.first(where: { $0.label == baseline }) { return exact.label }
+    if let engine = competitors.first(where: { $0.backend.name == baseline }) { return engine.label }
+    // A baseline that exists but does not take part leaves the speed-ups empty.
+    _ = try BackendRegistry.named(baseline)
+    return baseline
+  }
+
+  private func plan() throws -> RunPlan {
+    let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
+    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
+    let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
+    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
+    for name in network { _ = try TrainableNetwork.named(name) }
+    let isDefault = problems.isEmpty && suite.isEmpty && network.isEmpty
+    var layers: [(suite: String, problem: BenchmarkProblem)] = []
+    if isDefault {
+      layers = try defaultLayers()
+    } else {
+      for text in problems { layers.append(("command line", try ProblemFile.parse(text))) }
+      for name in suite {
+        let suite = try BenchmarkSuite.named(name)
+        layers += suite.problems.prefix(quick ? 2 : .max).map { (suite.name, $0) }
+      }
+    }
+    var plan = RunPlan()
+    for layer in layers {
+      var problem = layer.problem
+      if let batch { problem.problem = try problem.problem.withBatch(batch) }
+      for pass in passes {
+        for format in formats {
+          for state in states where state == .fresh || pass != .backwardFilter {
+            plan.items.append(
+              RunItem(suite: layer.suite, problem: problem, pass: pass, format: format, filterState: state))
+          }
+        }
+      }
+    }
+    plan.trains = isDefault || !network.isEmpty
+    plan.secondsPerItem = quick ? 0.15 : isDefault ? 0.9 : 2
+    plan.trainingSeconds = quick ? 6 : 25
+    plan.trainingSteps = quick ? 6 : 25
+    return plan
+  }
+
+  private func defaultLayers() throws -> [(suite: String, problem: BenchmarkProblem)] {
+    try BenchmarkSuite.builtIn.flatMap { suite in
+      try suite.representatives.prefix(quick ? 1 : .max).compactMap { representative in
+        guard var problem = suite.problems.first(where: { $0.name == representative.name }) else { return nil }
+        problem.problem = try problem.problem.withBatch(
+          quick ? max(1, representative.batch / 4) : representative.batch)
+        return (suite.name, problem)
+      }
+    }
+  }
+
+  private static var defaultFolder: String {
+    let formatter = DateFormatter()
+    formatter.locale = Locale(identifier: "en_US_POSIX")
+    formatter.dateFormat = "yyyy-MM-dd"
+    var machine = ""
+    for character in MachineDescription().cpu.lowercased() {
+      if character.isASCII && (character.isLetter || character.isNumber) {
+        machine.append(character)
+      } else if machine.last != "-" && !machine.isEmpty {
+        machine.append("-")
+      }
+    }
+    while machine.last == "-" { machine.removeLast() }
+    return "Reports/\(formatter.string(from: Date()))-\(machine.isEmpty ? "machine" : machine)"
+  }
+}
+
+/// Ctrl-C during a run: what had been measured is in the report.
+struct InterruptedRun: StatusError, CustomStringConvertible {
+  let folder: String
+  var exitStatus: ExitStatus { .interrupted }
+  var description: String { "interrupted; what had been measured is in \(folder)" }
+}

@@ -1,0 +1,85 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvHarness
+import Foundation
+
+/// A list of names separated by commas on the command line.
+enum NameList {
+  /// The names; brackets protect commas, as in `winograd[tile=4x4,points=5/8:3/2],fft`.
+  static func split(_ text: String) -> [String] {
+    var names: [String] = []
+    var current = ""
+    var depth = 0
+    for character in text {
+      if character == "[" { depth += 1 }
+      if character == "]" { depth -= 1 }
+      if character == "," && depth == 0 {
+        names.append(current)
+        current = ""
+      } else {
+        current.append(character)
+      }
+    }
+    return (names + [current]).map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+  }
+
+  /// The engines that `--backends` names; `all` is every engine of the build.
+  ///
+  /// - Throws: `ConvError.unknownName`, `UsageError`.
+  static func competitors(_ text: String) throws -> [Competitor] {
+    var result: [Competitor] = []
+    for name in split(text) {
+      let found =
+        try name == "all"
+        ? BackendRegistry.all.map { Competitor($0) }
+        : [BackendRegistry.named(name)].map { Competitor($0.backend, variant: $0.variant) }
+      for competitor in found where !result.contains(where: { $0.label == competitor.label }) {
+        result.append(competitor)
+      }
+    }
+    if result.isEmpty { throw UsageError("--backends names no backend; known: all, \(BackendRegistry.names.joined(separator: ", "))") }
+    return result
+  }
+
+  /// The values of an option that is a list of an enumeration's names.
+  ///
+  /// - Throws: `UnknownNameError`, `UsageError`.
+  static func values<Value: RawRepresentable & CaseIterable>(
+    _ text: String, option: String, as: Value.Type
+  ) throws -> [Value] where Value.RawValue == String {
+    let known = Value.allCases.map(\.rawValue)
+    let names = split(text)
+    if names.isEmpty { throw UsageError("--\(option) is empty; known: \(known.joined(separator: ", "))") }
+    return try names.map { name in
+      guard let value = Value(rawValue: name) else {
+        throw UnknownNameError(kind: option, name: name, known: NearNames.sorted(known, by: name))
+      }
+      return value
+    }
+  }
+
+  /// A pool of that many threads.
+  ///
+  /// - Throws: `UsageError` for counts that no pool has.
+  static func pool(threads: Int?) throws -> WorkerPool {
+    guard let threads else { return .shared }
+    guard (1...WorkerPool.maximumThreads).contains(threads) else {
+      throw UsageError("--threads is \(threads), 1 to \(WorkerPool.maximumThreads) are possible")
+    }
+    return .pool(threads: threads)
+  }
+}
+
+/// What a run measures.
+struct RunPlan {
+  /// Layers.
+  var items: [RunItem] = []
+  /// Whether full training steps follow.
+  var trains = false
+  /// Seconds of timing per item.
+  var secondsPerItem = 1.0
+  /// Seconds of training, and how many steps at most.
+  var trainingSeconds = 0.0
+  var trainingSteps = 0
+}
