@@ -49,7 +49,8 @@ public enum MinimumSupport {
       let filters = rule.filters.map { $0.map { "\($0)×\($0)" }.joined(separator: ", ") } ?? "any"
       let stride = rule.largestStride.map { "\($0)" } ?? "any"
       let ranks = rule.ranks.map { "\($0)-D" }.joined(separator: ", ")
-      text += "| \(rule.backend) | all three | \(filters) | \(stride) | any | any | \(ranks) | float32, float64 |\n"
+      text +=
+        "| \(rule.backend) | all three | \(filters) | \(stride) | any | any | \(ranks) | float32, float64 |\n"
     }
     return text
   }

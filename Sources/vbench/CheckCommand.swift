@@ -91,7 +91,8 @@ struct CheckCommand: ParsableCommand {
 
   private func line(_ outcome: ReferenceCheck.Outcome) -> String {
     let result = outcome.verification
-    var text = "\(result.verdict.rawValue): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
+    var text =
+      "\(result.verdict.rawValue): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
     if !result.reason.isEmpty { text += "\n  \(result.reason)" }
     if result.verdict != .unsupported && result.verdict != .missingReference {
       text +=
@@ -147,7 +148,9 @@ struct CheckCommand: ParsableCommand {
           count += 1
           if result.verdict == .failed || result.verdict == .mistrusted {
             failures += 1
-            print("\(result.verdict.rawValue): \(competitor.label) \(pass.rawValue) \(text) on integers: \(result.reason)")
+            print(
+              "\(result.verdict.rawValue): \(competitor.label) \(pass.rawValue) \(text) on integers: \(result.reason)"
+            )
           }
         }
         do {

@@ -147,7 +147,9 @@ struct RunCommand: ParsableCommand {
   private func defaultLayers() throws -> [(suite: String, problem: BenchmarkProblem)] {
     try BenchmarkSuite.builtIn.flatMap { suite in
       try suite.representatives.prefix(quick ? 1 : .max).compactMap { representative in
-        guard var problem = suite.problems.first(where: { $0.name == representative.name }) else { return nil }
+        guard var problem = suite.problems.first(where: { $0.name == representative.name }) else {
+          return nil
+        }
         problem.problem = try problem.problem.withBatch(
           quick ? max(1, representative.batch / 4) : representative.batch)
         return (suite.name, problem)

@@ -38,7 +38,10 @@ enum NameList {
         result.append(competitor)
       }
     }
-    if result.isEmpty { throw UsageError("--backends names no backend; known: all, \(BackendRegistry.names.joined(separator: ", "))") }
+    if result.isEmpty {
+      throw UsageError(
+        "--backends names no backend; known: all, \(BackendRegistry.names.joined(separator: ", "))")
+    }
     return result
   }
 

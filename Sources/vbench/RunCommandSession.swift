@@ -74,7 +74,9 @@ struct RunSession {
     let batches = try TrainingImages.reference(root: root, count: trajectory.steps)
     for i in report.training.indices where report.training[i].problem.isEmpty {
       if Interruption.isRequested { return }
-      guard let competitor = competitors.first(where: { $0.label == report.training[i].backend }) else { continue }
+      guard let competitor = competitors.first(where: { $0.label == report.training[i].backend }) else {
+        continue
+      }
       let step = Statistics.median(
         zip(report.training[i].forward, report.training[i].backward).map { $0 + $1 })
       let steps = !command.quick && step < 0.25 ? trajectory.steps : 3
@@ -93,7 +95,10 @@ struct RunSession {
   private var environment: [(key: String, value: String)] {
     let machine = MachineDescription()
     var facts: [(key: String, value: String)] = [
-      ("CPU", "\(machine.cpu), \(machine.physicalCores.map { "\($0) cores, " } ?? "")\(machine.logicalCores) threads"),
+      (
+        "CPU",
+        "\(machine.cpu), \(machine.physicalCores.map { "\($0) cores, " } ?? "")\(machine.logicalCores) threads"
+      ),
       ("caches", machine.caches.joined(separator: ", ")), ("memory", machine.memory),
       ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
       ("threads used", "\(settings.pool.threads)"),
@@ -112,7 +117,10 @@ struct RunSession {
   /// The tables for standard output.
   static func summary(_ report: RunReport) -> String {
     var table = TextTable(
-      ["layer", "pass", "backend", "verdict", "ms", "GFLOP/s", "peak %", "error", "error/bound", "speed-up", ""],
+      [
+        "layer", "pass", "backend", "verdict", "ms", "GFLOP/s", "peak %", "error", "error/bound", "speed-up",
+        "",
+      ],
       rightAligned: [4, 5, 6, 7, 8, 9])
     for row in report.rows {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"

@@ -44,7 +44,8 @@ public struct LayerRun {
     var rows: [ResultRow] = []
     var contestants: [Contestant] = []
     let (x, w, dy) = (
-      try data.input.converted(to: item.format), data.filter, try data.outputGradient.converted(to: item.format)
+      try data.input.converted(to: item.format), data.filter,
+      try data.outputGradient.converted(to: item.format)
     )
     for competitor in competitors {
       if shouldStop() { break }

@@ -85,20 +85,24 @@ public struct RunReport: Sendable {
       let worst = own.map(\.verification.errorRatio).filter { !$0.isNaN }.max()
       let speeds: [Speedup.Verdict] = [.faster, .slower, .indistinguishable]
       let speed = speeds.map { verdict in "\(own.count { $0.speedup?.verdict == verdict })" }
-      text += "| \(backend) | \((counts + [CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 })] + speed).joined(separator: " | ")) |\n"
+      text +=
+        "| \(backend) | \((counts + [CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 })] + speed).joined(separator: " | ")) |\n"
     }
     return text
   }
 
   private var layerTables: String {
     var text = "## Layers\n\n"
-    text += "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
-    text += " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval.\n\n"
+    text +=
+      "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
+    text +=
+      " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval.\n\n"
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
     for suite in suites {
       text += "### \(suite)\n\n"
-      text += "| layer | pass | backend | verdict | median ms | GFLOP/s | peak % | error max | error / bound |"
+      text +=
+        "| layer | pass | backend | verdict | median ms | GFLOP/s | peak % | error max | error / bound |"
       text += " speed-up | |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|---|\n"
       var last = ""
       for row in rows where row.suite == suite {
@@ -111,7 +115,11 @@ public struct RunReport: Sendable {
         last = key
         let cells =
           head + [
-            row.variant.isEmpty ? row.backend : row.executedBy.contains(" via ") ? "\(row.variant), \(row.executedBy.components(separatedBy: " via ").dropFirst().joined())" : row.variant,
+            row.variant.isEmpty
+              ? row.backend
+              : row.executedBy.contains(" via ")
+                ? "\(row.variant), \(row.executedBy.components(separatedBy: " via ").dropFirst().joined())"
+                : row.variant,
             row.verification.verdict.rawValue, RunReport.short(row.medianMilliseconds),
             RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
             RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
@@ -126,9 +134,11 @@ public struct RunReport: Sendable {
 
   private var trainingTable: String {
     guard !training.isEmpty else { return "" }
-    var text = "## Training steps\n\nImages: \(trainingSource). The trajectory error is the largest deviation from the"
+    var text =
+      "## Training steps\n\nImages: \(trainingSource). The trajectory error is the largest deviation from the"
     text += " stored float64 training run as a fraction of what is allowed.\n\n"
-    text += "| network | backend | batch | steps | step ms | forward | backward | optimizer | images/s | loss | trajectory"
+    text +=
+      "| network | backend | batch | steps | step ms | forward | backward | optimizer | images/s | loss | trajectory"
     text += " error | speed-up | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|\n"
     for row in training {
       let cells = [
@@ -152,7 +162,8 @@ public struct RunReport: Sendable {
     guard !skipped.isEmpty else { return "" }
     var text = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
     for row in skipped {
-      text += "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
+      text +=
+        "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
     }
     return text + "\n"
   }
@@ -162,7 +173,8 @@ public struct RunReport: Sendable {
     guard !failed.isEmpty else { return "" }
     var text = "## Not passed\n\n"
     for row in failed {
-      text += "- \(row.verification.verdict.rawValue): \(row.backend), \(row.pass.rawValue) `\(row.problem)`: "
+      text +=
+        "- \(row.verification.verdict.rawValue): \(row.backend), \(row.pass.rawValue) `\(row.problem)`: "
       text += "\(row.verification.reason)\n  `\(row.repro)`\n"
     }
     return text + "\n"
@@ -199,12 +211,15 @@ public struct RunReport: Sendable {
     func object(_ fields: [(String, String)]) -> String {
       fields.map { "\(JSONValue.quoted($0.0)): \(JSONValue.quoted($0.1))" }.joined(separator: ", ")
     }
-    func list(_ values: [Double]) -> String { "[" + values.map { CSV.number($0) }.joined(separator: ", ") + "]" }
+    func list(_ values: [Double]) -> String {
+      "[" + values.map { CSV.number($0) }.joined(separator: ", ") + "]"
+    }
     var text = "{\n  \"format\": \"vbench-run-1\",\n  \"date\": \(JSONValue.quoted(date)),\n"
     text += "  \"command\": \(JSONValue.quoted(command)),\n  \"partial\": \(isPartial),\n"
     text += "  \"fma_peak_gflops\": \(CSV.number(peak)),\n"
     text += "  \"environment\": {\(object(environment.map { ($0.key, $0.value) }))},\n  \"results\": [\n"
-    text += rows.map { "    {\(object($0.fields)), \"seconds\": \(list($0.seconds))}" }.joined(separator: ",\n")
+    text += rows.map { "    {\(object($0.fields)), \"seconds\": \(list($0.seconds))}" }.joined(
+      separator: ",\n")
     text += "\n  ],\n  \"training\": [\n"
     text += training.map { row in
       "    {\(object(row.fields)), \"losses\": \(list(row.losses)), \"forward_seconds\": \(list(row.forward)), "

@@ -128,7 +128,8 @@ public struct TrainingRun {
       }
     }
     for trainee in trainees {
-      trainee.row.fallbacks = Array(Set(trainee.recorder.entries.filter(\.isFallback).map(\.executedBy))).sorted()
+      trainee.row.fallbacks = Array(Set(trainee.recorder.entries.filter(\.isFallback).map(\.executedBy)))
+        .sorted()
     }
     var rows = trainees.map(\.row)
     compare(&rows)

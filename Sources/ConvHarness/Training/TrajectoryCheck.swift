@@ -188,7 +188,8 @@ public struct TrajectoryCheck: Sendable {
           PlanOptions(threads: pool.threads, variant: competitor.variant))
         let grid = SampleGrid.stratified(layer.problem, pass, atLeast: 256, seed: 17)
         let expectation = Expectation(grid: grid, data: data, pool: pool)
-        guard let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
+        guard
+          let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
         else {
           throw ConvError.unsupported(
             backend: competitor.backend.name, operation: "\(plan.operation)",
@@ -215,7 +216,9 @@ private struct Judge {
     self.level = level
   }
 
-  private mutating func add(_ quantity: String, _ found: Double, _ expected: Double, _ envelope: Double, floor: Double) {
+  private mutating func add(
+    _ quantity: String, _ found: Double, _ expected: Double, _ envelope: Double, floor: Double
+  ) {
     deviations.append(
       TrajectoryCheck.Deviation(
         quantity: quantity, found: found, expected: expected, allowed: 4 * envelope + floor))
