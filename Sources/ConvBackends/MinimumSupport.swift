@@ -1,57 +1,75 @@
-import ConvCore
+public import ConvCore
 
-/// What each engine must support in every pass and both element types, whatever its plans: declining is no way out there.
+/// What each engine must be able to do, by itself or through the core's lowerings: declining any of it is a defect.
 ///
-/// The same table stands in the README; `vbench check` and the tests hold the engines to it.
-public enum MinimumSupport {
-  /// What an engine promises.
-  public struct Rule: Sendable, Hashable {
-    /// The engine's name.
-    public let backend: String
-    /// Heights and widths of square filters that are covered; nil for every filter.
-    public let filters: [Int]?
-    /// Largest stride that is covered; nil for every stride.
-    public let largestStride: Int?
-    /// Ranks that are covered.
-    public let ranks: ClosedRange<Int>
+/// The table is printed in the README and asserted by BackendConformanceTests.
+public struct MinimumSupport: Sendable, Hashable {
+  /// Name of the engine.
+  public let backend: String
+  /// Passes.
+  public let passes: [ConvPass]
+  /// Numbers of spatial dimensions.
+  public let ranks: [Int]
+  /// Taps per axis (height and width); nil is any number.
+  public let taps: [Int]?
+  /// Whether strides above 1 are included.
+  public let strides: Bool
+  /// Whether dilations above 1 are included.
+  public let dilations: Bool
+  /// Whether groups are included.
+  public let groups: Bool
+  /// Element types.
+  public let elementTypes: [ElementType]
 
-    /// Whether the rule covers a problem. Dilation, groups, padding, batch and channels are never a reason to decline.
-    public func covers(_ problem: ConvProblem) -> Bool {
-      guard ranks.contains(problem.spatialRank) else { return false }
-      if let filters {
-        guard problem.filter.h == problem.filter.w, filters.contains(problem.filter.h) else { return false }
-      }
-      if let largestStride {
-        guard problem.stride.h <= largestStride, problem.stride.w <= largestStride else { return false }
-      }
-      return true
-    }
+  private init(_ backend: String, taps: [Int]? = nil, strides: Bool = true) {
+    self.backend = backend
+    passes = ConvPass.allCases
+    ranks = [1, 2, 3]
+    self.taps = taps
+    self.strides = strides
+    dilations = true
+    groups = true
+    elementTypes = [.float32, .float64]
   }
 
-  /// One rule per engine.
-  public static let rules: [Rule] = [
-    Rule(backend: "naive", filters: nil, largestStride: nil, ranks: 1...3),
-    Rule(backend: "im2col", filters: nil, largestStride: nil, ranks: 1...3),
-    Rule(backend: "winograd", filters: [3, 5], largestStride: 1, ranks: 2...3),
-    Rule(backend: "fft", filters: nil, largestStride: nil, ranks: 1...3),
+  /// One entry per engine.
+  public static let table: [MinimumSupport] = [
+    MinimumSupport("naive"),
+    MinimumSupport("im2col"),
+    MinimumSupport("winograd", taps: [3, 5], strides: false),
+    MinimumSupport("fft"),
   ]
 
-  /// Whether the engine of that name must support the operation.
+  /// Whether engine `backend` must support `operation`; false for engines that the table does not name.
   public static func requires(_ backend: String, _ operation: ConvOperation) -> Bool {
-    rules.contains { $0.backend == backend && $0.covers(operation.problem) }
+    table.first { $0.backend == backend }?.covers(operation) ?? false
   }
 
-  /// The table of the README.
+  /// Whether the entry includes the operation.
+  public func covers(_ operation: ConvOperation) -> Bool {
+    let problem = operation.problem
+    let planar = problem.spatialRank == 1 ? [problem.filter.w] : [problem.filter.h, problem.filter.w]
+    return operation.contradiction == nil && passes.contains(operation.pass)
+      && ranks.contains(problem.spatialRank) && elementTypes.contains(operation.elementType)
+      && (strides || problem.stride == Extent(w: 1)) && (dilations || problem.dilation == Extent(w: 1))
+      && (groups || problem.groups == 1) && (taps.map { taps in planar.allSatisfy(taps.contains) } ?? true)
+  }
+
+  /// The table as Markdown.
   public static var markdown: String {
-    var text = "| engine | passes | filters | stride | dilation | groups | dimensions | element types |\n"
-    text += "|---|---|---|---|---|---|---|---|\n"
-    for rule in rules {
-      let filters = rule.filters.map { $0.map { "\($0)×\($0)" }.joined(separator: ", ") } ?? "any"
-      let stride = rule.largestStride.map { "\($0)" } ?? "any"
-      let ranks = rule.ranks.map { "\($0)-D" }.joined(separator: ", ")
-      text +=
-        "| \(rule.backend) | all three | \(filters) | \(stride) | any | any | \(ranks) | float32, float64 |\n"
+    var lines = [
+      "| engine | passes | dimensions | filter taps per axis | stride | dilation | groups | element types |",
+      "|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in table {
+      let taps = entry.taps.map { $0.map(String.init).joined(separator: " or ") } ?? "any"
+      lines.append(
+        "| `\(entry.backend)` | \(entry.passes.map(\.rawValue).joined(separator: ", ")) "
+          + "| \(entry.ranks.map { "\($0)-D" }.joined(separator: ", ")) | \(taps) "
+          + "| \(entry.strides ? "any" : "1") | \(entry.dilations ? "any" : "1") "
+          + "| \(entry.groups ? "any" : "1") | \(entry.elementTypes.map(\.rawValue).joined(separator: ", ")) |"
+      )
     }
-    return text
+    return lines.joined(separator: "\n")
   }
 }

@@ -25,6 +25,8 @@ public struct Im2colBackend: ConvolutionBackend {
 
   /// `im2col`.
   public var name: String { "im2col" }
+  /// All three.
+  public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
 
   /// NCHW and NHWC.
   public var nativeFormats: [MemoryFormat] { [.nchw, .nhwc] }

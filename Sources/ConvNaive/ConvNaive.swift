@@ -9,6 +9,7 @@ public struct NaiveBackend: ConvolutionBackend {
   public init() {}
 
   public var name: String { "naive" }
+  public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
 
   public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
     if let variant = options.variant {

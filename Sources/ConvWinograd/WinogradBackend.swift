@@ -15,6 +15,8 @@ public struct WinogradBackend: ConvolutionBackend {
 
   /// `winograd`.
   public var name: String { "winograd" }
+  /// All three.
+  public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
   /// Both; NHWC needs no transposition.
   public var nativeFormats: [MemoryFormat] { [.nhwc, .nchw] }
 

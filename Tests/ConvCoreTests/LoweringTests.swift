@@ -14,6 +14,7 @@ private struct RestrictedBackend: ConvolutionBackend, CustomTestStringConvertibl
   var nativeFormats: [MemoryFormat] = [.nchw]
 
   var name: String { "restricted" }
+  var nativePasses: Set<ConvPass> { passes }
   var testDescription: String { title }
 
   func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {

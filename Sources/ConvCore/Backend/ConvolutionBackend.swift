@@ -8,6 +8,8 @@ public protocol ConvolutionBackend: Sendable {
   var name: String { get }
   /// Formats that the engine's plans take without conversion, best first.
   var nativeFormats: [MemoryFormat] { get }
+  /// Passes that the engine has plans of its own for. The core derives the others from forward; of these it derives nothing.
+  var nativePasses: Set<ConvPass> { get }
   /// Whether the engine's own plan for this operation exists and gives a right answer.
   func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support
   /// A plan for a natively supported forward operation.
@@ -21,6 +23,9 @@ public protocol ConvolutionBackend: Sendable {
 extension ConvolutionBackend {
   /// NCHW.
   public var nativeFormats: [MemoryFormat] { [.nchw] }
+
+  /// Forward: both backward passes are derived from it.
+  public var nativePasses: Set<ConvPass> { [.forward] }
 
   /// Engines without a backward pass of their own: the core derives it from forward.
   public func backwardDataPlan(

@@ -98,8 +98,8 @@ extension ConvolutionBackend {
       GroupLowering(operation, threads: options.threads),
       DilationLowering(operation),
       PolyphaseLowering(operation),
-      DerivedBackwardData(operation),
-      DerivedBackwardFilter(operation),
+      nativePasses.contains(.backwardData) ? nil : DerivedBackwardData(operation),
+      nativePasses.contains(.backwardFilter) ? nil : DerivedBackwardFilter(operation),
     ]
     return candidates.compactMap { candidate in
       guard let candidate else { return nil }

@@ -92,6 +92,9 @@ public struct ErrorBounds: Sendable {
         factor = probabilistic(k) * u
         worstFactor = Double(k) * u
       }
+    case .winograd where isStrided(data.problem):
+      // Dense stride 1 only after the dilation's residues have become images of their own.
+      return lowered(model, grid, data, moreRoundings, pool)
     case .winograd(let vertical, let horizontal, let depth):
       guard
         let values = WinogradBounds(vertical: vertical, horizontal: horizontal, data: data)?
@@ -108,15 +111,20 @@ public struct ErrorBounds: Sendable {
       let k = Double(depth + moreRoundings)
       factor = lambda * u * (levels + k.squareRoot())
       worstFactor = u * (FourierBounds.worstPerLevel * levels + k)
-    case .polyphase(let models):
-      return polyphase(models, grid, data, moreRoundings, pool)
+    case .polyphase:
+      return lowered(model, grid, data, moreRoundings, pool)
     }
     return (amplified.map { factor * $0 }, amplified.map { worstFactor * $0 })
   }
 
-  /// The sum of the bounds of a stride's phases, after the dilation's residues have become a larger batch.
-  private static func polyphase(
-    _ models: [ErrorModel], _ grid: SampleGrid, _ data: ProblemData, _ moreRoundings: Int, _ pool: WorkerPool
+  private static func isStrided(_ problem: ConvProblem) -> Bool {
+    problem.stride.h > 1 || problem.stride.w > 1
+  }
+
+  /// The bounds of a strided problem's parts: first the dilation's residues become a larger batch, then the stride's
+  /// phases add up.
+  private static func lowered(
+    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, _ moreRoundings: Int, _ pool: WorkerPool
   ) -> (deciding: [Double], worst: [Double])? {
     var deciding = [Double](repeating: 0, count: grid.count)
     var worst = deciding
@@ -138,11 +146,12 @@ public struct ErrorBounds: Sendable {
     let pr = grid.problem
     let cut = SubProblems(data: data, grid: grid)
     if pr.dilation.h > 1 || pr.dilation.w > 1 {
-      guard let dense = try? cut.densified(), add(dense, .polyphase(models), moreRoundings) else {
+      guard let dense = try? cut.densified(), add(dense, model, moreRoundings) else {
         return nil
       }
     } else {
-      guard let phases = try? cut.phases(), phases.count == models.count else { return nil }
+      guard case .polyphase(let models) = model, let phases = try? cut.phases(), phases.count == models.count
+      else { return nil }
       let added = grid.pass == .forward ? phases.count : 0
       for (phase, model) in zip(phases, models) {
         guard add(phase, model, moreRoundings + added) else { return nil }

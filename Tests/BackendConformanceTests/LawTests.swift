@@ -1,0 +1,147 @@
+import ConvBackends
+import ConvCore
+import ConvHarness
+import Testing
+
+/// What holds for every engine on random problems, without any reference.
+@Suite struct LawTests {
+  static let names = BackendRegistry.names
+
+  @Test(arguments: names, ConvPass.allCases)
+  func integersAreExact(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for seed in 0..<UInt64(24 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      for type in [ElementType.float32, .float64] {
+        let operation = ConvOperation(pass, problem, elementType: type)
+        let result = IntegerLane.check(backend, operation, PlanOptions(), seed: seed)
+        #expect(result.verdict == .passed, "\(name) \(operation), seed \(seed): \(result.reason)")
+      }
+    }
+  }
+
+  /// F(2×2, 3×3) has dyadic matrices: bit-equal to the oracle, not only near it.
+  @Test(arguments: [ConvPass.forward, .backwardData, .backwardFilter])
+  func dyadicWinogradIsExact(_ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named("winograd").backend
+    let options = PlanOptions(variant: "tile=2x2")
+    for seed in 0..<UInt64(12 * breadth) {
+      let problem = randomProblem(seed: seed, taps: [3], strides: false)
+      let operation = ConvOperation(pass, problem)
+      let plan = try backend.plan(for: operation, options)
+      #expect(IntegerLane.demand(of: plan.errorModel) == .exact, "\(plan.variant)")
+      let result = IntegerLane.check(backend, operation, options, seed: seed)
+      #expect(result.verdict == .passed, "\(operation), seed \(seed): \(result.reason)")
+    }
+  }
+
+  @Test(arguments: names)
+  func passesAreAdjoint(_ name: String) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for seed in 100..<UInt64(100 + 16 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      let identity = try AdjointIdentity(backend, problem, seed: seed)
+      #expect(identity.holds, "\(name) \(problem), seed \(seed): \(identity)")
+    }
+  }
+
+  /// Real-valued data against the oracle, within the derived bounds; formats and epilogues vary too.
+  @Test(arguments: names, ConvPass.allCases)
+  func staysWithinItsBounds(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for seed in 200..<UInt64(200 + 16 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      var generator = SplitMix(state: seed)
+      let operation = ConvOperation(
+        pass, problem, inputFormat: MemoryFormat.allCases.randomElement(using: &generator)!,
+        outputFormat: MemoryFormat.allCases.randomElement(using: &generator)!,
+        filterFormat: MemoryFormat.allCases.randomElement(using: &generator)!,
+        epilogue: Epilogue(accumulate: Bool.random(using: &generator)))
+      let data = try ProblemData(problem: problem, distribution: .normal, seed: seed)
+      let expectation = Expectation(
+        grid: .stratified(problem, pass, seed: seed), data: data, pool: .shared)
+      let result = Verifier().verify(backend, operation, PlanOptions(), data: data, expectation: expectation)
+      // Tiny problems may be mistrusted (a tap that reads padding only cannot be missed); none may fail.
+      #expect(
+        result.verdict == .passed || result.verdict == .mistrusted,
+        "\(name) \(operation), seed \(seed): \(result.reason)")
+      #expect(result.errorRatio <= 1, "\(name) \(operation), seed \(seed): ratio \(result.errorRatio)")
+    }
+  }
+
+  /// Threads only claim chunks: results have the same bits for every number of threads.
+  @Test(arguments: names, ConvPass.allCases)
+  func threadsDoNotChangeBits(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for seed in 300..<UInt64(300 + 12 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      let data = try ProblemData(problem: problem, distribution: .normal, seed: seed)
+      var first: [UInt64]?
+      for threads in [1, 2, 3] {
+        let pool = WorkerPool.pool(threads: threads)
+        let plan = try backend.plan(
+          for: ConvOperation(pass, problem), PlanOptions(threads: threads, workspaceLimit: 1 << 22))
+        let found = bits(try Verifier(pool: pool).execute(plan, data))
+        if first == nil { first = found }
+        #expect(found == first, "\(name) \(pass.rawValue) \(problem), seed \(seed), \(threads) threads")
+      }
+    }
+  }
+
+  /// Prepared filters give the bits of fresh ones.
+  @Test(arguments: names, [ConvPass.forward, .backwardData])
+  func preparedFiltersChangeNothing(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for seed in 400..<UInt64(400 + 8 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      let data = try ProblemData(problem: problem, distribution: .normal, seed: seed)
+      let operation = ConvOperation(pass, problem)
+      // One plan both ways: a plan made for prepared filters may take other tiles.
+      let plan = try backend.plan(for: operation)
+      let fresh = try Verifier().execute(plan, data)
+      let prepared = try Verifier().execute(plan, data, filterState: .prepared)
+      #expect(bits(fresh) == bits(prepared), "\(name) \(operation), seed \(seed)")
+    }
+  }
+
+  /// An image beside one 10⁴ times larger keeps its digits: no transform mixes two images (design of the FFT engines).
+  @Test(arguments: names)
+  func imagesDoNotDisturbEachOther(_ name: String) throws {
+    let backend = try BackendRegistry.named(name).backend
+    let pair = try ConvProblem(parsing: "conv2d:n2c8h20w20k8r3s3p1")
+    let single = try pair.withBatch(1)
+    let filter = try TestData.tensor(
+      pair.filterShape, elementType: .float32, .normal, seed: 1, operand: .filter)
+    let image = try TestData.tensor(
+      single.inputShape, elementType: .float32, .normal, seed: 2, operand: .input)
+    let values = image.values(as: Float.self)
+    let both = try Tensor(values + values.map { $0 * 16384 }, shape: pair.inputShape)
+    let alone = try backend.plan(for: ConvOperation(.forward, single)).forward(input: image, filter: filter)
+    let beside = try backend.plan(for: ConvOperation(.forward, pair)).forward(input: both, filter: filter)
+    let expected = alone.output.values(as: Float.self)
+    let found = beside.output.values(as: Float.self)
+    let scale = expected.map(abs).max()!
+    for i in expected.indices {
+      #expect(abs(found[i] - expected[i]) <= 4e-6 * scale, "\(name): element \(i)")
+    }
+  }
+
+  /// Non-finite inputs reach the outputs that read them and never turn finite.
+  @Test(arguments: names)
+  func nonFiniteInputsStayNonFinite(_ name: String) throws {
+    let backend = try BackendRegistry.named(name).backend
+    let problem = try ConvProblem(parsing: "conv2d:n1c2h9w9k3r3s3p1")
+    var input = try TestData.tensor(
+      problem.inputShape, elementType: .float32, .normal, seed: 3, operand: .input)
+    let filter = try TestData.tensor(
+      problem.filterShape, elementType: .float32, .normal, seed: 4, operand: .filter)
+    input.withUnsafeMutablePointer(as: Float.self) { $0[4 * 9 + 4] = .nan }
+    let output = try backend.plan(for: ConvOperation(.forward, problem)).forward(input: input, filter: filter)
+      .output.values(as: Float.self)
+    for k in 0..<3 {
+      for p in 3...5 {
+        for q in 3...5 { #expect(output[(k * 9 + p) * 9 + q].isNaN, "\(name): output \(k), \(p), \(q)") }
+      }
+    }
+  }
+}
