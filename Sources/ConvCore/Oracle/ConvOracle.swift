@@ -1,7 +1,7 @@
 /// The formula itself: single results of a convolution in float64 by plain sums, with Σ|a·b| beside them.
 ///
 /// Everything else is measured against this type (and against references from outside the package). It reads operands in the
-/// logical order (NCHW, KCRS) and is never optimised.
+/// logical order (NCHW, KCRS) and is never optimised; it is inlinable only so that its loops compile to concrete types.
 public struct ConvOracle<Scalar: ConvScalar>: Sendable {
   /// A result and the sum of the magnitudes of its products.
   public struct Value: Sendable {
@@ -9,15 +9,23 @@ public struct ConvOracle<Scalar: ConvScalar>: Sendable {
     public var sum: Double
     /// Σ |a·b|.
     public var magnitude: Double
+
+    @usableFromInline
+    init(sum: Double, magnitude: Double) {
+      self.sum = sum
+      self.magnitude = magnitude
+    }
   }
 
   /// The problem whose results are computed.
   public let problem: ConvProblem
 
   /// An oracle for `problem`.
+  @inlinable
   public init(_ problem: ConvProblem) { self.problem = problem }
 
   /// y[n, k, z, p, q] = Σ x·w.
+  @inlinable
   public func forward(
     _ x: UnsafePointer<Scalar>, _ w: UnsafePointer<Scalar>, n: Int, k: Int, at out: Extent
   ) -> Value {
@@ -46,6 +54,7 @@ public struct ConvOracle<Scalar: ConvScalar>: Sendable {
   }
 
   /// dx[n, c, d, h, w] = Σ dy·w over the outputs and taps that read this input.
+  @inlinable
   public func backwardData(
     _ dy: UnsafePointer<Scalar>, _ w: UnsafePointer<Scalar>, n: Int, c: Int, at position: Extent
   ) -> Value {
@@ -72,6 +81,7 @@ public struct ConvOracle<Scalar: ConvScalar>: Sendable {
   }
 
   /// dw[k, c, t, r, s] = Σ x·dy over images and output positions; `c` counts within the group.
+  @inlinable
   public func backwardFilter(
     _ x: UnsafePointer<Scalar>, _ dy: UnsafePointer<Scalar>, k: Int, c: Int, tap: Extent
   ) -> Value {
@@ -100,22 +110,26 @@ public struct ConvOracle<Scalar: ConvScalar>: Sendable {
   }
 
   /// The output position that reads input `position` through tap `tap` on `axis`, or nil.
-  private func outputPosition(_ axis: Int, _ position: Int, _ tap: Int) -> Int? {
+  @inlinable
+  func outputPosition(_ axis: Int, _ position: Int, _ tap: Int) -> Int? {
     let shifted = position + problem.padding.before[axis] - tap * problem.dilation[axis]
     guard shifted >= 0, shifted % problem.stride[axis] == 0 else { return nil }
     let out = shifted / problem.stride[axis]
     return out < problem.output[axis] ? out : nil
   }
 
-  private func inputIndex(_ n: Int, _ c: Int, _ d: Int, _ h: Int, _ w: Int) -> Int {
+  @inlinable
+  func inputIndex(_ n: Int, _ c: Int, _ d: Int, _ h: Int, _ w: Int) -> Int {
     (((n * problem.c + c) * problem.input.d + d) * problem.input.h + h) * problem.input.w + w
   }
 
-  private func filterIndex(_ k: Int, _ c: Int, _ t: Int, _ r: Int, _ s: Int) -> Int {
+  @inlinable
+  func filterIndex(_ k: Int, _ c: Int, _ t: Int, _ r: Int, _ s: Int) -> Int {
     (((k * problem.cPerGroup + c) * problem.filter.d + t) * problem.filter.h + r) * problem.filter.w + s
   }
 
-  private func outputIndex(_ n: Int, _ k: Int, _ z: Int, _ p: Int, _ q: Int) -> Int {
+  @inlinable
+  func outputIndex(_ n: Int, _ k: Int, _ z: Int, _ p: Int, _ q: Int) -> Int {
     (((n * problem.k + k) * problem.output.d + z) * problem.output.h + p) * problem.output.w + q
   }
 }
