@@ -69,6 +69,8 @@ import Testing
       "conv2d:n2c12h28w28k24r3s3p0,3,2,1l2x1u1x2g4", "conv2d:n1c300h9w9k4r3s3p1",
       "conv2d:n1c2h40w150k3r3s3p1",
       "conv2d:n1c16h14w14k16r3s3p1g16", "conv2d:n3c4h7w7k4r9s9p4", "conv2d:n1c3h2w2k2r1s5p0,0,2,2",
+      // Slabs of a dilated image gradient.
+      "conv2d:n1c3h40w20k4r3s3p2,2,1,1l2x1",
     ], ConvPass.allCases)
   func blocksInIntegers(_ text: String, _ pass: ConvPass) throws {
     let problem = try ConvProblem(parsing: text)
