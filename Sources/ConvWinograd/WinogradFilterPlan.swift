@@ -58,7 +58,6 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
       vertical: CompiledMatrix(vertical.at, rows: r.0, columns: vertical.tile),
       horizontal: CompiledMatrix(horizontal.at, rows: r.1, columns: horizontal.tile))
     let tiles = grid.tiles
-    errorModel = .winograd(vertical: vertical, horizontal: horizontal, depth: tiles)
 
     // Bytes of V, D and G for blocks of `count` tiles and `channels` input channels at once.
     let size = MemoryLayout<T>.stride
@@ -92,6 +91,9 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
     }
     blockTiles = count
     self.part = part
+    errorModel = .winograd(
+      vertical: vertical, horizontal: horizontal,
+      depth: KernelMatrixMultiplier.summationDepth(tiles, perCall: count))
     let total = bytes(count, part)
     workspaceBytes = total.blocks + total.products
 

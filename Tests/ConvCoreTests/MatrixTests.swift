@@ -239,3 +239,14 @@ private func bits<T: ConvScalar>(_ values: [T]) -> [UInt64] {
     }
   }
 }
+
+@Suite struct SummationDepthTests {
+  /// One block is summed term by term; further blocks add one rounding each.
+  @Test func depthOfBlockedSums() {
+    #expect(KernelMatrixMultiplier.summationDepth(1) == 1)
+    #expect(KernelMatrixMultiplier.summationDepth(384) == 384)
+    #expect(KernelMatrixMultiplier.summationDepth(512) == 256 + 1)
+    #expect(KernelMatrixMultiplier.summationDepth(3136, perCall: 100) == 100 + 31)
+    #expect(KernelMatrixMultiplier.summationDepth(3136) == 349 + 8)
+  }
+}

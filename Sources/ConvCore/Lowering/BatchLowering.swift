@@ -53,6 +53,11 @@ struct BatchLowering: Lowering, LoweredPlan {
     }
   }
 
+  var errorModel: ErrorModel {
+    let pieces = operation.pass == .backwardFilter ? BatchLowering.sizes(operation.problem.n, images).count : 1
+    return inner[0].errorModel.summed(pieces).rescaled(to: operation)
+  }
+
   var preparedBytes: Int { inner.reduce(0) { $0 + $1.preparedBytes } }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

@@ -15,6 +15,18 @@ public struct KernelMatrixMultiplier: MatrixMultiplier {
   /// The largest block of the sum over k: the depth of one chain of additions.
   public static let accumulationBlock = 384
 
+  /// The most roundings that one product meets on its way into a sum over `k` terms, cut into `calls` accumulating calls
+  /// of at most `perCall` terms: the additions inside its block, then one per block.
+  ///
+  /// This, not k, is the summation depth of blocked sums (P. Blanchard, N. J. Higham, T. Mary: *A class of fast and
+  /// accurate summation algorithms*, SIAM J. Sci. Comput. 42, 2020, section 2).
+  public static func summationDepth(_ k: Int, perCall: Int? = nil) -> Int {
+    let length = min(k, perCall ?? k)
+    let blocksPerCall = (length + accumulationBlock - 1) / accumulationBlock
+    let calls = (k + length - 1) / length
+    return (length + blocksPerCall - 1) / blocksPerCall + calls * blocksPerCall - 1
+  }
+
   /// On this process's instruction set.
   public init() {
     let current = InstructionSet.current
