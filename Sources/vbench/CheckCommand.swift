@@ -125,11 +125,18 @@ struct CheckCommand: ParsableCommand {
   private func printSkips(_ outcomes: [ReferenceCheck.Outcome]) {
     var counts: [String: Int] = [:]
     for outcome in outcomes where outcome.verification.verdict == .unsupported && !outcome.isRequired {
-      counts["\(outcome.backend): \(outcome.verification.reason)", default: 0] += 1
+      counts["\(outcome.backend): \(CheckCommand.innermost(outcome.verification.reason))", default: 0] += 1
     }
     if counts.isEmpty { return }
     print("skips (all within the engines' minimum support):")
     for (reason, count) in counts.sorted(by: { $0.key < $1.key }) { print("  \(count) × \(reason)") }
+  }
+
+  /// The engine's own words at the end of a chain of lowerings, without the sizes of the single case.
+  private static func innermost(_ reason: String) -> String {
+    let last = reason.split(separator: "(").last.map(String.init) ?? reason
+    let words = last.components(separatedBy: ": ").last ?? last
+    return words.components(separatedBy: ", not ")[0].trimmingCharacters(in: CharacterSet(charactersIn: " )"))
   }
 
   /// Integer lane and adjoint identity on a few fixed problems. Returns the number of failures.

@@ -9,8 +9,9 @@ import ConvCore
 ///
 /// Tiles, in each residue class of the dilation l: result p belongs to class ρ = p mod l, place p′ = p / l, tile p′ / m,
 /// element p′ mod m; element j of the tile's input window is at (tile·m + j)·l + ρ − padding. backwardData is a
-/// forward problem on dy with the flipped filter and padding (R − 1)·l − padding. For backwardFilter dw is the m × m output,
-/// tiles of dy with r × r elements are the filters, and the sum goes over all tiles and images.
+/// forward problem on dy with the flipped filter and padding (R − 1)·l − padding. For backwardFilter tiles of dw with m × m taps (one,
+/// where the whole filter fits) are the outputs, tiles of dy with r × r elements the filters, and the sum goes over all tiles of dy
+/// and images.
 /// Where a dilation splits dx into sub-images, these begin at the padded coordinate h + padding.
 struct WinogradBounds {
   private let vertical: Matrices
@@ -32,7 +33,7 @@ struct WinogradBounds {
     }
   }
 
-  /// Nil where the transforms have fewer taps (for backwardFilter: outputs) than the filter needs.
+  /// Nil where the matrices' sizes contradict m and r.
   init?(vertical: WinogradTransform, horizontal: WinogradTransform, data: ProblemData) {
     for transform in [vertical, horizontal] {
       let t = transform.tile
@@ -55,9 +56,7 @@ struct WinogradBounds {
   func amplified(_ grid: SampleGrid, pool: WorkerPool) -> [Double]? {
     let problem = grid.problem
     guard problem.stride.h == 1, problem.stride.w == 1 else { return nil }
-    if grid.pass == .backwardFilter {
-      guard vertical.m >= problem.filter.h, horizontal.m >= problem.filter.w else { return nil }
-    } else {
+    if grid.pass != .backwardFilter {
       guard vertical.r >= problem.filter.h, horizontal.r >= problem.filter.w else { return nil }
     }
     switch data.elementType {
@@ -253,51 +252,62 @@ struct WinogradBounds {
 
   // MARK: backwardFilter
 
+  /// A tile of dw: channel k (in `window(_:)` the group), depth tap, tile numbers.
+  private struct FilterTile: Hashable {
+    let k, t, h, w: Int
+
+    /// What the window of x depends on.
+    func window(_ problem: ConvProblem) -> FilterTile {
+      FilterTile(k: k / problem.kPerGroup, t: t, h: h, w: w)
+    }
+  }
+
   private func backwardFilter<T: ConvScalar>(
     _ grid: SampleGrid, x: UnsafePointer<T>, dy: UnsafePointer<T>, _ pool: WorkerPool
   ) -> [Double] {
     let pr = grid.problem
     let area = vertical.tile * horizontal.tile
     let columns = grid.columns
-    // Distinct (k, depth tap).
-    var places: [SampleGrid.Row: Int] = [:]
-    var order: [(k: Int, t: Int)] = []
+    // Distinct (k, depth tap, tile of dw), and the windows of x that they need.
+    var order: [FilterTile] = []
+    var placeOfRow: [Int] = []
+    var known: [FilterTile: Int] = [:]
     for row in grid.rows {
-      let place = SampleGrid.Row(first: row.first, at: Extent(d: row.at.d, h: 0, w: 0))
-      if places[place] == nil {
-        places[place] = order.count
-        order.append((row.first, row.at.d))
+      let place = FilterTile(
+        k: row.first, t: row.at.d, h: row.at.h / vertical.m, w: row.at.w / horizontal.m)
+      if known[place] == nil {
+        known[place] = order.count
+        order.append(place)
       }
+      placeOfRow.append(known[place]!)
     }
+    let windows = Array(Set(order.map { $0.window(pr) }))
+    let windowOfPlace = order.map { windows.firstIndex(of: $0.window(pr))! }
     let tilesH = countTiles(pr.output.h, pr.dilation.h, vertical.r)
     let tilesW = countTiles(pr.output.w, pr.dilation.w, horizontal.r)
     let tiles = pr.n * pr.output.d * tilesH * tilesW
     let slots = min(16, tiles)
     let sumsPerSlot = order.count * columns.count * area
     var sums = [Double](repeating: 0, count: slots * sumsPerSlot)
-    let channelsUsed = Set(order.map { $0.k / pr.kPerGroup }).sorted()
     sums.withUnsafeMutableBufferPointer { sums in
       pool.parallelFor(slots) { slot in
         var window = [Double](repeating: 0, count: area)
         var scratch = [Double](repeating: 0, count: area)
         var taps = [Double](repeating: 0, count: vertical.r * horizontal.r)
-        var inputs = [Double](repeating: 0, count: area * columns.count * channelsUsed.count * pr.filter.d)
+        var inputs = [Double](repeating: 0, count: area * columns.count * windows.count)
         var filter = [Double](repeating: 0, count: area)
         for index in slot * tiles / slots..<(slot + 1) * tiles / slots {
           let tileW = index % tilesW
           let tileH = index / tilesW % tilesH
           let z = index / (tilesW * tilesH) % pr.output.d
           let n = index / (tilesW * tilesH * pr.output.d)
-          for (g, group) in channelsUsed.enumerated() {
-            for t in 0..<pr.filter.d {
-              for (j, column) in columns.enumerated() {
-                gatherInput(x, n, group * pr.cPerGroup + column, z, t, tileH, tileW, into: &window)
-                inputs.withUnsafeMutableBufferPointer {
-                  sandwich(
-                    vertical.bt, vertical.tile, vertical.tile, window, horizontal.bt, horizontal.tile,
-                    horizontal.tile, &scratch,
-                    $0.baseAddress! + ((g * pr.filter.d + t) * columns.count + j) * area)
-                }
+          for (number, place) in windows.enumerated() {
+            for (j, column) in columns.enumerated() {
+              gatherInput(x, n, column, place, z, tileH, tileW, into: &window)
+              inputs.withUnsafeMutableBufferPointer {
+                sandwich(
+                  vertical.bt, vertical.tile, vertical.tile, window, horizontal.bt, horizontal.tile,
+                  horizontal.tile, &scratch, $0.baseAddress! + (number * columns.count + j) * area)
               }
             }
           }
@@ -308,11 +318,10 @@ struct WinogradBounds {
                 vertical.g, vertical.tile, vertical.r, taps, horizontal.g, horizontal.tile, horizontal.r,
                 &scratch, $0.baseAddress!)
             }
-            let g = channelsUsed.firstIndex(of: place.k / pr.kPerGroup)!
             inputs.withUnsafeBufferPointer { inputs in
               filter.withUnsafeBufferPointer { filter in
                 for j in columns.indices {
-                  let from = inputs.baseAddress! + ((g * pr.filter.d + place.t) * columns.count + j) * area
+                  let from = inputs.baseAddress! + (windowOfPlace[o] * columns.count + j) * area
                   let to = sums.baseAddress! + slot * sumsPerSlot + (o * columns.count + j) * area
                   for e in 0..<area { to[e] += from[e] * filter[e] }
                 }
@@ -339,8 +348,9 @@ struct WinogradBounds {
             &scratch,
             $0.baseAddress!)
         }
-        for (index, row) in grid.rows.enumerated() where (row.first, row.at.d) == order[o] {
-          result[index * columns.count + j] = outputs[row.at.h * horizontal.m + row.at.w]
+        for (index, row) in grid.rows.enumerated() where placeOfRow[index] == o {
+          result[index * columns.count + j] =
+            outputs[row.at.h % vertical.m * horizontal.m + row.at.w % horizontal.m]
         }
       }
     }
@@ -362,14 +372,17 @@ struct WinogradBounds {
   }
 
   private func gatherInput<T: ConvScalar>(
-    _ x: UnsafePointer<T>, _ n: Int, _ channel: Int, _ z: Int, _ t: Int, _ tileH: Int, _ tileW: Int,
+    _ x: UnsafePointer<T>, _ n: Int, _ column: Int, _ place: FilterTile, _ z: Int, _ tileH: Int, _ tileW: Int,
     into window: inout [Double]
   ) {
     let pr = data.problem
-    let d = z * pr.stride.d + t * pr.dilation.d - pr.padding.front
+    let channel = place.k * pr.cPerGroup + column
+    let d = z * pr.stride.d + place.t * pr.dilation.d - pr.padding.front
     let plane = x + ((n * pr.c + channel) * pr.input.d + d) * pr.input.h * pr.input.w
-    let startH = tileStart(1, tileH, vertical.r)
-    let startW = tileStart(2, tileW, horizontal.r)
+    var startH = tileStart(1, tileH, vertical.r)
+    var startW = tileStart(2, tileW, horizontal.r)
+    startH.place += place.h * vertical.m
+    startW.place += place.w * horizontal.m
     for i in 0..<vertical.tile {
       let h = ((startH.place + i) * pr.dilation.h + startH.residue) - pr.padding.top
       for j in 0..<horizontal.tile {
