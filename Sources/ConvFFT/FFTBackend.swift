@@ -17,8 +17,8 @@
 
     /// `fft`.
     public var name: String { "fft" }
-  /// All three.
-  public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+    /// All three.
+    public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
 
     /// FFTW's version, as in `fftw-3.3.10-sse2-avx-avx2`.
     public static var libraryVersion: String { RealTransform.libraryVersion }

@@ -80,7 +80,8 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     outputPair = TilePair(
       vertical: CompiledMatrix(v.at, rows: v.m, columns: v.tile),
       horizontal: CompiledMatrix(h.at, rows: h.m, columns: h.tile))
-    errorModel = .winograd(vertical: v, horizontal: h, depth: KernelMatrixMultiplier.summationDepth(filter.inputs))
+    errorModel = .winograd(
+      vertical: v, horizontal: h, depth: KernelMatrixMultiplier.summationDepth(filter.inputs))
 
     let size = MemoryLayout<T>.stride
     filterStride = filter.planeStride(panel: T.panel)

@@ -1,5 +1,5 @@
 /// β = 1 for engines that overwrite: the result goes to scratch and is added to what is there.
-struct AccumulateLowering: Lowering, LoweredPlan {
+struct AccumulateLowering: Lowering, SameFilterPlan {
   let operation: ConvOperation
   let innerOperation: ConvOperation
   var inner: [any ConvPlan] = []
@@ -15,20 +15,6 @@ struct AccumulateLowering: Lowering, LoweredPlan {
     var innerOperation = operation
     innerOperation.epilogue = .none
     self.innerOperation = innerOperation
-  }
-
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
-  var preparedBytes: Int { inner[0].preparedBytes }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try requireFilterToRead()
-    return PreparedFilter(
-      signature: signature, buffers: [], inner: [try inner[0].prepare(filter: filter, pool: pool)])
   }
 
   func execute(

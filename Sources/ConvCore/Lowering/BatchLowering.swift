@@ -34,12 +34,6 @@ struct BatchLowering: Lowering, LoweredPlan {
     stride(from: 0, to: batch, by: images).map { min(images, batch - $0) }
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   private func piece(_ index: Int, _ size: Int) -> Int {
     innerOperations.firstIndex {
       $0.problem.n == size
@@ -54,7 +48,8 @@ struct BatchLowering: Lowering, LoweredPlan {
   }
 
   var errorModel: ErrorModel {
-    let pieces = operation.pass == .backwardFilter ? BatchLowering.sizes(operation.problem.n, images).count : 1
+    let pieces =
+      operation.pass == .backwardFilter ? BatchLowering.sizes(operation.problem.n, images).count : 1
     return inner[0].errorModel.summed(pieces).rescaled(to: operation)
   }
 

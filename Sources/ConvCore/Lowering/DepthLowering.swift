@@ -26,12 +26,6 @@ struct DepthLowering: Lowering, LoweredPlan {
     innerOperations = [slice, added]
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   private var slice: ConvOperation { innerOperations[0] }
   var scratchBytes: Int {
     ScratchAllocator.aligned(slice.inputBytes) + ScratchAllocator.aligned(slice.filterBytes)

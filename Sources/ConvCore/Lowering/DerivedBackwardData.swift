@@ -35,12 +35,6 @@ struct DerivedBackwardData: Lowering, LoweredPlan {
     innerOperation = ConvOperation(.forward, problem, elementType: operation.elementType)
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   private var crops: Bool { innerOperation.inputBytes != operation.outputBytes }
   var scratchBytes: Int {
     ScratchAllocator.aligned(operation.filterBytes)

@@ -36,12 +36,6 @@ struct DerivedBackwardFilter: Lowering, LoweredPlan {
     innerOperation = ConvOperation(.forward, problem, elementType: operation.elementType)
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   var scratchBytes: Int {
     ScratchAllocator.aligned(innerOperation.inputBytes) + ScratchAllocator.aligned(innerOperation.filterBytes)
       + ScratchAllocator.aligned(innerOperation.outputBytes)

@@ -1,6 +1,6 @@
 /// Dilation l as interleaved dense sub-images: outputs p ≡ p₀ (mod l/g), g = gcd(stride, l), read only inputs of one
 /// residue class mod l, and within it the filter is dense with stride u/g. The sub-images become a larger batch.
-struct DilationLowering: Lowering, LoweredPlan {
+struct DilationLowering: Lowering, SameFilterPlan {
   let operation: ConvOperation
   let innerOperation: ConvOperation
   private let vertical: DilatedAxis
@@ -29,23 +29,9 @@ struct DilationLowering: Lowering, LoweredPlan {
     self.innerOperation = innerOperation
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   var scratchBytes: Int {
     ScratchAllocator.aligned(innerOperation.inputBytes) + ScratchAllocator.aligned(innerOperation.outputBytes)
   }
-  var preparedBytes: Int { inner[0].preparedBytes }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try requireFilterToRead()
-    return PreparedFilter(
-      signature: signature, buffers: [], inner: [try inner[0].prepare(filter: filter, pool: pool)])
-  }
-
   func execute(
     _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
     phases: PhaseRecorder?

@@ -1,5 +1,5 @@
 /// Bias, ReLU, 2×2 max pooling and the bias gradient as passes of their own, for engines that lack them.
-struct EpilogueLowering: Lowering, LoweredPlan {
+struct EpilogueLowering: Lowering, SameFilterPlan {
   let operation: ConvOperation
   let innerOperation: ConvOperation
   var inner: [any ConvPlan] = []
@@ -16,20 +16,6 @@ struct EpilogueLowering: Lowering, LoweredPlan {
     guard innerOperation != operation else { return nil }
     self.operation = operation
     self.innerOperation = innerOperation
-  }
-
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
-  var preparedBytes: Int { inner[0].preparedBytes }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try requireFilterToRead()
-    return PreparedFilter(
-      signature: signature, buffers: [], inner: [try inner[0].prepare(filter: filter, pool: pool)])
   }
 
   func execute(

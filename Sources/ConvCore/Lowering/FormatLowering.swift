@@ -30,12 +30,6 @@ struct FormatLowering: Lowering, LoweredPlan {
         ? ScratchAllocator.aligned(operation.outputBytes) : 0)
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   var preparedBytes: Int { inner[0].preparedBytes }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

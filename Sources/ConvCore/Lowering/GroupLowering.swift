@@ -40,12 +40,6 @@ struct GroupLowering: Lowering, LoweredPlan {
     return inner
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   /// A single image's group is contiguous and needs no copy.
   private var copies: Bool { operation.problem.n > 1 }
   private var slotScratch: Int {

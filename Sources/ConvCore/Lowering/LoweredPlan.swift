@@ -3,7 +3,7 @@ protocol LoweredPlan: ConvPlan {
   /// "groups", "dilation", …
   var label: String { get }
   /// Plans of the inner operations. The first gives the variant.
-  var inner: [any ConvPlan] { get }
+  var inner: [any ConvPlan] { get set }
   /// Bytes that the lowering itself uses at the start of the workspace.
   var scratchBytes: Int { get }
 }
@@ -50,6 +50,27 @@ extension ErrorModel {
     case .polyphase(let phases):
       return .polyphase(phases.map { $0.summed(count) })
     }
+  }
+}
+
+extension LoweredPlan where Self: Lowering {
+  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
+    var plan = self
+    plan.inner = inner
+    return plan
+  }
+}
+
+/// A lowered plan whose only inner plan reads the filter as it is.
+protocol SameFilterPlan: LoweredPlan {}
+
+extension SameFilterPlan {
+  var preparedBytes: Int { inner[0].preparedBytes }
+
+  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    try requireFilterToRead()
+    return PreparedFilter(
+      signature: signature, buffers: [], inner: [try inner[0].prepare(filter: filter, pool: pool)])
   }
 }
 

@@ -55,12 +55,6 @@ struct PolyphaseLowering: Lowering, LoweredPlan {
     phasesOfStride = phases
   }
 
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
   var scratchBytes: Int {
     ScratchAllocator.aligned(innerOperations.map(\.inputBytes).max()!)
       + ScratchAllocator.aligned(innerOperations.map(\.filterBytes).max()!)

@@ -1,5 +1,5 @@
 /// 1-D as 2-D of height 1: the memory is the same, only the problem is read differently.
-struct RankLowering: Lowering, LoweredPlan {
+struct RankLowering: Lowering, SameFilterPlan {
   let operation: ConvOperation
   let innerOperation: ConvOperation
   var inner: [any ConvPlan] = []
@@ -20,20 +20,6 @@ struct RankLowering: Lowering, LoweredPlan {
     var innerOperation = operation
     innerOperation.problem = planar
     self.innerOperation = innerOperation
-  }
-
-  func plan(_ inner: [any ConvPlan]) -> any ConvPlan {
-    var plan = self
-    plan.inner = inner
-    return plan
-  }
-
-  var preparedBytes: Int { inner[0].preparedBytes }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try requireFilterToRead()
-    return PreparedFilter(
-      signature: signature, buffers: [], inner: [try inner[0].prepare(filter: filter, pool: pool)])
   }
 
   func execute(
