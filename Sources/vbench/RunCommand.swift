@@ -138,8 +138,8 @@ struct RunCommand: ParsableCommand {
       }
     }
     plan.trains = isDefault || !network.isEmpty
-    plan.secondsPerItem = quick ? 0.15 : isDefault ? 0.9 : 2
-    plan.trainingSeconds = quick ? 6 : 25
+    plan.secondsPerItem = quick ? 0.15 : isDefault ? 0.8 : 2
+    plan.trainingSeconds = quick ? 4 : 16
     plan.trainingSteps = quick ? 6 : 25
     return plan
   }

@@ -64,7 +64,7 @@ struct RunSession {
     return try TrainingImages.reference(root: root, count: plan.trainingSteps)
   }
 
-  /// The deviation from the stored trajectory of each backend; slow ones go three steps.
+  /// The deviation from the stored trajectory of each backend; slow ones go two or three steps.
   private func addTrajectories(_ report: inout RunReport) throws {
     guard let root = try? command.references ?? ReferenceFolder.locate() else {
       Terminal.warn("note: no stored references: training is not compared with a trajectory")
@@ -79,7 +79,7 @@ struct RunSession {
       }
       let step = Statistics.median(
         zip(report.training[i].forward, report.training[i].backward).map { $0 + $1 })
-      let steps = !command.quick && step < 0.25 ? trajectory.steps : 3
+      let steps = step > 1 ? 2 : command.quick || step > 0.25 ? 3 : trajectory.steps
       Terminal.warn("trajectory of \(competitor.label), \(steps) steps")
       do {
         let check = try TrajectoryCheck(

@@ -26,6 +26,7 @@ public struct LayerRun {
     let owners: [PooledBuffer]
     var repetitions = 1
     var spent = 0.0
+    var leastSamples = 2
     /// Seconds per execution, by round.
     var samples: [Int: Double] = [:]
   }
@@ -140,32 +141,41 @@ public struct LayerRun {
   }
 
   /// Warm-up by duration, then rounds A B C, B C A, … until the time is up.
+  ///
+  /// Every contestant has run once already, when it was verified. An execution that takes more than half of a contestant's share of
+  /// the time therefore counts as its first sample; it gets a second one only where that is affordable.
   private func measure(_ contestants: inout [Contestant], shouldStop: () -> Bool) throws {
+    let share = settings.secondsPerItem / Double(contestants.count)
     for i in contestants.indices {
-      // A first execution of a slow engine is warm-up enough.
       var spent = 0.0
       var last = 0.0
       repeat {
         last = try execute(contestants[i], repetitions: 1)
         spent += last
       } while spent < settings.warmUpSeconds && !shouldStop()
+      if last > share / 2 {
+        contestants[i].samples[0] = last
+        contestants[i].spent = last
+        contestants[i].leastSamples = last > settings.secondsPerItem ? 1 : 2
+      }
       // A sample lasts at least half a millisecond, so that the clock does not matter.
       contestants[i].repetitions = max(1, min(1000, Int((0.5e-3 / max(last, 1e-7)).rounded(.up))))
     }
-    let share = settings.secondsPerItem / Double(contestants.count)
     for round in 0..<settings.maximumRounds {
       var someoneRan = false
       for offset in contestants.indices {
         let i = (offset + round) % contestants.count
-        // Everyone gets two samples; beyond that slow engines must not use up the time of the others.
-        if contestants[i].samples.count >= 2 && contestants[i].spent >= share { continue }
+        // Slow engines must not use up the time of the others.
+        let isDone =
+          contestants[i].spent >= share && contestants[i].samples.count >= contestants[i].leastSamples
+        if isDone || contestants[i].samples[round] != nil { continue }
         if shouldStop() { return }
         let seconds = try execute(contestants[i], repetitions: contestants[i].repetitions)
         contestants[i].samples[round] = seconds / Double(contestants[i].repetitions)
         contestants[i].spent += seconds
         someoneRan = true
       }
-      if !someoneRan { return }
+      if !someoneRan && round > 0 { return }
     }
   }
 

@@ -84,7 +84,7 @@ public struct TrainingRun {
 
   /// Seed, pool and baseline.
   public let settings: RunSettings
-  /// Seconds after which no further step begins (each backend gets two).
+  /// Seconds after which no further step begins (each backend gets two, one of them timed).
   public let secondsLimit: Double
 
   /// A run with known settings.
@@ -114,8 +114,8 @@ public struct TrainingRun {
       for trainee in trainees where trainee.row.problem.isEmpty {
         let spent = trainee.row.stepSeconds.reduce(0, +)
         let share = secondsLimit / Double(max(1, trainees.count))
-        if number > 2 && spent > share { continue }
-        if shouldStop() || (number > 2 && (ContinuousClock.now - start).seconds > secondsLimit) { break }
+        if number > 1 && spent > share { continue }
+        if shouldStop() || (number > 1 && (ContinuousClock.now - start).seconds > secondsLimit) { break }
         progress("seed-cnn, step \(number + 1) on \(trainee.competitor.label)")
         do {
           try withBackend(
