@@ -84,7 +84,7 @@ public struct TrainingRun {
 
   /// Seed, pool and baseline.
   public let settings: RunSettings
-  /// Seconds after which no further step begins (each backend gets two, one of them timed).
+  /// Seconds of timed steps of all backends together; each may use an equal share, and gets two steps in any case.
   public let secondsLimit: Double
 
   /// A run with known settings.
@@ -108,14 +108,13 @@ public struct TrainingRun {
           network: "seed-cnn", backend: competitor.label, threads: settings.pool.threads, batch: batch,
           steps: 0))
     }
-    let start = ContinuousClock.now
     for (number, data) in images.batches.enumerated() {
       // Slow engines stop at their share of the time, so that the fast ones get their steps.
       for trainee in trainees where trainee.row.problem.isEmpty {
         let spent = trainee.row.stepSeconds.reduce(0, +)
         let share = secondsLimit / Double(max(1, trainees.count))
         if number > 1 && spent > share { continue }
-        if shouldStop() || (number > 1 && (ContinuousClock.now - start).seconds > secondsLimit) { break }
+        if shouldStop() { break }
         progress("seed-cnn, step \(number + 1) on \(trainee.competitor.label)")
         do {
           try withBackend(
