@@ -29,11 +29,14 @@ import Testing
   }
 
   @Test func diamondsAddUp() throws {
-    let x = try scalar(3)
-    let a = try x * x
-    let b = try a + x
-    try (a * b).backward()  // x²(x² + x) = x⁴ + x³
-    #expect(gradient(x) == 135)
+    // In both orders: whichever operand is found first, `a` has to wait for `b`, which depends on it.
+    for isFlipped in [false, true] {
+      let x = try scalar(3)
+      let a = try x * x
+      let b = try a + x
+      try (isFlipped ? b * a : a * b).backward()  // x²(x² + x) = x⁴ + x³
+      #expect(gradient(x) == 135, "\(isFlipped ? "b · a" : "a · b")")
+    }
   }
 
   @Test func gradientsAccumulateUntilZeroed() throws {

@@ -108,6 +108,32 @@ import Testing
     try adam.loadStateDict(good)
   }
 
+  /// Moments, counters and rate: three steps, a saved state, two more are five steps.
+  @Test func aLoadedStateContinuesWhereItWas() throws {
+    func made(_ name: String, _ p: Variable) throws -> any Optimizer {
+      name == "sgd" ? try SGD([p], learningRate: 0.1, momentum: 0.9, dampening: 0.5) : try Adam([p])
+    }
+    for name in ["sgd", "adam"] {
+      let through = try parameter([1, -2], gradient: nil)
+      let optimizer = try made(name, through)
+      func step(_ optimizer: any Optimizer, _ p: Variable, _ index: Int) throws {
+        p.grad = try Tensor([Double(index) + 0.5, -0.25], shape: [2])
+        try optimizer.step()
+      }
+      for index in 0..<3 { try step(optimizer, through, index) }
+      optimizer.learningRate = 0.05
+      let resumed = try parameter(through.value.values(as: Double.self), gradient: nil)
+      let other = try made(name, resumed)
+      try other.loadStateDict(optimizer.stateDict())
+      for index in 3..<5 {
+        try step(optimizer, through, index)
+        try step(other, resumed, index)
+      }
+      let (expected, found) = (through.value.values(as: Double.self), resumed.value.values(as: Double.self))
+      #expect(found == expected, "\(name)")
+    }
+  }
+
   @Test(arguments: [1, 3])
   func resultsDoNotDependOnTheThreadCount(_ threads: Int) throws {
     func run(_ threads: Int) throws -> [Float] {
