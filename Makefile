@@ -3,6 +3,8 @@
 PACKAGES = libopenblas-dev libfftw3-dev zlib1g-dev dataset-fashion-mnist
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 VBENCH = .build/release/vbench
+# SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
+export SWIFT_DETERMINISTIC_HASHING = 1
 
 .PHONY: run test deps release lint format mutants references clean
 
