@@ -171,7 +171,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
       let operation = ConvOperation(
         pass, problem, elementType: type, inputFormat: inputFormat, outputFormat: outputFormat,
         filterFormat: filterFormat, epilogue: epilogue)
-      // 2 KiB forces batches to be cut; some problems do not fit even image by image.
+      // 4 KiB forces batches to be cut; some problems do not fit even image by image.
       for limit in [1 << 26, 1 << 12] {
         let options = PlanOptions(workspaceLimit: limit)
         guard backend.support(for: operation, options).isSupported else {

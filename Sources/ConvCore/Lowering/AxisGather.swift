@@ -21,7 +21,7 @@ struct SubImage: Sendable {
   let rows: AxisSlice
   let columns: AxisSlice
 
-  /// large → small, `planes` planes that lie `smallStride` elements apart in the small tensor.
+  /// large → small, plane by plane.
   func gather(
     _ large: UnsafeRawPointer, to small: UnsafeMutableRawPointer, planes: Int, elementBytes: Int,
     pool: WorkerPool
