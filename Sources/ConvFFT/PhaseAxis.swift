@@ -94,7 +94,8 @@ struct PhaseAxis: Sendable {
   /// Tiles of `length` elements that cover the results of `pass`: overlap-save, `length − span + 1` results
   /// each.
   ///
-  /// Backward data reads `span − 1` outputs before its first result.
+  /// Backward data reads `span − 1` outputs before its first result. Where no output reads any input (a stride that jumps over a
+  /// single column) one tile without a result stands for the axis.
   func tiles(length: Int, pass: ConvPass) -> [AxisTile] {
     let advance = length - span + 1
     var tiles: [AxisTile] = []
@@ -112,6 +113,7 @@ struct PhaseAxis: Sendable {
         }
       }
     }
+    if tiles.isEmpty { tiles.append(AxisTile(residue: 0, origin: output)) }
     return tiles
   }
 
@@ -129,7 +131,7 @@ struct PhaseAxis: Sendable {
         count += (outputs + advance - 1) / advance
       }
     }
-    return count
+    return max(1, count)
   }
 
   /// Where the elements of a tile lie in the input.

@@ -176,6 +176,14 @@
       }
     }
 
+    /// Strides and paddings by which no output reads the input along one axis: gradients are zero.
+    @Test(arguments: ConvPass.allCases)
+    func inputsThatNothingReads(_ pass: ConvPass) throws {
+      for text in [
+        "conv2d:n1c8h17w1k16r3s1u1x2p2,2,1,1", "conv2d:n2c3h5w9k4r2s3u9x1p3,0,1,1", "conv1d:n1c2w1k3s2u4p3,0",
+      ] { try Trial<Float>(pass, text).check() }
+    }
+
     @Test(arguments: [ConvPass.forward, .backwardData])
     func preparedEqualsFresh(_ pass: ConvPass) throws {
       for text in ["conv2d:n2c19h30w30k21r5s5p2", "conv2d:n1c6h12w12k6r3s3p1g6", "conv2d:n1c9h17w17k8r1s1u2"]
