@@ -12,7 +12,7 @@ struct CheckCommand: ParsableCommand {
     discussion: """
       Tolerances follow from each plan's error model; nothing is tuned. A case that an engine declines is a skip, which
       its minimum support must allow. Beside the references it checks small-integer data, on which results must be exact,
-      and the adjoint identity of the three passes.
+      and the adjoint identity of the three passes, on dense operands and on impulses.
 
       EXAMPLES
         vbench check                                   all stored convolutions on all backends
@@ -139,7 +139,7 @@ struct CheckCommand: ParsableCommand {
     return words.components(separatedBy: ", not ")[0].trimmingCharacters(in: CharacterSet(charactersIn: " )"))
   }
 
-  /// Integer lane and adjoint identity on a few fixed problems. Returns the number of failures.
+  /// Integer lane and adjoint identity (dense and on impulses) on a few fixed problems. Returns the number of failures.
   private func identities(_ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool) -> Int {
     var failures = 0
     var count = 0
@@ -166,6 +166,12 @@ struct CheckCommand: ParsableCommand {
           if !identity.holds {
             failures += 1
             print("failed: \(competitor.label) \(text), adjoint identity: \(identity)")
+          }
+          for probe in try ImpulseProbe.all(competitor.backend, problem, options, pool: pool) {
+            count += 1
+            if probe.holds { continue }
+            failures += 1
+            print("failed: \(competitor.label) \(text), \(probe)")
           }
         } catch ConvError.unsupported {
           continue

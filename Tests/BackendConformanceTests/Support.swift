@@ -15,25 +15,13 @@ let referencesRoot =
 /// VBENCH_WIDE=1 multiplies the number of random problems.
 let breadth = ProcessInfo.processInfo.environment["VBENCH_WIDE"] == "1" ? 10 : 1
 
-/// Steele, Lea & Flood 2014: a tiny seeded generator for choosing test problems.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 /// A problem of at most a few million multiplications. `taps` limits the filter, for engines that need it.
 func randomProblem(seed: UInt64, taps: [Int]? = nil, strides: Bool = true) -> ConvProblem {
-  var generator = SplitMix(state: seed &* 0x2545_f491_4f6c_dd1d &+ 1)
+  var generator = PhiloxGenerator(seed: seed)
   while true {
     let rank = [1, 2, 2, 2, 2, 3].randomElement(using: &generator)!
     let groups = [1, 1, 1, 2, 3].randomElement(using: &generator)!
-    func extent(_ unused: Int = 1, _ choose: (inout SplitMix) -> Int) -> Extent {
+    func extent(_ unused: Int = 1, _ choose: (inout PhiloxGenerator) -> Int) -> Extent {
       var extent = Extent(d: unused, h: unused, w: unused)
       for axis in (3 - rank)..<3 { extent[axis] = choose(&generator) }
       return extent

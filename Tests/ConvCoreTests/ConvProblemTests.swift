@@ -72,7 +72,7 @@ import Testing
   @Test func randomTextsNeverCrash() {
     let letters = Array("conv123d:ncdhwktrspulg0123456789,x.-")
     for seed in 0..<20_000 as Range<UInt64> {
-      var generator = SplitMix(state: seed)
+      var generator = PhiloxGenerator(seed: seed)
       var text = Array("conv\(Int.random(in: 1...3, using: &generator))d:n1c2h5w5k2r3s3")
       for _ in 0..<Int.random(in: 0...6, using: &generator) {
         text.insert(

@@ -145,7 +145,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   @Test(arguments: backends, ConvPass.allCases)
   fileprivate func loweredEqualsNaive(_ backend: RestrictedBackend, _ pass: ConvPass) throws {
     for seed in 0..<60 as Range<UInt64> {
-      var generator = SplitMix(state: seed &* 0x9e37_79b9)
+      var generator = PhiloxGenerator(seed: seed)
       let problem = randomProblem(&generator)
       let type: ElementType = seed % 4 == 0 ? .float64 : .float32
       let (inputFormat, outputFormat) =
@@ -198,7 +198,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
     let backend = RestrictedBackend(title: "dense")
     let problem = try ConvProblem(parsing: "conv2d:n2c4h6w6k4r3s3u2l2g2p2")
     let plan = try backend.plan(for: ConvOperation(.forward, problem))
-    var generator = SplitMix(state: 7)
+    var generator = PhiloxGenerator(seed: 7)
     let x = try integers(problem.inputShape, .float32, .nchw, &generator)
     var w = try integers(problem.filterShape, .float32, .nchw, &generator)
     let prepared = try plan.prepare(filter: w)
@@ -223,7 +223,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   private func operands(_ operation: ConvOperation, seed: UInt64) throws -> (
     x: Tensor, w: Tensor, y: Tensor, b: Tensor
   ) {
-    var generator = SplitMix(state: seed ^ 0x5eed)
+    var generator = PhiloxGenerator(seed: seed, stream: 1)
     let type = operation.elementType
     return (
       try integers(operation.problem.inputShape, type, operation.inputFormat, &generator),
@@ -301,17 +301,5 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
       }
       return Results(result: pooled, extra: argmax)
     }
-  }
-}
-
-/// Steele, Lea & Flood 2014: a tiny seeded generator for choosing test problems.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

@@ -1,0 +1,130 @@
+import ConvCore
+import ConvNaive
+import Testing
+
+@testable import ConvHarness
+
+@Suite struct ImpulseProbeTests {
+  static let text = "conv2d:n2c10h13w11k20r3s3p1"
+
+  @Test(
+    arguments: VerificationTests.problems + [
+      text, "conv2d:n2c6h15w14k9r3s3p0,2,1,1u2x2g3", "conv2d:c1h1w1k1r1s1",
+    ])
+  func holdsForTheOracle(_ text: String) throws {
+    let problem = try ConvProblem(parsing: text)
+    for type in [ElementType.float32, .float64] {
+      let probes = try ImpulseProbe.all(NaiveBackend(), problem, elementType: type)
+      #expect(!probes.isEmpty)
+      for probe in probes {
+        #expect(probe.holds && probe.expected >= 1, "\(text) \(type): \(probe)")
+        // Sums of integers: the oracle's own have no rounding.
+        #expect(probe.expected == probe.expected.rounded())
+      }
+    }
+  }
+
+  /// One lost element of one pass: first and last image, channel and pixel, both sides of tile borders.
+  @Test(
+    arguments: ConvPass.allCases,
+    [
+      [0, 0, 0, 0], [-1, -1, -1, -1], [-1, -1, 0, -1], [0, 0, -1, 0], [0, 0, 1, 2], [0, 0, 3, 4],
+      [-1, -1, 5, 6],
+      [-1, -1, 11, 9],
+    ])
+  func aLostElementIsSeen(_ pass: ConvPass, _ place: [Int]) throws {
+    let problem = try ConvProblem(parsing: Self.text)
+    let shape = problem.resultShape(pass)
+    // Filters have three taps per axis only.
+    let index = zip(place, shape).reduce(0) { $0 * $1.1 + ($1.0 < 0 ? $1.1 - 1 : min($1.0, $1.1 - 1)) }
+    let backend = LossyBackend(pass: pass, index: index)
+    let probes = try ImpulseProbe.all(backend, problem)
+    let broken = probes.filter { !$0.holds }
+    #expect(!broken.isEmpty, "\(pass) \(place)")
+    for probe in broken {
+      #expect(probe.isProbative)
+      for (other, product) in zip(ConvPass.allCases, probe.products) where other != pass {
+        #expect(product == probe.expected, "\(probe)")
+      }
+    }
+  }
+
+  /// A sum that is too uncertain is cut until it is not; what cannot be cut any more does not hold.
+  @Test func wideBoundsAreCutOrRefused() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n2c2h5w4k3r3s3p1")
+    let whole = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil), problem)
+    let cut = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, depth: 1 << 26), problem)
+    #expect(whole.count == 3 && cut.count > whole.count)
+    for probe in cut { #expect(probe.holds, "\(probe)") }
+    func terms(_ probes: [ImpulseProbe]) -> Double { probes.reduce(0) { $0 + $1.expected } }
+    #expect(terms(cut) == terms(whole))
+    let hopeless = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, depth: 1 << 44), problem)
+    #expect(hopeless.contains { !$0.isProbative })
+    for probe in hopeless { #expect(probe.isProbative == probe.holds, "\(probe)") }
+  }
+
+  @Test func bordersAreThoseOfTheTiles() {
+    #expect(ImpulseProbe.borders(1) == [0])
+    #expect(ImpulseProbe.borders(3) == [0, 1, 2])
+    #expect(ImpulseProbe.borders(30) == [0, 1, 2, 3, 4, 5, 6, 23, 24, 26, 27, 28, 29])
+  }
+}
+
+/// The oracle, except that one element of one pass' result is lost, and that it may claim to sum more terms.
+private struct LossyBackend: ConvolutionBackend {
+  let pass: ConvPass
+  let index: Int?
+  var depth: Int?
+  var name: String { "lossy" }
+  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+
+  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+    NaiveBackend().nativeSupport(for: operation, options)
+  }
+  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try lossy(operation, options)
+  }
+  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try lossy(operation, options)
+  }
+  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try lossy(operation, options)
+  }
+  private func lossy(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    LossyPlan(
+      inner: try NaiveBackend().plan(for: operation, options), index: operation.pass == pass ? index : nil,
+      depth: depth)
+  }
+}
+
+private struct LossyPlan: ConvPlan {
+  let inner: any ConvPlan
+  let index: Int?
+  let depth: Int?
+  var operation: ConvOperation { inner.operation }
+  var workspaceBytes: Int { inner.workspaceBytes }
+  var executedFLOPs: Double { inner.executedFLOPs }
+  var variant: String { "lossy" }
+  var executedBy: String { "lossy" }
+  var errorModel: ErrorModel {
+    depth.map { .summation(depth: $0, accumulator: .float32) } ?? inner.errorModel
+  }
+
+  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    try inner.prepare(filter: filter, pool: pool)
+  }
+
+  func execute(
+    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+    phases: PhaseRecorder?
+  ) throws {
+    try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
+    let result =
+      switch operation.pass {
+      case .forward: operands.output
+      case .backwardData: operands.input
+      case .backwardFilter: operands.filter
+      }
+    if let index { result?.assumingMemoryBound(to: Float.self)[index] = 0 }
+  }
+}
