@@ -91,30 +91,73 @@ static size_t VB_N(block)(size_t k) {
   return (k + blocks - 1) / blocks;
 }
 
-// 4 x 4 blocks through registers; the edges one by one.
+#define VB_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+typedef VB_T VB_N(quad) __attribute__((vector_size(4 * sizeof(VB_T)), aligned(sizeof(VB_T)), may_alias));
+
+static inline __attribute__((always_inline)) void VB_N(transpose_4x4)(const VB_T *s, size_t lds, VB_T *t, size_t ldt) {
+  VB_N(quad) a = *(const VB_N(quad) *)s, b = *(const VB_N(quad) *)(s + lds);
+  VB_N(quad) c = *(const VB_N(quad) *)(s + 2 * lds), d = *(const VB_N(quad) *)(s + 3 * lds);
+  VB_N(quad) ab0 = VB_PICK(a, b, 0, 4, 1, 5), ab1 = VB_PICK(a, b, 2, 6, 3, 7);
+  VB_N(quad) cd0 = VB_PICK(c, d, 0, 4, 1, 5), cd1 = VB_PICK(c, d, 2, 6, 3, 7);
+  *(VB_N(quad) *)t = VB_PICK(ab0, cd0, 0, 1, 4, 5);
+  *(VB_N(quad) *)(t + ldt) = VB_PICK(ab0, cd0, 2, 3, 6, 7);
+  *(VB_N(quad) *)(t + 2 * ldt) = VB_PICK(ab1, cd1, 0, 1, 4, 5);
+  *(VB_N(quad) *)(t + 3 * ldt) = VB_PICK(ab1, cd1, 2, 3, 6, 7);
+}
+
+// 8 x 8 in three steps: pairs of elements, pairs of pairs, halves of vectors.
+#if VB_BYTES >= 32
+typedef VB_T VB_N(oct) __attribute__((vector_size(8 * sizeof(VB_T)), aligned(sizeof(VB_T)), may_alias));
+
+static inline __attribute__((always_inline)) void VB_N(transpose_8x8)(const VB_T *s, size_t lds, VB_T *t, size_t ldt) {
+  VB_N(oct) row[8], pair[8], four[8];
+  VB_UNROLL for (int i = 0; i < 8; i++) row[i] = *(const VB_N(oct) *)(s + i * lds);
+  VB_UNROLL for (int i = 0; i < 8; i += 2) {
+    pair[i] = VB_PICK(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pair[i + 1] = VB_PICK(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  VB_UNROLL for (int i = 0; i < 8; i += 4) VB_UNROLL for (int j = 0; j < 2; j++) {
+    four[i + 2 * j] = VB_PICK(pair[i + j], pair[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    four[i + 2 * j + 1] = VB_PICK(pair[i + j], pair[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  VB_UNROLL for (int j = 0; j < 4; j++) {
+    *(VB_N(oct) *)(t + j * ldt) = VB_PICK(four[j], four[j + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(VB_N(oct) *)(t + (j + 4) * ldt) = VB_PICK(four[j], four[j + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+#endif
+
+// Whole blocks through registers; the edges one by one.
 static void VB_N(transpose)(size_t rows, size_t columns, const VB_T *source, size_t lds, VB_T *target, size_t ldt) {
-  typedef VB_T quad __attribute__((vector_size(4 * sizeof(VB_T)), aligned(sizeof(VB_T)), may_alias));
   size_t i = 0;
+#if VB_BYTES >= 32
+  if (sizeof(VB_T) == 4) {
+    for (; i + 8 <= rows; i += 8) {
+      const VB_T *s = source + i * lds;
+      VB_T *t = target + i;
+      size_t j = 0;
+      for (; j + 8 <= columns; j += 8) VB_N(transpose_8x8)(s + j, lds, t + j * ldt, ldt);
+      for (; j + 4 <= columns; j += 4) {
+        VB_N(transpose_4x4)(s + j, lds, t + j * ldt, ldt);
+        VB_N(transpose_4x4)(s + 4 * lds + j, lds, t + j * ldt + 4, ldt);
+      }
+      for (; j < columns; j++)
+        for (size_t e = 0; e < 8; e++) t[j * ldt + e] = s[e * lds + j];
+    }
+  }
+#endif
   for (; i + 4 <= rows; i += 4) {
     const VB_T *s = source + i * lds;
+    VB_T *t = target + i;
     size_t j = 0;
-    for (; j + 4 <= columns; j += 4) {
-      quad a = *(const quad *)(s + j), b = *(const quad *)(s + lds + j);
-      quad c = *(const quad *)(s + 2 * lds + j), d = *(const quad *)(s + 3 * lds + j);
-      quad ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      quad cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      VB_T *t = target + j * ldt + i;
-      *(quad *)t = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-      *(quad *)(t + ldt) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-      *(quad *)(t + 2 * ldt) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-      *(quad *)(t + 3 * ldt) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
-    }
+    for (; j + 4 <= columns; j += 4) VB_N(transpose_4x4)(s + j, lds, t + j * ldt, ldt);
     for (; j < columns; j++)
-      for (size_t e = 0; e < 4; e++) target[j * ldt + i + e] = s[e * lds + j];
+      for (size_t e = 0; e < 4; e++) t[j * ldt + e] = s[e * lds + j];
   }
   for (; i < rows; i++)
     for (size_t j = 0; j < columns; j++) target[j * ldt + i] = source[i * lds + j];
 }
+#undef VB_PICK
 
 // Columns [0, width) of op(B)[k x width] into one panel [k][NR], padded with zeros.
 static void VB_N(pack_panel)(size_t k, size_t width, const VB_T *b, size_t ldb, int transpose_b, VB_T *panel) {

@@ -22,6 +22,8 @@ struct FilterLayout: Sendable {
 
   /// Input channels of one piece of work.
   private var chunk: Int { 16 }
+  /// Filters ahead that are fetched while one is gathered.
+  private var prefetchDistance: Int { 8 }
 
   /// Transforms a filter into packed planes.
   func transform<T: WinogradScalar>(
@@ -33,25 +35,25 @@ struct FilterLayout: Sendable {
     let chunks = (inputs + chunk - 1) / chunk
     pool.parallelFor(panels * chunks) { task in
       let ins = task % chunks * chunk..<min(inputs, (task % chunks + 1) * chunk)
-      transform(
-        filter, pair, panel: task / chunks, ins, into: planes + task / chunks * panel * inputs,
-        planeStride: stride)
+      transformChunk(
+        filter, pair, panel: task / chunks, ins,
+        into: planes + (task / chunks * inputs + ins.lowerBound) * panel, planeStride: stride)
     }
   }
 
-  /// Transforms one panel of a filter: planes of [in][panel], `planeStride` apart.
+  /// Transforms some inputs of one panel of a filter: planes of [in][panel], `planeStride` apart.
   func transform<T: WinogradScalar>(
-    _ filter: UnsafePointer<T>, _ pair: TilePair, panel index: Int, into planes: UnsafeMutablePointer<T>,
-    planeStride: Int
+    _ filter: UnsafePointer<T>, _ pair: TilePair, panel index: Int, _ ins: Range<Int>,
+    into planes: UnsafeMutablePointer<T>, planeStride: Int
   ) {
-    for first in stride(from: 0, to: inputs, by: chunk) {
-      transform(
-        filter, pair, panel: index, first..<min(inputs, first + chunk), into: planes, planeStride: planeStride
-      )
+    for first in stride(from: ins.lowerBound, to: ins.upperBound, by: chunk) {
+      transformChunk(
+        filter, pair, panel: index, first..<min(ins.upperBound, first + chunk),
+        into: planes + (first - ins.lowerBound) * T.panel, planeStride: planeStride)
     }
   }
 
-  private func transform<T: WinogradScalar>(
+  private func transformChunk<T: WinogradScalar>(
     _ filter: UnsafePointer<T>, _ pair: TilePair, panel index: Int, _ ins: Range<Int>,
     into planes: UnsafeMutablePointer<T>, planeStride: Int
   ) {
@@ -72,9 +74,9 @@ struct FilterLayout: Sendable {
       layout.out_columns = UInt32(pair.horizontal.rows)
       layout.out_column = planeStride
       layout.out_row = pair.horizontal.rows * planeStride
-      for (i, row) in ins.enumerated() {
+      for i in 0..<ins.count {
         let taps = scratch + (i * r * s + (transposed ? r * s - 1 : 0)) * panel
-        T.transform(pair, &layout, taps, planes + row * panel, bias: nil)
+        T.transform(pair, &layout, taps, planes + i * panel, bias: nil)
       }
     }
   }
@@ -92,6 +94,11 @@ struct FilterLayout: Sendable {
         outs, ins.count * taps, filter + (firstOut * c + ins.lowerBound) * taps, c * taps, scratch, panel)
     case (.nchw, true):
       for (i, k) in ins.enumerated() {
+        // Each k lies on other pages, where no hardware prefetcher follows.
+        if k + prefetchDistance < self.k {
+          vb_prefetch(
+            filter + ((k + prefetchDistance) * c + firstOut) * taps, outs * taps * MemoryLayout<T>.stride)
+        }
         T.transpose(
           outs, taps, filter + (k * c + firstOut) * taps, taps, scratch + i * taps * panel, panel)
       }

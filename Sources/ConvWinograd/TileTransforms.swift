@@ -130,22 +130,22 @@ struct OutputEpilogue<T: WinogradScalar> {
 
 /// Transforms the products of one band and chunk of channels back and writes them to the tiled image.
 ///
-/// `planes` holds [plane][tile][channels] with `planeStride` between planes. `image.grid` is the tiled image's own grid.
+/// `planes` holds [plane][tile][channels] with `planeStride` between planes, `tileStride` between tiles. `image.grid` is the tiled image's own grid.
 func transformOutput<T: WinogradScalar>(
   _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, _ pair: TilePair, _ planes: UnsafePointer<T>,
-  planeStride: Int, _ result: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>
+  planeStride: Int, tileStride: Int, _ result: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>
 ) {
   let grid = image.grid
   let channels = image.channelRange(chunk)
   let rows = grid.sourceRows(band.rows)
   let columns = grid.sourceColumns(band.columns)
   let area = grid.sourceH * grid.sourceW
-  let input = planes + band.first * image.channels + channels.lowerBound
+  let input = planes + band.first * tileStride + channels.lowerBound
   let bias = epilogue.bias.map { $0 + channels.lowerBound }
   if image.format == .nhwc {
     let pixel = band.image * area + rows.lowerBound * grid.sourceW + columns.lowerBound
     writeTiles(
-      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: image.channels,
+      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: tileStride,
       result + pixel * image.channels + channels.lowerBound, rowStride: grid.sourceW * image.channels,
       columnStride: image.channels, rows, columns, bias, epilogue)
     return
@@ -166,7 +166,7 @@ func transformOutput<T: WinogradScalar>(
       }
     }
     writeTiles(
-      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: image.channels, strip,
+      grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: tileStride, strip,
       rowStride: columns.count * channels.count, columnStride: channels.count, rows, columns, bias, epilogue)
     for i in 0..<runs {
       T.transpose(

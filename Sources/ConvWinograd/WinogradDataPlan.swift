@@ -45,11 +45,19 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
   private var inputs: Int { filter.inputs }
   private var outputs: Int { filter.outputs }
   // Plane strides of a block, off powers of two so that one tile's elements spread over cache sets.
-  private var inputStride: Int { WinogradDataPlan.padded(blockTiles * inputs) }
-  private var outputStride: Int { WinogradDataPlan.padded(blockTiles * outputs) }
+  private var inputStride: Int { WinogradDataPlan.padded(blockTiles * inputPitch) }
+  private var outputStride: Int { WinogradDataPlan.padded(blockTiles * outputPitch) }
+  // From one tile to the next within a plane.
+  private var inputPitch: Int { WinogradDataPlan.pitch(inputs) }
+  private var outputPitch: Int { WinogradDataPlan.pitch(outputs) }
   private var blockElements: Int { planes * (inputStride + outputStride) }
 
   private static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 + 16 }
+  /// Rows of a plane that lie a power of two apart would meet in few sets of the L1 cache: one more line parts them.
+  private static func pitch(_ channels: Int) -> Int {
+    let bytes = channels * MemoryLayout<T>.stride
+    return bytes % 1024 == 0 ? channels + 64 / MemoryLayout<T>.stride : channels
+  }
 
   /// - Throws: `WinogradVariant.Refusal` where the workspace limit is too small for one tile.
   init(_ operation: ConvOperation, _ options: PlanOptions, _ variant: WinogradVariant) throws {
@@ -90,7 +98,10 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     isPrepared = options.filterState == .prepared
 
     // Blocks: a multiple of the product kernel's rows, V and M of one block in about 1 MB (private) or 12 MB (shared).
-    let tileBytes = planes * (filter.inputs + filter.outputs) * size
+    let (inputPitch, outputPitch) = (
+      WinogradDataPlan.pitch(filter.inputs), WinogradDataPlan.pitch(filter.outputs)
+    )
+    let tileBytes = planes * (inputPitch + outputPitch) * size
     let overhead = planes * 2 * 32 * size
     let threads = max(1, options.threads)
     let tiles = grid.tiles
@@ -136,9 +147,8 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       chunk: min(filter.outputs, targetFormat == .nchw ? strip : chunk))
     let block =
       planes
-      * (WinogradDataPlan.padded(blockTiles * filter.inputs)
-        + WinogradDataPlan.padded(blockTiles * filter.outputs))
-    panelStride = WinogradDataPlan.padded(filter.inputs * T.panel)
+      * (WinogradDataPlan.padded(blockTiles * inputPitch) + WinogradDataPlan.padded(blockTiles * outputPitch))
+    panelStride = WinogradDataPlan.padded(KernelMatrixMultiplier.depthBlock(filter.inputs) * T.panel)
     switch driver {
     case .privateBlocks: workspaceBytes = (isPrepared ? 0 : filterBytes) + slots * block * size
     case .sharedBlock: workspaceBytes = (isPrepared ? 0 : filterBytes) + block * size
@@ -232,7 +242,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
         let range = block * blockTiles..<min(tiles, (block + 1) * blockTiles)
         let start = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
         let planesTarget = PlaneTarget(
-          base: v, planeStride: inputStride, tileStride: inputs, chunkStride: source.chunk)
+          base: v, planeStride: inputStride, tileStride: inputPitch, chunkStride: source.chunk)
         for band in source.bands(of: range) {
           for chunk in 0..<source.chunks {
             transformInput(
@@ -242,14 +252,16 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
         let transformed = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
         for plane in 0..<planes {
           try T.multiply(
-            range.count, outputs, inputs, v + plane * inputStride, inputs, transposed: false,
-            u + plane * filterStride, m + plane * outputStride, outputs, accumulate: false)
+            range.count, outputs, inputs, v + plane * inputStride, inputPitch, transposed: false,
+            u + plane * filterStride, m + plane * outputStride, outputPitch, accumulate: false)
         }
         let multiplied = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
         for band in target.bands(of: range) {
           for chunk in 0..<target.chunks {
             transformOutput(
-              target, band, chunk: chunk, outputPair, m, planeStride: outputStride, y, epilogue)
+              target, band, chunk: chunk, outputPair, m, planeStride: outputStride, tileStride: outputPitch,
+              y,
+              epilogue)
           }
         }
         if isTimed {
@@ -288,7 +300,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       phases.measure("input transform") {
         let bands = source.bands(of: range)
         let planesTarget = PlaneTarget(
-          base: v, planeStride: inputStride, tileStride: inputs, chunkStride: source.chunk)
+          base: v, planeStride: inputStride, tileStride: inputPitch, chunkStride: source.chunk)
         pool.parallelFor(bands.count * source.chunks) { task in
           let chunk = task % source.chunks
           transformInput(
@@ -303,7 +315,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
         pool.parallelFor(bands.count * target.chunks) { task in
           transformOutput(
             target, bands[task / target.chunks], chunk: task % target.chunks, outputPair, m,
-            planeStride: outputStride, y, epilogue)
+            planeStride: outputStride, tileStride: outputPitch, y, epilogue)
         }
       }
     }
@@ -318,31 +330,36 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     try pool.parallelFor(planes * panels) { task in
       let (plane, column) = (task / panels, task % panels * panel)
       try T.multiply(
-        count, min(panel, outputs - column), inputs, v + plane * inputStride, inputs, transposed: false,
-        u + plane * filterStride + column * inputs, m + plane * outputStride + column, outputs,
+        count, min(panel, outputs - column), inputs, v + plane * inputStride, inputPitch, transposed: false,
+        u + plane * filterStride + column * inputs, m + plane * outputStride + column, outputPitch,
         accumulate: false)
     }
   }
 
-  /// The same with panels of the filter transformed into `scratch` as they are needed.
+  /// The same with panels of the filter transformed into `scratch` as they are needed, in pieces of the kernel's own
+  /// blocks of the sum over inputs: a piece stays in the L2 cache, and the bits are those of one product.
   private func multiplyFused(
     _ weights: UnsafePointer<T>, _ v: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>, _ count: Int,
     _ scratch: UnsafeMutablePointer<T>, _ pool: WorkerPool
   ) throws {
     let panel = T.panel
     let panels = (outputs + panel - 1) / panel
+    let depth = KernelMatrixMultiplier.depthBlock(inputs)
     let next = Atomic<Int>(0)
     try pool.parallelFor(slots) { slot in
       let u = scratch + slot * planes * panelStride
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         if index >= panels { break }
-        filter.transform(weights, filterPair, panel: index, into: u, planeStride: panelStride)
-        for plane in 0..<planes {
-          try T.multiply(
-            count, min(panel, outputs - index * panel), inputs, v + plane * inputStride, inputs,
-            transposed: false, u + plane * panelStride, m + plane * outputStride + index * panel, outputs,
-            accumulate: false)
+        for first in stride(from: 0, to: inputs, by: depth) {
+          let ins = first..<min(inputs, first + depth)
+          filter.transform(weights, filterPair, panel: index, ins, into: u, planeStride: panelStride)
+          for plane in 0..<planes {
+            try T.multiply(
+              count, min(panel, outputs - index * panel), ins.count, v + plane * inputStride + first,
+              inputPitch, transposed: false, u + plane * panelStride,
+              m + plane * outputStride + index * panel, outputPitch, accumulate: first > 0)
+          }
         }
       }
     }

@@ -51,7 +51,10 @@ struct WinogradVariant: Sendable {
       operation.pass == .backwardData
       ? [problem.input.h, problem.input.w] : [problem.output.h, problem.output.w]
     let depth = operation.pass == .backwardData ? problem.kPerGroup : problem.cPerGroup
-    let wanted = zip(taps, extents).map { defaultTile(taps: $0, extent: $1) }
+    let wanted =
+      operation.pass == .backwardFilter
+      ? zip(taps, extents).map { defaultTile(taps: $0, extent: $1) }
+      : cheapestTile(taps: taps, extents: extents, problem)
     var candidates = [request.tile ?? wanted]
     if request.tile == nil && wanted.contains(where: { $0 > 2 }) {
       candidates.append(wanted.map { min($0, 2) })
@@ -76,6 +79,24 @@ struct WinogradVariant: Sendable {
   private static func defaultTile(taps: Int, extent: Int) -> Int {
     let m = [1: 1, 2: 3, 3: 4, 4: 3, 5: 2][taps] ?? 1
     return extent <= 2 ? min(m, 2) : m
+  }
+
+  /// The default tile or, where tiles are few and the transformed filter costs more than its products, one of 2 × 2.
+  ///
+  /// Costs are in FLOPs of a product per pair of channels: with t tiles of p planes the products take 2·p·t (rows in
+  /// sixes, as the kernel computes them), the filter transform about 14·p, being bound by its stores, and the
+  /// transforms of tiles about 20·p·t of each channel. The choice depends on shapes alone, so that fresh and prepared
+  /// filters give the same bits.
+  private static func cheapestTile(taps: [Int], extents: [Int], _ problem: ConvProblem) -> [Int] {
+    let standard = zip(taps, extents).map { defaultTile(taps: $0, extent: $1) }
+    let small = standard.map { min($0, 2) }
+    func cost(_ tile: [Int]) -> Double {
+      let planes = Double((tile[0] + taps[0] - 1) * (tile[1] + taps[1] - 1))
+      let tiles = zip(extents, tile).reduce(problem.n) { $0 * (($1.0 + $1.1 - 1) / $1.1) }
+      let channels = 1 / Double(problem.cPerGroup) + 1 / Double(problem.kPerGroup)
+      return planes * (2 * Double((tiles + 5) / 6 * 6) + 14 + 20 * Double(tiles) * channels)
+    }
+    return cost(small) < cost(standard) ? small : standard
   }
 
   private static func make(

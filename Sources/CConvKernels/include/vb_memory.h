@@ -15,3 +15,8 @@ uint64_t vb_memory_physical(void);
 /// This thread's scratch memory, at least `bytes` large and 64-byte aligned; it stays until the thread ends.
 /// The content does not survive the next call with the same `slot` (0 or 1). NULL when there is no memory.
 void *vb_scratch(int slot, size_t bytes);
+
+/// Asks for `bytes` from `memory` on to be brought into the cache; never faults.
+static inline void vb_prefetch(const void *memory, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)memory + i);
+}

@@ -24,7 +24,15 @@ public struct KernelMatrixMultiplier: MatrixMultiplier {
     let length = min(k, perCall ?? k)
     let blocksPerCall = (length + accumulationBlock - 1) / accumulationBlock
     let calls = (k + length - 1) / length
-    return (length + blocksPerCall - 1) / blocksPerCall + calls * blocksPerCall - 1
+    return depthBlock(length) + calls * blocksPerCall - 1
+  }
+
+  /// Length of the equal blocks that a product of depth k is summed in, one accumulator each.
+  ///
+  /// A caller that multiplies block by block, in order and accumulating, gets the bits of one call.
+  public static func depthBlock(_ k: Int) -> Int {
+    let blocks = max(1, (k + accumulationBlock - 1) / accumulationBlock)
+    return (k + blocks - 1) / blocks
   }
 
   /// On this process's instruction set.
