@@ -139,7 +139,8 @@ struct RunCommand: ParsableCommand {
     }
     plan.trains = isDefault || !network.isEmpty
     plan.secondsPerItem = quick ? 0.15 : isDefault ? 0.8 : 2
-    plan.trainingSeconds = quick ? 4 : 16
+    plan.secondsForItems = isDefault && !quick ? 105 : nil
+    plan.trainingSeconds = quick ? 4 : 12
     plan.trainingSteps = quick ? 6 : 25
     return plan
   }

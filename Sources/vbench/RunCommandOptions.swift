@@ -82,7 +82,16 @@ struct RunPlan {
   var trains = false
   /// Seconds of timing per item.
   var secondsPerItem = 1.0
+  /// What all items together should take, verification included; nil: what they take.
+  var secondsForItems: Double?
   /// Seconds of training, and how many steps at most.
   var trainingSeconds = 0.0
   var trainingSteps = 0
+
+  /// Seconds of timing for item `index`: a run that is late, on a slower or busier machine, takes fewer samples.
+  func secondsForItem(_ index: Int, elapsed: Double) -> Double {
+    guard let secondsForItems, !items.isEmpty else { return secondsPerItem }
+    let isLate = elapsed > secondsForItems * Double(index) / Double(items.count)
+    return isLate ? secondsPerItem * 0.4 : secondsPerItem
+  }
 }

@@ -24,8 +24,9 @@ struct RunSession {
     for (index, item) in plan.items.enumerated() {
       if Interruption.isRequested { break }
       let name = item.problem.name.isEmpty ? item.problem.problem.description : item.problem.name
-      let seconds = Int((ContinuousClock.now - start).seconds)
-      progress.update(index, "\(seconds) s, \(item.suite) \(name) \(item.pass.rawValue)")
+      let elapsed = (ContinuousClock.now - start).seconds
+      layers.settings.secondsPerItem = plan.secondsForItem(index, elapsed: elapsed)
+      progress.update(index, "\(Int(elapsed)) s, \(item.suite) \(name) \(item.pass.rawValue)")
       report.rows += try layers.rows(
         for: item, competitors: competitors, times: !BuildConfiguration.isDebug,
         shouldStop: { Interruption.isRequested })

@@ -3,7 +3,7 @@ import ConvCore
 /// Verifies, then times, all competitors on single layers, interleaved.
 public struct LayerRun {
   /// How the run is carried out.
-  public let settings: RunSettings
+  public var settings: RunSettings
   /// The measured limit of the machine, GFLOP/s.
   public let peak: Double
   private let verifier: Verifier
