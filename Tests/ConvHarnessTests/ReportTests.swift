@@ -91,6 +91,18 @@ import Testing
     #expect(try JSONValue(parsing: report.json)["results"]?.array?.count == 9)
   }
 
+  @Test func trainingDecidesToo() throws {
+    var report = try report()
+    report.rows = report.rows.filter { $0.verification.verdict == .passed }
+    #expect(!report.rows.isEmpty && !report.hasFailures)
+    report.training[0].trajectoryError = 1.01
+    #expect(report.hasFailures)
+    report.training[0].trajectoryError = 0.5
+    #expect(!report.hasFailures)
+    report.training[0].problem = "no plan"
+    #expect(report.hasFailures)
+  }
+
   @Test func reportsAreWrittenWholeOrNotAtAll() throws {
     let report = try report()
     try withTemporaryFolder { folder in

@@ -1,0 +1,103 @@
+import ConvCore
+import Foundation
+import Testing
+
+/// `vbench check` and `vbench run` on small things.
+@Suite struct CheckRunTests {
+  private static let references = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "References").path
+
+  /// Copies a stored case, its output multiplied by `factor`.
+  private func writeCase(_ path: String, factor: Double) throws {
+    let folder = Self.references + "/cases/conv2d"
+    let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder).sorted().first)
+    let file = try SafetensorsFile(path: folder + "/" + name)
+    var tensors = file.tensors
+    let output = try file.tensor("output")
+    tensors["output"] = try Tensor(
+      output.values(as: Double.self).map { $0 * factor }, shape: output.shape)
+    try Safetensors.write(
+      tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, metadata: file.metadata, to: path)
+  }
+
+  @Test func aWrongReferenceFailsTheCheck() throws {
+    try CommandLineRunner.withFolder { folder in
+      func check(_ factor: Double) throws -> CommandLineRunner.Outcome {
+        try writeCase(folder + "/case.safetensors", factor: factor)
+        return try CommandLineRunner.run([
+          "check", "--references", folder, "--backends", "naive,im2col", "--passes", "forward",
+        ])
+      }
+      let good = try check(1)
+      #expect(good.status == 0 && good.output.contains("1 convolutions, 4 checks, 0 failures"), "\(good)")
+      let wrong = try check(1.001)
+      #expect(wrong.status == 1, "\(wrong)")
+      for words in ["failed: naive forward", "failed: im2col forward", "4 failures", "vbench check"] {
+        #expect(wrong.output.contains(words), "'\(words)' is missing: \(wrong)")
+      }
+    }
+  }
+
+  @Test func runWritesItsReport() throws {
+    try CommandLineRunner.withFolder { folder in
+      let outcome = try CommandLineRunner.run([
+        "run", "conv2d:n1c3h9w9k4r3s3p1", "--backends", "naive,im2col", "--baseline", "naive", "--passes",
+        "forward,backward-filter", "--threads", "2", "--quick", "--output", folder + "/report",
+      ])
+      #expect(
+        outcome.status == 0 && outcome.output.contains("report: \(folder)/report/report.md"), "\(outcome)")
+      #expect(!(outcome.output + outcome.error).contains("\u{1B}"), "\(outcome)")
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/report").sorted()
+      #expect(files == ["report.md", "results.csv", "run.json", "training.csv"])
+      let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
+        .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+      #expect(rows.count == 5)
+      for (row, key) in zip(
+        rows.dropFirst(),
+        [
+          ["forward", "naive"], ["forward", "im2col"], ["backward-filter", "naive"],
+          ["backward-filter", "im2col"],
+        ]
+      ) {
+        #expect(row[3...4].map(String.init) == key && row[5] == "2" && row[8] == "passed", "\(row)")
+      }
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["report"])
+    }
+  }
+
+  @Test func usageErrors() throws {
+    try CommandLineRunner.withFolder { folder in
+      try AtomicFile.write("x", to: folder + "/file")
+      for (status, arguments, words) in [
+        (64, ["run", "--backends", "winogard"], "known: winograd"),
+        (64, ["check", "--backends", "naive,winogard"], "winogard"),
+        (64, ["run", "--backends", ","], "no backend"),
+        (64, ["run", "--passes", "sideways"], "sideways"), (64, ["run", "--batch", "0"], "--batch"),
+        (64, ["run", "--format", "nhcw"], "nhcw"), (64, ["run", "--network", "seed-cmn"], "seed-cmn"),
+        (64, ["run", "conv2d:c3h9w9"], "conv2d:c3h9w9"), (64, ["run", "--baseline", "none"], "none"),
+        (64, ["check", "--threads", "0"], "threads"),
+        (66, ["check", "--references", folder + "/none"], folder + "/none"),
+        (66, ["run", "--suite", folder + "/none.txt"], folder + "/none.txt"),
+        (73, ["run", "conv2d:c3h9w9k4r3s3", "--output", folder + "/file"], folder + "/file"),
+      ] {
+        let outcome = try CommandLineRunner.run(arguments)
+        #expect(outcome.status == status && outcome.error.contains(words), "\(outcome)")
+        #expect(outcome.output.isEmpty, "\(outcome)")
+      }
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["file"])
+    }
+  }
+
+  /// A table for programs has as many cells in every row as in its header.
+  @Test(arguments: ["backends", "suites", "networks", "references"])
+  func tablesForPrograms(_ subject: String) throws {
+    let outcome = try CommandLineRunner.run(["list", subject, "--format", "csv"])
+    #expect(outcome.status == 0, "\(outcome)")
+    let counts = outcome.output.split(separator: "\n").map { line in
+      // Commas outside of quotes.
+      line.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
+        .filter { $0.offset % 2 == 0 }.reduce(1) { $0 + $1.element.count { $0 == "," } }
+    }
+    #expect(counts.count > 1 && Set(counts).count == 1, "\(counts)\n\(outcome)")
+  }
+}
