@@ -1,5 +1,6 @@
 import ConvAutograd
 import ConvCore
+import ConvHarness
 import ConvNN
 import ConvNaive
 import Testing
@@ -13,12 +14,12 @@ import Testing
 
   @Test(arguments: counts.sorted { $0.key < $1.key })
   func thereAreCases(_ operation: String, _ least: Int) throws {
-    #expect(try StoredCase.load(operation).count >= least, "\(operation)")
+    #expect(try ReferenceFile.cases(operation).count >= least, "\(operation)")
   }
 
   /// Runs one operation on the named inputs, goes back from `grad_output` (or 1) and compares everything stored.
   private func check(
-    _ stored: StoredCase, inputs names: [String], output: String = "output",
+    _ stored: ReferenceFile, inputs names: [String], output: String = "output",
     _ function: ([String: Variable]) throws -> Variable
   ) throws {
     for (type, tolerance) in precisions {
@@ -39,23 +40,23 @@ import Testing
     }
   }
 
-  @Test(arguments: try StoredCase.load("linear"))
-  func linear(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("linear"))
+  func linear(_ stored: ReferenceFile) throws {
     try check(stored, inputs: ["input", "weight", "bias"]) { inputs in
       try inputs["input"]!.linear(weight: inputs["weight"]!, bias: inputs["bias"])
     }
   }
 
-  @Test(arguments: try StoredCase.load("max_pool2d"))
-  func maxPool2d(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("max_pool2d"))
+  func maxPool2d(_ stored: ReferenceFile) throws {
     try check(stored, inputs: ["input"]) {
       try $0["input"]!.maxPool2d(
         kernel: stored.sizes("kernel"), stride: stored.sizes("stride"), padding: stored.sizes("padding"))
     }
   }
 
-  @Test(arguments: try StoredCase.load("avg_pool2d"))
-  func avgPool2d(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("avg_pool2d"))
+  func avgPool2d(_ stored: ReferenceFile) throws {
     try check(stored, inputs: ["input"]) {
       try $0["input"]!.avgPool2d(
         kernel: stored.sizes("kernel"), stride: stored.sizes("stride"), padding: stored.sizes("padding"),
@@ -63,19 +64,19 @@ import Testing
     }
   }
 
-  @Test(arguments: try StoredCase.load("relu"))
-  func relu(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("relu"))
+  func relu(_ stored: ReferenceFile) throws {
     try check(stored, inputs: ["input"]) { try $0["input"]!.relu() }
   }
 
-  @Test(arguments: try StoredCase.load("flatten"))
-  func flatten(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("flatten"))
+  func flatten(_ stored: ReferenceFile) throws {
     let start = Int(try stored.number("start_dim"))
     try check(stored, inputs: ["input"]) { try $0["input"]!.flatten(startDim: start) }
   }
 
-  @Test(arguments: try StoredCase.load("dropout"))
-  func dropout(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("dropout"))
+  func dropout(_ stored: ReferenceFile) throws {
     let p = try stored.number("p")
     let training = try stored.flag("training")
     try check(stored, inputs: ["input"]) { inputs in
@@ -88,8 +89,8 @@ import Testing
     }
   }
 
-  @Test(arguments: try StoredCase.load("batch_norm2d"))
-  func batchNorm2d(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("batch_norm2d"))
+  func batchNorm2d(_ stored: ReferenceFile) throws {
     let training = try stored.flag("training")
     for (type, tolerance) in precisions {
       let mean = try stored.file.tensor("running_mean")
@@ -118,30 +119,30 @@ import Testing
     }
   }
 
-  private func reduction(_ stored: StoredCase) throws -> Reduction {
+  private func reduction(_ stored: ReferenceFile) throws -> Reduction {
     try #require(Reduction(rawValue: stored.attributes["reduction"]?.string ?? ""))
   }
 
-  @Test(arguments: try StoredCase.load("cross_entropy"))
-  func crossEntropy(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("cross_entropy"))
+  func crossEntropy(_ stored: ReferenceFile) throws {
     let loss = CrossEntropyLoss(reduction: try reduction(stored))
     try check(stored, inputs: ["input"]) { try loss($0["input"]!, stored.file.tensor("target")) }
   }
 
-  @Test(arguments: try StoredCase.load("mse_loss"))
-  func mse(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("mse_loss"))
+  func mse(_ stored: ReferenceFile) throws {
     let loss = MSELoss(reduction: try reduction(stored))
     try check(stored, inputs: ["input", "target"]) { try loss($0["input"]!, $0["target"]!) }
   }
 
-  @Test(arguments: try StoredCase.load("bce_with_logits_loss"))
-  func bceWithLogits(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("bce_with_logits_loss"))
+  func bceWithLogits(_ stored: ReferenceFile) throws {
     let loss = BCEWithLogitsLoss(reduction: try reduction(stored))
     try check(stored, inputs: ["input", "target"]) { try loss($0["input"]!, $0["target"]!) }
   }
 
-  @Test(arguments: try StoredCase.load("conv_transpose2d"))
-  func convTranspose2d(_ stored: StoredCase) throws {
+  @Test(arguments: try ReferenceFile.cases("conv_transpose2d"))
+  func convTranspose2d(_ stored: ReferenceFile) throws {
     try withBackend(.naive) {
       try check(stored, inputs: ["input", "weight", "bias"]) {
         try $0["input"]!.convTranspose2d(
@@ -181,8 +182,8 @@ import Testing
     }
   }
 
-  @Test(arguments: try StoredCase.load("sequential"), [MemoryFormat.nchw, .nhwc])
-  func sequential(_ stored: StoredCase, _ format: MemoryFormat) throws {
+  @Test(arguments: try ReferenceFile.cases("sequential"), [MemoryFormat.nchw, .nhwc])
+  func sequential(_ stored: ReferenceFile, _ format: MemoryFormat) throws {
     let layers = try #require(stored.attributes["layers"]?.array)
     for (type, tolerance) in precisions {
       let model = Sequential(try layers.map(layer))

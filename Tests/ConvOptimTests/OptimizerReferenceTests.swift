@@ -1,5 +1,6 @@
 import ConvAutograd
 import ConvCore
+import ConvHarness
 import ConvOptim
 import Testing
 
@@ -7,10 +8,10 @@ import Testing
 @Suite struct OptimizerReferenceTests {
   @Test(arguments: ["sgd", "adam", "adamw"])
   func thereAreCases(_ operation: String) throws {
-    #expect(try StoredCase.load(operation).count >= 3, "\(operation)")
+    #expect(try ReferenceFile.cases(operation).count >= 3, "\(operation)")
   }
 
-  private func optimizer(_ stored: StoredCase, _ parameters: [Variable]) throws -> any Optimizer {
+  private func optimizer(_ stored: ReferenceFile, _ parameters: [Variable]) throws -> any Optimizer {
     let rate = try stored.number("lr")
     let decay = try stored.number("weight_decay")
     if stored.file.metadata["op"] == "sgd" {
@@ -37,9 +38,9 @@ import Testing
   }
 
   @Test(
-    arguments: try StoredCase.load("sgd") + StoredCase.load("adam") + StoredCase.load("adamw"),
+    arguments: try ReferenceFile.cases("sgd") + ReferenceFile.cases("adam") + ReferenceFile.cases("adamw"),
     [ElementType.float64, .float32])
-  func steps(_ stored: StoredCase, _ type: ElementType) throws {
+  func steps(_ stored: ReferenceFile, _ type: ElementType) throws {
     var parameters: [Variable] = []
     while stored.file.tensors["param.\(parameters.count)"] != nil {
       parameters.append(

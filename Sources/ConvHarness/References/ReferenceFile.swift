@@ -119,6 +119,26 @@ public struct ReferenceFile: Sendable {
     return value
   }
 
+  /// An attribute that is a number.
+  ///
+  /// - Throws: `FileError.malformed`.
+  public func number(_ key: String) throws -> Double {
+    guard let value = try attribute(key).number else {
+      throw malformed("attribute '\(key)' must be a number")
+    }
+    return value
+  }
+
+  /// An attribute that is true or false.
+  ///
+  /// - Throws: `FileError.malformed`.
+  public func flag(_ key: String) throws -> Bool {
+    guard let value = try attribute(key).bool else {
+      throw malformed("attribute '\(key)' must be true or false")
+    }
+    return value
+  }
+
   /// An attribute that must be there.
   ///
   /// - Throws: `FileError.malformed`.
@@ -137,5 +157,27 @@ public struct ReferenceFile: Sendable {
     if let unknown = attributes.keys.sorted().first(where: { !known.contains($0) }) {
       throw malformed("unknown attribute '\(unknown)' of \(op); known: \(known.joined(separator: ", "))")
     }
+  }
+}
+
+extension ReferenceFile: CustomStringConvertible {
+  /// As in `linear/no-bias`.
+  public var description: String { "\(op)/\(name)" }
+
+  /// The first element of a result that is further from its stored value than `tolerance` times the largest stored value of the
+  /// tensor, as a sentence; nil where there is none, or where nothing is stored.
+  ///
+  /// - Throws: `FileError.malformed` where the stored tensor is not float64; `ConvError` where `found` cannot be converted.
+  public func deviation(of found: Tensor?, from name: String, tolerance: Double) throws -> String? {
+    guard let expected = try optionalTensor(name, .float64) else { return nil }
+    guard let found = try found?.converted(to: .float64) else { return "\(self): there is no \(name)" }
+    guard found.shape == expected.shape else {
+      return "\(self): \(name) has shape \(found.shape), \(expected.shape) is stored"
+    }
+    let (want, have) = (expected.values(as: Double.self), found.values(as: Double.self))
+    let allowed = tolerance * max(want.reduce(0) { max($0, abs($1)) }, 1e-30)
+    // Not `>`: NaN deviates.
+    guard let i = want.indices.first(where: { !(abs(want[$0] - have[$0]) <= allowed) }) else { return nil }
+    return "\(self): \(name)[\(i)] is \(have[i]), \(want[i]) ± \(allowed) is stored"
   }
 }
