@@ -92,3 +92,15 @@ void vb_sum_nchw_f32(const vb_kernels *kernels, size_t channels, size_t area, co
 void vb_sum_nhwc_f32(const vb_kernels *kernels, size_t pixels, size_t channels, const float *y, float *sum) {
   table(kernels)->elementwise->sum_nhwc(pixels, channels, y, sum);
 }
+void vb_max_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, size_t channels, const float *x, float *y,
+                      uint8_t *winner) {
+  table(kernels)->pooling->max_pairs(height, width, channels, x, y, winner);
+}
+void vb_spread_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, size_t channels, const float *dy,
+                         const uint8_t *winner, float *dx) {
+  table(kernels)->pooling->spread_pairs(height, width, channels, dy, winner, dx);
+}
+void vb_adam_f32(const vb_kernels *kernels, size_t n, const vb_adam *factors, float *p, const float *g, float *m,
+                 float *v) {
+  table(kernels)->optimizer->adam(n, factors, p, g, m, v);
+}

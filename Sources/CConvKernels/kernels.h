@@ -3,6 +3,8 @@
 #include "vb_elementwise.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
+#include "vb_optimizer.h"
+#include "vb_pooling.h"
 #include "vb_transform.h"
 
 #define VB_GEMM_TABLE(T)                                                                                        \
@@ -43,6 +45,15 @@ typedef struct vb_elementwise_table {
   void (*sum_nhwc)(size_t pixels, size_t channels, const float *y, float *sum);
 } vb_elementwise_table;
 
+typedef struct vb_pooling_table {
+  void (*max_pairs)(size_t height, size_t width, size_t channels, const float *x, float *y, uint8_t *winner);
+  void (*spread_pairs)(size_t height, size_t width, size_t channels, const float *dy, const uint8_t *winner, float *dx);
+} vb_pooling_table;
+
+typedef struct vb_optimizer_table {
+  void (*adam)(size_t n, const vb_adam *factors, float *p, const float *g, float *m, float *v);
+} vb_optimizer_table;
+
 struct vb_kernels {
   const char *name;
   size_t vector_bytes;
@@ -50,6 +61,8 @@ struct vb_kernels {
   const vb_gemm_table_f64 *gemm_f64;
   const vb_transform_table *transform;
   const vb_elementwise_table *elementwise;
+  const vb_pooling_table *pooling;
+  const vb_optimizer_table *optimizer;
 };
 
 // Patterns of non-zeros of small matrices, row by row; bit j of a row stands for column j.
@@ -70,8 +83,12 @@ extern const vb_gemm_table_f32 vb_gemm_f32_avx512, vb_gemm_f32_avx2;
 extern const vb_gemm_table_f64 vb_gemm_f64_avx512, vb_gemm_f64_avx2;
 extern const vb_transform_table vb_transform_avx512, vb_transform_avx2;
 extern const vb_elementwise_table vb_elementwise_avx512, vb_elementwise_avx2;
+extern const vb_pooling_table vb_pooling_avx512, vb_pooling_avx2;
+extern const vb_optimizer_table vb_optimizer_avx512, vb_optimizer_avx2;
 #endif
 extern const vb_gemm_table_f32 vb_gemm_f32_base;
 extern const vb_gemm_table_f64 vb_gemm_f64_base;
 extern const vb_transform_table vb_transform_base;
 extern const vb_elementwise_table vb_elementwise_base;
+extern const vb_pooling_table vb_pooling_base;
+extern const vb_optimizer_table vb_optimizer_base;

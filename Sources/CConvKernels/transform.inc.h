@@ -117,22 +117,36 @@ static void VB_N(one)(const vb_transform *m, size_t n, const VB_T *in, ptrdiff_t
   VB_N(lines_finish)(1, m, m->rows, 0, m->columns, (const VB_T *)edge, VB_VL, 0, out + c, out_stride, 0, &finish);
 }
 
-// Whole vectors of whole tiles through two matrices of one known shape and pattern of zeros (all three literals), so
-// that loops unroll and no branch depends on a coefficient. Sums run in the same order as in `lines`.
-static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const int rows, const int columns,
+// Whole vectors through two matrices of one known shape and pattern of zeros (all literals), so that loops unroll and no
+// branch depends on a coefficient. Sums run in the same order as in `lines`. `plain`, a literal too: whole tiles, stored as they
+// are; otherwise elements outside the tile's ranges count as 0 (adding their products changes nothing) and results are finished.
+static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const int rows, const int columns, const int plain,
                                                                    const uint64_t pattern, const VB_T *left,
                                                                    const VB_T *right, const vb_transform_layout *y,
-                                                                   const VB_T *in, VB_T *out) {
+                                                                   const VB_T *in, VB_T *out, const VB_T *bias) {
   ptrdiff_t c = 0, n = (ptrdiff_t)y->n;
+  const int row0 = plain ? 0 : (int)y->row0, row1 = plain ? columns : (int)y->row1;
+  const int column0 = plain ? 0 : (int)y->column0, column1 = plain ? columns : (int)y->column1;
+  const int out_rows = plain ? rows : (int)y->out_rows, out_columns = plain ? rows : (int)y->out_columns;
   for (; c + VB_VL <= n; c += VB_VL) {
     VB_N(vector) middle[64];
-    for (int j = 0; j < columns && y->prefetch_columns; j++)
+    VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, VB_VL};
+    const VB_T *tile = in + c - row0 * y->in_row - column0 * y->in_column;
+    for (int j = row0; j < row1 && y->prefetch_columns; j++)
       for (uint32_t w = 0; w < y->prefetch_columns; w++)
-        __builtin_prefetch(in + c + j * y->in_row + (columns + (ptrdiff_t)w) * y->in_column);
+        __builtin_prefetch(tile + j * y->in_row + (column1 + (ptrdiff_t)w) * y->in_column);
     for (int w = 0; w < columns; w++) {
       VB_N(vector) x[8];
-      VB_UNROLL for (int j = 0; j < columns; j++)
-        x[j] = *(const VB_N(loose) *)(in + c + j * y->in_row + w * y->in_column);
+      if (!plain && (w < column0 || w >= column1)) {
+        VB_UNROLL for (int r = 0; r < rows; r++) middle[r * columns + w] = (VB_N(vector)){0};
+        continue;
+      }
+      VB_UNROLL for (int j = 0; j < columns; j++) {
+        if (plain || (j >= row0 && j < row1))
+          x[j] = *(const VB_N(loose) *)(tile + j * y->in_row + w * y->in_column);
+        else
+          x[j] = (VB_N(vector)){0};
+      }
       VB_UNROLL for (int r = 0; r < rows; r++) {
         VB_N(vector) sum = {0};
         VB_UNROLL for (int j = 0; j < columns; j++)
@@ -140,14 +154,15 @@ static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const int row
         middle[r * columns + w] = sum;
       }
     }
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < out_rows; r++) {
       VB_N(vector) x[8];
       VB_UNROLL for (int j = 0; j < columns; j++) x[j] = middle[r * columns + j];
       VB_UNROLL for (int q = 0; q < rows; q++) {
+        if (!plain && q >= out_columns) break;
         VB_N(vector) sum = {0};
         VB_UNROLL for (int j = 0; j < columns; j++)
           if (pattern >> (q * columns + j) & 1) sum += right[q * columns + j] * x[j];
-        *(VB_N(loose) *)(out + c + r * y->out_row + q * y->out_column) = sum;
+        VB_N(put)(plain, &finish, sum, out + c + r * y->out_row + q * y->out_column);
       }
     }
   }
@@ -158,15 +173,15 @@ static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const int row
 #define VB_FIXED(ROWS, COLUMNS, PATTERN)                                                                        \
   if (left->rows == ROWS && left->columns == COLUMNS && left->pattern == (PATTERN) && right->rows == ROWS &&    \
       right->columns == COLUMNS && right->pattern == (PATTERN))                                                 \
-    return VB_N(fixed)(ROWS, COLUMNS, PATTERN, left->VB_DENSE, right->VB_DENSE, y, in, out);
+    return plain ? VB_N(fixed)(ROWS, COLUMNS, 1, PATTERN, left->VB_DENSE, right->VB_DENSE, y, in, out, bias)    \
+                 : VB_N(fixed)(ROWS, COLUMNS, 0, PATTERN, left->VB_DENSE, right->VB_DENSE, y, in, out, bias);
 #define VB_DENSE VB_JOIN(dense_, VB_S)
 
-// Channels done by `fixed`: whole vectors where the matrices are known and the tile is whole.
+// Channels done by `fixed`: whole vectors where the matrices are known.
 static ptrdiff_t VB_N(known)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *y,
-                             const VB_T *in, VB_T *out) {
-  if (y->row0 || y->column0 || y->row1 != left->columns || y->column1 != right->columns ||
-      y->out_rows != left->rows || y->out_columns != right->rows)
-    return 0;
+                             const VB_T *in, VB_T *out, const VB_T *bias) {
+  int plain = !y->row0 && !y->column0 && y->row1 == left->columns && y->column1 == right->columns &&
+              y->out_rows == left->rows && y->out_columns == right->rows && !bias && !y->accumulate && !y->relu;
   VB_FIXED(6, 6, VB_P6(6, 025, 036, 036, 036, 036, 052))    // Bt, 6 points
   VB_FIXED(6, 3, VB_P6(3, 1, 7, 7, 7, 7, 4))                // G of F(4, 3)
   VB_FIXED(4, 6, VB_P4(6, 037, 036, 036, 076))              // At of F(4, 3)
@@ -191,8 +206,7 @@ static void VB_N(two)(const vb_transform *left, const vb_transform *right, const
   const vb_transform_layout *y = layout;
   VB_N(vector) middle[VB_TRANSFORM_MAX * VB_ROW];
   uint32_t height = y->row1 - y->row0, width = y->column1 - y->column0;
-  ptrdiff_t n = (ptrdiff_t)y->n, c = 0;
-  if (!bias && !y->accumulate && !y->relu) c = VB_N(known)(left, right, y, in, out);
+  ptrdiff_t n = (ptrdiff_t)y->n, c = VB_N(known)(left, right, y, in, out, bias);
   for (; c < n; c += VB_VL) {
     VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, n - c < VB_VL ? n - c : VB_VL};
     for (uint32_t j = 0; j < height && y->prefetch_columns; j++)

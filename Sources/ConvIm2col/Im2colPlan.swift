@@ -26,8 +26,19 @@ struct Im2colPlan: ConvPlan {
   var preparedBytes: Int {
     operation.pass == .backwardFilter ? 0 : filterCount * operation.elementType.byteCount
   }
+  /// Sums that are cut into several calls grow with the length of one call and the number of calls, not with the product
+  /// of both (P. Blanchard, N. J. Higham, T. Mary: *A class of fast and accurate summation algorithms*, SIAM J. Sci. Comput.
+  /// 42, 2020, section 2). How the multiplier cuts one call is its own affair: it counts with its full length.
   var errorModel: ErrorModel {
-    .summation(depth: problem.summationDepth(operation.pass), accumulator: operation.elementType)
+    let roundings: Int
+    switch operation.pass {
+    case .forward: roundings = blocking.rows + divideUp(depth, blocking.rows) - 1
+    case .backwardData: roundings = problem.summationDepth(.backwardData)
+    case .backwardFilter:
+      let calls = problem.n * divideUp(problem.output.count, blocking.positions)
+      roundings = blocking.positions + divideUp(calls, blocking.partials) - 1 + blocking.partials - 1
+    }
+    return .summation(depth: roundings, accumulator: operation.elementType)
   }
 
   var executedFLOPs: Double {

@@ -145,6 +145,10 @@ struct AdamRule {
     _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
     _ v: UnsafeMutablePointer<T>, _ range: Range<Int>
   ) {
+    if T.self == Float.self {
+      updateFloats(p, g, m, v, range)
+      return
+    }
     let (new1, keep2, new2) = (T(1 - beta1), T(beta2), T(1 - beta2))
     let (rate, root, small) = (T(stepSize), T(correction), T(eps))
     let keep = isDecoupled ? T(1 - learningRate * weightDecay) : 1
@@ -158,6 +162,25 @@ struct AdamRule {
       v[i] = square
       p[i] = start - rate * mean / (square.squareRoot() / root + small)
     }
+  }
+
+  /// float32 by the vectorised kernel: the same formula.
+  private func updateFloats<T: ConvScalar>(
+    _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
+    _ v: UnsafeMutablePointer<T>, _ range: Range<Int>
+  ) {
+    func floats(_ pointer: UnsafeMutablePointer<T>) -> UnsafeMutablePointer<Float> {
+      UnsafeMutableRawPointer(pointer + range.lowerBound).assumingMemoryBound(to: Float.self)
+    }
+    Elementwise.adam(
+      count: range.count,
+      .init(
+        keep: isDecoupled ? Float(1 - learningRate * weightDecay) : 1,
+        decay: isDecoupled ? 0 : Float(weightDecay), new1: Float(1 - beta1), keep2: Float(beta2),
+        new2: Float(1 - beta2), rate: Float(stepSize), root: Float(correction), eps: Float(eps)),
+      parameters: floats(p),
+      gradients: UnsafeRawPointer(g + range.lowerBound).assumingMemoryBound(to: Float.self),
+      first: floats(m), second: floats(v))
   }
 
   /// With the largest second moment so far in `top` (AMSGrad).

@@ -4,5 +4,7 @@
 #include "vb_gemm.h"
 #include "vb_isa.h"
 #include "vb_memory.h"
+#include "vb_optimizer.h"
+#include "vb_pooling.h"
 #include "vb_pool.h"
 #include "vb_transform.h"

@@ -10,6 +10,7 @@ extension Variable {
   /// - Throws: `ConvError.operand`, `.invalidProblem`.
   public func maxPool2d(kernel: Sizes, stride: Sizes? = nil, padding: Sizes = 0) throws -> Variable {
     let window = try PoolWindow("maxPool2d", value, kernel, stride, padding)
+    if window.isPlainPair && value.elementType == .float32 { return try maxPoolPairs(window) }
     let (y, winners) =
       value.elementType == .float64
       ? try window.maximum(value, Double.self) : try window.maximum(value, Float.self)
@@ -20,6 +21,15 @@ extension Variable {
         g.elementType == .float64
           ? try window.spread(g, to: winners, Double.self) : try window.spread(g, to: winners, Float.self)
       ]
+    }
+  }
+
+  /// 2×2 windows with stride 2 by the vectorised kernels; one byte for each winner.
+  private func maxPoolPairs(_ window: PoolWindow) throws -> Variable {
+    let (y, winners) = try window.pairMaximum(value)
+    let format = value.format
+    return Variable.record("maxPool2d", y, [self]) { g in
+      [try window.pairSpread(try g.converted(to: format), to: winners)]
     }
   }
 
@@ -108,10 +118,6 @@ private struct PoolWindow {
       y.withUnsafeMutablePointer(as: T.self) { y in
         forEachPlane { input, output in
           let x = x + input
-          if isPlainPair {
-            pairMaximum(x, y + output, winner + output)
-            return
-          }
           for p in 0..<positions.h {
             let rows = clipped(p, axis: 1)
             for q in 0..<positions.w {
@@ -138,34 +144,52 @@ private struct PoolWindow {
     return (y, winners)
   }
 
-  /// Whether windows are 2×2 with stride 2, without padding, in rows that are contiguous: what most networks use.
-  private var isPlainPair: Bool {
+  /// Whether windows are 2×2 with stride 2, without padding: what most networks use.
+  var isPlainPair: Bool {
     let two = Extent(h: 2, w: 2)
-    return format == .nchw && problem.filter == two && problem.stride == two && problem.padding == Padding()
+    return problem.filter == two && problem.stride == two && problem.padding == Padding()
   }
 
-  /// `maximum` of one plane where `isPlainPair`.
-  @inline(__always)
-  private func pairMaximum<T: ConvScalar>(
-    _ x: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>, _ winner: UnsafeMutablePointer<Int32>
-  ) {
-    let (width, positions) = (problem.input.w, problem.output)
-    for p in 0..<positions.h {
-      for q in 0..<positions.w {
-        let first = 2 * p * width + 2 * q
-        var (place, best) = (first, x[first])
-        @inline(__always)
-        func challenge(_ candidate: Int) {
-          let value = x[candidate]
-          if value > best || (value != value && best == best) { (place, best) = (candidate, value) }
+  /// Images of one channel (NCHW) or of all (NHWC): (number, channels).
+  private var stacks: (count: Int, channels: Int) {
+    format == .nchw ? (problem.n * problem.c, 1) : (problem.n, problem.c)
+  }
+
+  /// `maximum` where `isPlainPair`, with each winner's place in its window.
+  func pairMaximum(_ x: Tensor) throws -> (Tensor, PooledBuffer) {
+    var y = try Tensor(uninitialized: problem.outputShape, elementType: .float32, format: format)
+    let winners = try PooledBuffer(byteCount: y.count)
+    let winner = winners.baseAddress.bindMemory(to: UInt8.self, capacity: y.count)
+    let (count, channels) = stacks
+    x.withUnsafePointer(as: Float.self) { x in
+      y.withUnsafeMutablePointer(as: Float.self) { y in
+        forEachTask(count, work: problem.n * problem.c * problem.input.count) { i in
+          let output = i * problem.output.count * channels
+          Elementwise.maximumOfPairs(
+            height: problem.input.h, width: problem.input.w, channels: channels,
+            x + i * problem.input.count * channels, into: y + output, winner: winner + output)
         }
-        challenge(first + 1)
-        challenge(first + width)
-        challenge(first + width + 1)
-        y[p * positions.w + q] = best
-        winner[p * positions.w + q] = Int32(truncatingIfNeeded: place)
       }
     }
+    return (y, winners)
+  }
+
+  /// `spread` where `isPlainPair`.
+  func pairSpread(_ g: Tensor, to winners: PooledBuffer) throws -> Tensor {
+    var dx = try Tensor(uninitialized: problem.inputShape, elementType: .float32, format: format)
+    let winner = winners.baseAddress.assumingMemoryBound(to: UInt8.self)
+    let (count, channels) = stacks
+    g.withUnsafePointer(as: Float.self) { g in
+      dx.withUnsafeMutablePointer(as: Float.self) { dx in
+        forEachTask(count, work: problem.n * problem.c * problem.input.count) { i in
+          let output = i * problem.output.count * channels
+          Elementwise.spreadToPairs(
+            height: problem.input.h, width: problem.input.w, channels: channels, g + output,
+            winner: winner + output, into: dx + i * problem.input.count * channels)
+        }
+      }
+    }
+    return dx
   }
 
   /// Gives each output's gradient to the window's winner.

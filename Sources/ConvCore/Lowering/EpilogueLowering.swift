@@ -129,12 +129,42 @@ struct EpilogueLowering: Lowering, SameFilterPlan {
     _ y: UnsafeMutablePointer<T>, to gradient: UnsafeMutablePointer<T>, accumulate: Bool,
     _ layout: ChannelLayout, _ pool: WorkerPool
   ) {
+    if T.self == Float.self {
+      sumChannels(recast(UnsafePointer(y)), to: recast(gradient), accumulate: accumulate, layout, pool)
+      return
+    }
     pool.parallelFor(layout.channels) { k in
       var sum = 0.0
       for image in 0..<layout.images {
         for position in 0..<layout.plane { sum += Double(y[layout.index(image, k, position)]) }
       }
       gradient[k] = accumulate ? gradient[k] + T(sum) : T(sum)
+    }
+  }
+}
+
+extension EpilogueLowering {
+  /// float32: one image's sums by the vectorised kernel, in partial sums, the images' in Double.
+  private func sumChannels(
+    _ y: UnsafePointer<Float>, to gradient: UnsafeMutablePointer<Float>, accumulate: Bool,
+    _ layout: ChannelLayout, _ pool: WorkerPool
+  ) {
+    let (channels, plane) = (layout.channels, layout.plane)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: layout.images * channels) { parts in
+      let parts = parts.baseAddress!
+      parts.initialize(repeating: 0, count: layout.images * channels)
+      pool.parallelFor(layout.images) { image in
+        let (from, to) = (y + image * channels * plane, parts + image * channels)
+        switch layout.format {
+        case .nchw: Elementwise.addSumsNCHW(channels: channels, area: plane, from, into: to)
+        case .nhwc: Elementwise.addSumsNHWC(pixels: plane, channels: channels, from, into: to)
+        }
+      }
+      for k in 0..<channels {
+        var sum = 0.0
+        for image in 0..<layout.images { sum += Double(parts[image * channels + k]) }
+        gradient[k] = accumulate ? gradient[k] + Float(sum) : Float(sum)
+      }
     }
   }
 }

@@ -51,4 +51,54 @@ public enum Elementwise {
   ) {
     vb_sum_nhwc_f32(nil, pixels, channels, y, sum)
   }
+
+  /// Max pooling of 2×2 windows with stride 2 over one image [height][width][channels].
+  ///
+  /// `winner` gets each winner's place in its window, 2·row + column; ties take the first, NaN wins. An odd last row or column
+  /// takes no part.
+  public static func maximumOfPairs(
+    height: Int, width: Int, channels: Int, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>,
+    winner: UnsafeMutablePointer<UInt8>
+  ) {
+    vb_max_pairs_f32(nil, height, width, channels, x, y, winner)
+  }
+
+  /// The gradient of `maximumOfPairs`: dy at the winners, 0 in the rest of dx [height][width][channels].
+  public static func spreadToPairs(
+    height: Int, width: Int, channels: Int, _ dy: UnsafePointer<Float>, winner: UnsafePointer<UInt8>,
+    into dx: UnsafeMutablePointer<Float>
+  ) {
+    vb_spread_pairs_f32(nil, height, width, channels, dy, winner, dx)
+  }
+
+  /// Factors of one Adam step, see `adam`.
+  public struct AdamFactors: Sendable, Hashable {
+    /// Of the parameter before the step (decoupled weight decay) and of the parameter in the gradient (coupled).
+    public var keep, decay: Float
+    /// 1 − β₁, β₂, 1 − β₂.
+    public var new1, keep2, new2: Float
+    /// Learning rate / (1 − β₁ᵗ), √(1 − β₂ᵗ), ε.
+    public var rate, root, eps: Float
+
+    /// All of them.
+    public init(
+      keep: Float, decay: Float, new1: Float, keep2: Float, new2: Float, rate: Float, root: Float, eps: Float
+    ) {
+      (self.keep, self.decay, self.new1, self.keep2) = (keep, decay, new1, keep2)
+      (self.new2, self.rate, self.root, self.eps) = (new2, rate, root, eps)
+    }
+  }
+
+  /// One Adam step in one pass: s = keep·p, g' = g + decay·s, m += new1·(g' − m), v = keep2·v + new2·g'²,
+  /// p = s − rate·m / (√v / root + ε), for i < count.
+  public static func adam(
+    count: Int, _ factors: AdamFactors, parameters p: UnsafeMutablePointer<Float>,
+    gradients g: UnsafePointer<Float>, first m: UnsafeMutablePointer<Float>,
+    second v: UnsafeMutablePointer<Float>
+  ) {
+    var f = vb_adam(
+      keep: factors.keep, decay: factors.decay, new1: factors.new1, keep2: factors.keep2, new2: factors.new2,
+      rate: factors.rate, root: factors.root, eps: factors.eps)
+    vb_adam_f32(nil, count, &f, p, g, m, v)
+  }
 }

@@ -1,0 +1,18 @@
+// Optimizer steps for one instruction set; a plain loop that the compiler vectorises: 8 factors and 5 values live, square root and
+// division are the limit until the arrays leave the cache. Expects VB_ISA.
+#define VB_N(x) VB_JOIN(x, VB_JOIN(_, VB_ISA))
+
+static void VB_N(adam)(size_t n, const vb_adam *factors, float *restrict p, const float *restrict g,
+                       float *restrict m, float *restrict v) {
+  const vb_adam f = *factors;
+  for (size_t i = 0; i < n; i++) {
+    float start = p[i] * f.keep, gradient = g[i] + f.decay * start;
+    float mean = m[i] + f.new1 * (gradient - m[i]);
+    float square = f.keep2 * v[i] + f.new2 * gradient * gradient;
+    m[i] = mean;
+    v[i] = square;
+    p[i] = start - f.rate * mean / (__builtin_sqrtf(square) / f.root + f.eps);
+  }
+}
+
+const vb_optimizer_table VB_JOIN(vb_optimizer_, VB_ISA) = {VB_N(adam)};

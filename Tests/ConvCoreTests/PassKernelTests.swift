@@ -1,0 +1,76 @@
+import Foundation
+import Testing
+
+@testable import ConvCore
+
+/// Passes between convolutions: pooling and optimizer kernels against plain loops.
+@Suite struct PassKernelTests {
+  private func random(_ count: Int, seed: UInt64) -> [Float] {
+    var generator = SystemLike(state: seed)
+    return (0..<count).map { _ in Float(Int(generator.next() % 9)) - 4 }
+  }
+
+  private struct SystemLike {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state >> 33
+    }
+  }
+
+  /// Small integers, so that ties are frequent; odd sizes, so that a last row and column stay out.
+  @Test(arguments: [(4, 4, 1), (5, 7, 1), (2, 131, 1), (4, 6, 3), (5, 5, 64), (3, 2, 70), (1, 4, 2)])
+  func maximumAndSpreadOfPairs(_ size: (height: Int, width: Int, channels: Int)) {
+    let (height, width, channels) = size
+    var x = random(height * width * channels, seed: 7)
+    if x.count > 20 { x[9] = .nan }
+    let (rows, columns) = (height / 2, width / 2)
+    var y = [Float](repeating: 99, count: rows * columns * channels)
+    var winner = [UInt8](repeating: 9, count: y.count)
+    Elementwise.maximumOfPairs(
+      height: height, width: width, channels: channels, x, into: &y, winner: &winner)
+    let g = random(y.count, seed: 8).map { $0 + 0.5 }
+    var dx = [Float](repeating: .nan, count: x.count)
+    Elementwise.spreadToPairs(height: height, width: width, channels: channels, g, winner: winner, into: &dx)
+    var expected = [Float](repeating: 0, count: x.count)
+    for p in 0..<rows {
+      for q in 0..<columns {
+        for c in 0..<channels {
+          let places = (0..<4).map { ((2 * p + $0 / 2) * width + 2 * q + $0 % 2) * channels + c }
+          let values = places.map { x[$0] }
+          let best = values.firstIndex { $0.isNaN } ?? values.firstIndex(of: values.max()!)!
+          let i = (p * columns + q) * channels + c
+          #expect(winner[i] == UInt8(best), "\(size) at \(p), \(q), \(c)")
+          #expect(y[i].bitPattern == values[best].bitPattern)
+          expected[places[best]] = g[i]
+        }
+      }
+    }
+    #expect(dx == expected, "\(size)")
+  }
+
+  /// Against the formula in Double: a step's result has a few roundings of its own size.
+  @Test(arguments: [1, 8, 37])
+  func adamStep(_ count: Int) {
+    let factors = Elementwise.AdamFactors(
+      keep: 0.99, decay: 0.01, new1: 0.1, keep2: 0.999, new2: 0.001, rate: 0.01, root: 0.05, eps: 1e-8)
+    let start = random(count, seed: 1).map { $0 / 8 + 1 }
+    let g = random(count, seed: 2).map { $0 / 4 + 0.1 }
+    let m0 = random(count, seed: 3)
+    let v0 = random(count, seed: 4).map { abs($0) + 0.5 }
+    var (p, m, v) = (start, m0, v0)
+    Elementwise.adam(count: count, factors, parameters: &p, gradients: g, first: &m, second: &v)
+    for i in 0..<count {
+      let s = Double(start[i]) * Double(factors.keep)
+      let gradient = Double(g[i]) + Double(factors.decay) * s
+      let mean = Double(m0[i]) + Double(factors.new1) * (gradient - Double(m0[i]))
+      let square = Double(factors.keep2) * Double(v0[i]) + Double(factors.new2) * gradient * gradient
+      let step =
+        Double(factors.rate) * mean / (square.squareRoot() / Double(factors.root) + Double(factors.eps))
+      let u = 0x1p-24
+      #expect(abs(Double(m[i]) - mean) <= 4 * u * (abs(Double(m0[i])) + abs(gradient)))
+      #expect(abs(Double(v[i]) - square) <= 6 * u * square)
+      #expect(abs(Double(p[i]) - (s - step)) <= 4 * u * abs(s) + 12 * u * (abs(step) + 0.01))
+    }
+  }
+}
