@@ -1,5 +1,5 @@
-// Optimizer steps for one instruction set; a plain loop that the compiler vectorises: 8 factors and 5 values live, square root and
-// division are the limit until the arrays leave the cache. Expects VB_ISA.
+// Optimizer steps for one instruction set; a plain loop that the compiler vectorises: 8 factors and 5 values live, square
+// root and division are the limit until the arrays leave the cache. Expects VB_ISA.
 #define VB_N(x) VB_JOIN(x, VB_JOIN(_, VB_ISA))
 
 static void VB_N(adam)(size_t n, const vb_adam *factors, float *restrict p, const float *restrict g,

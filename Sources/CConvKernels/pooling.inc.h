@@ -2,7 +2,7 @@
 // live in the forward loop, 3 in the backward one. Expects VB_ISA.
 #define VB_N(x) VB_JOIN(x, VB_JOIN(_, VB_ISA))
 
-// Channels of one pass: the winners of a block wait in 32-bit lanes, as wide as the values, until they are narrowed.
+// Windows of one pass: the winners of a block wait in 32-bit lanes, as wide as the values, until they are narrowed.
 #define VB_BLOCK 64
 
 // Candidate `place` replaces the best where it is larger, or the first NaN.
@@ -14,79 +14,62 @@
     place = wins ? PLACE : place;                             \
   }
 
-static inline __attribute__((always_inline)) void VB_N(max_block)(size_t n, const float *restrict top,
-                                                                  const float *restrict bottom, size_t next,
-                                                                  float *restrict y, uint8_t *restrict winner) {
-  int32_t places[VB_BLOCK];
-  for (size_t c = 0; c < n; c++) {
-    float best = top[c];
-    int32_t place = 0;
-    VB_CHALLENGE(top[next + c], 1)
-    VB_CHALLENGE(bottom[c], 2)
-    VB_CHALLENGE(bottom[next + c], 3)
-    y[c] = best;
-    places[c] = place;
-  }
-  for (size_t c = 0; c < n; c++) winner[c] = (uint8_t)places[c];
-}
-
-// One channel: neighbours in memory are neighbours in the window, windows are two elements apart.
-static void VB_N(max_plane)(size_t height, size_t width, const float *restrict x, float *restrict y,
-                            uint8_t *restrict winner) {
-  size_t columns = width / 2;
-  for (size_t p = 0; p < height / 2; p++, y += columns, winner += columns) {
-    const float *top = x + 2 * p * width, *bottom = top + width;
-    for (size_t q0 = 0; q0 < columns; q0 += VB_BLOCK) {
-      size_t n = columns - q0 < VB_BLOCK ? columns - q0 : VB_BLOCK;
-      int32_t places[VB_BLOCK];
-      for (size_t i = 0; i < n; i++) {
-        size_t q = q0 + i;
-        float best = top[2 * q];
-        int32_t place = 0;
-        VB_CHALLENGE(top[2 * q + 1], 1)
-        VB_CHALLENGE(bottom[2 * q], 2)
-        VB_CHALLENGE(bottom[2 * q + 1], 3)
-        y[q] = best;
-        places[i] = place;
-      }
-      for (size_t i = 0; i < n; i++) winner[q0 + i] = (uint8_t)places[i];
+// n windows, `step` elements apart (a literal), whose two columns are `next` elements apart: the channels of one window
+// (step 1, next = channels), or the windows of one channel's row (step 2, next = 1).
+static inline __attribute__((always_inline)) void VB_N(max_windows)(const size_t step, size_t n,
+                                                                    const float *restrict top,
+                                                                    const float *restrict bottom, size_t next,
+                                                                    float *restrict y, uint8_t *restrict winner) {
+  while (n) {
+    size_t block = n < VB_BLOCK ? n : VB_BLOCK;
+    int32_t places[VB_BLOCK];
+    for (size_t i = 0; i < block; i++) {
+      float best = top[step * i];
+      int32_t place = 0;
+      VB_CHALLENGE(top[step * i + next], 1)
+      VB_CHALLENGE(bottom[step * i], 2)
+      VB_CHALLENGE(bottom[step * i + next], 3)
+      y[i] = best;
+      places[i] = place;
     }
+    for (size_t i = 0; i < block; i++) winner[i] = (uint8_t)places[i];
+    n -= block;
+    top += step * block;
+    bottom += step * block;
+    y += block;
+    winner += block;
   }
 }
 
 static void VB_N(max_pairs)(size_t height, size_t width, size_t channels, const float *x, float *y, uint8_t *winner) {
-  if (channels == 1) {
-    VB_N(max_plane)(height, width, x, y, winner);
-    return;
-  }
-  for (size_t p = 0; p < height / 2; p++)
-    for (size_t q = 0; q < width / 2; q++) {
-      const float *top = x + (2 * p * width + 2 * q) * channels;
-      for (size_t c = 0; c < channels; c += VB_BLOCK) {
-        const float *bottom = top + width * channels;
-        if (channels - c >= VB_BLOCK)
-          VB_N(max_block)(VB_BLOCK, top + c, bottom + c, channels, y + c, winner + c);
-        else
-          VB_N(max_block)(channels - c, top + c, bottom + c, channels, y + c, winner + c);
+  size_t row = width * channels, columns = width / 2;
+  for (size_t p = 0; p < height / 2; p++, x += 2 * row) {
+    if (channels == 1) {
+      VB_N(max_windows)(2, columns, x, x + row, 1, y, winner);
+    } else {
+      for (size_t q = 0; q < columns; q++) {
+        const float *top = x + 2 * q * channels;
+        VB_N(max_windows)(1, channels, top, top + row, channels, y + q * channels, winner + q * channels);
       }
-      y += channels;
-      winner += channels;
     }
+    y += columns * channels;
+    winner += columns * channels;
+  }
 }
 
-static void VB_N(spread_plane)(size_t height, size_t width, const float *restrict dy, const uint8_t *restrict winner,
-                               float *restrict dx) {
-  size_t columns = width / 2;
-  for (size_t p = 0; p < height / 2; p++, dy += columns, winner += columns) {
-    float *top = dx + 2 * p * width, *bottom = top + width;
-    for (size_t q = 0; q < columns; q++) {
-      float g = dy[q];
-      uint32_t place = winner[q];
-      top[2 * q] = place == 0 ? g : 0;
-      top[2 * q + 1] = place == 1 ? g : 0;
-      bottom[2 * q] = place == 2 ? g : 0;
-      bottom[2 * q + 1] = place == 3 ? g : 0;
-    }
+// The gradient of `max_windows`, with the same arguments.
+static inline __attribute__((always_inline)) void VB_N(spread_windows)(const size_t step, size_t n,
+                                                                       const float *restrict dy,
+                                                                       const uint8_t *restrict winner,
+                                                                       float *restrict top, float *restrict bottom,
+                                                                       size_t next) {
+  for (size_t i = 0; i < n; i++) {
+    float g = dy[i];
+    uint32_t place = winner[i];
+    top[step * i] = place == 0 ? g : 0;
+    top[step * i + next] = place == 1 ? g : 0;
+    bottom[step * i] = place == 2 ? g : 0;
+    bottom[step * i + next] = place == 3 ? g : 0;
   }
 }
 
@@ -100,24 +83,19 @@ static void VB_N(spread_pairs)(size_t height, size_t width, size_t channels, con
   if (height % 2) VB_N(clear_row)(row, dx + (height - 1) * row);
   if (width % 2)
     for (size_t h = 0; h < height; h++) VB_N(clear_row)(channels, dx + h * row + (width - 1) * channels);
-  if (channels == 1) {
-    VB_N(spread_plane)(height, width, dy, winner, dx);
-    return;
-  }
-  for (size_t p = 0; p < height / 2; p++)
-    for (size_t q = 0; q < width / 2; q++) {
-      float *restrict top = dx + 2 * p * row + 2 * q * channels, *restrict bottom = top + row;
-      for (size_t c = 0; c < channels; c++) {
-        float g = dy[c];
-        uint32_t place = winner[c];
-        top[c] = place == 0 ? g : 0;
-        top[channels + c] = place == 1 ? g : 0;
-        bottom[c] = place == 2 ? g : 0;
-        bottom[channels + c] = place == 3 ? g : 0;
+  size_t columns = width / 2;
+  for (size_t p = 0; p < height / 2; p++, dx += 2 * row) {
+    if (channels == 1) {
+      VB_N(spread_windows)(2, columns, dy, winner, dx, dx + row, 1);
+    } else {
+      for (size_t q = 0; q < columns; q++) {
+        float *top = dx + 2 * q * channels;
+        VB_N(spread_windows)(1, channels, dy + q * channels, winner + q * channels, top, top + row, channels);
       }
-      dy += channels;
-      winner += channels;
     }
+    dy += columns * channels;
+    winner += columns * channels;
+  }
 }
 
 const vb_pooling_table VB_JOIN(vb_pooling_, VB_ISA) = {VB_N(max_pairs), VB_N(spread_pairs)};

@@ -140,6 +140,11 @@ struct AdamRule {
     correction = (1 - pow(beta2, Double(step))).squareRoot()
   }
 
+  /// Factor of the parameter before the step: decoupled weight decay.
+  private var keep: Double { isDecoupled ? 1 - learningRate * weightDecay : 1 }
+  /// Factor of the parameter in its gradient: coupled weight decay.
+  private var decay: Double { isDecoupled ? 0 : weightDecay }
+
   @inline(__always)
   func update<T: ConvScalar>(
     _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
@@ -151,8 +156,7 @@ struct AdamRule {
     }
     let (new1, keep2, new2) = (T(1 - beta1), T(beta2), T(1 - beta2))
     let (rate, root, small) = (T(stepSize), T(correction), T(eps))
-    let keep = isDecoupled ? T(1 - learningRate * weightDecay) : 1
-    let decay = isDecoupled ? 0 : T(weightDecay)
+    let (keep, decay) = (T(keep), T(decay))
     for i in range {
       let start = p[i] * keep
       let gradient = g[i] + decay * start
@@ -175,8 +179,7 @@ struct AdamRule {
     Elementwise.adam(
       count: range.count,
       .init(
-        keep: isDecoupled ? Float(1 - learningRate * weightDecay) : 1,
-        decay: isDecoupled ? 0 : Float(weightDecay), new1: Float(1 - beta1), keep2: Float(beta2),
+        keep: Float(keep), decay: Float(decay), new1: Float(1 - beta1), keep2: Float(beta2),
         new2: Float(1 - beta2), rate: Float(stepSize), root: Float(correction), eps: Float(eps)),
       parameters: floats(p),
       gradients: UnsafeRawPointer(g + range.lowerBound).assumingMemoryBound(to: Float.self),
@@ -191,8 +194,7 @@ struct AdamRule {
   ) {
     let (new1, keep2, new2) = (T(1 - beta1), T(beta2), T(1 - beta2))
     let (rate, root, small) = (T(stepSize), T(correction), T(eps))
-    let keep = isDecoupled ? T(1 - learningRate * weightDecay) : 1
-    let decay = isDecoupled ? 0 : T(weightDecay)
+    let (keep, decay) = (T(keep), T(decay))
     for i in range {
       let start = p[i] * keep
       let gradient = g[i] + decay * start

@@ -130,7 +130,8 @@ struct OutputEpilogue<T: WinogradScalar> {
 
 /// Transforms the products of one band and chunk of channels back and writes them to the tiled image.
 ///
-/// `planes` holds [plane][tile][channels] with `planeStride` between planes, `tileStride` between tiles. `image.grid` is the tiled image's own grid.
+/// `planes` holds [plane][tile][channels] with `planeStride` between planes, `tileStride` between tiles. `image.grid` is the
+/// tiled image's own grid.
 func transformOutput<T: WinogradScalar>(
   _ image: ImageLayout, _ band: TileGrid.Band, chunk: Int, _ pair: TilePair, _ planes: UnsafePointer<T>,
   planeStride: Int, tileStride: Int, _ result: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>

@@ -4,7 +4,8 @@ public import ConvCore
 /// of m²·r².
 ///
 /// Stride 1, dense, one group, filters of 1 to 5 taps per axis; all three passes, float32 and float64, NCHW and NHWC.
-/// 3×3 filters take F(4×4, 3×3) with the points 0, ±5/8, ±3/2, ∞; 5×5 filters F(2×2, 5×5). `PlanOptions.variant` chooses
+/// 3×3 filters take F(4×4, 3×3) with the points 0, ±5/8, ±3/2, ∞, or F(2×2, 3×3) where tiles are few and the filter
+/// transform would cost more than the products; 5×5 filters F(2×2, 5×5). `PlanOptions.variant` chooses
 /// another output tile (`tile=2x2`, `tile=6x6`) or other points (`tile=4x4,points=1:2`); `PlanOptions.maxError` makes the
 /// engine take a smaller, more accurate tile. Groups, dilation, strides, 1-D and 3-D come from the core's lowerings.
 ///

@@ -260,8 +260,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
           for chunk in 0..<target.chunks {
             transformOutput(
               target, band, chunk: chunk, outputPair, m, planeStride: outputStride, tileStride: outputPitch,
-              y,
-              epilogue)
+              y, epilogue)
           }
         }
         if isTimed {

@@ -91,7 +91,8 @@ struct RunPlan {
   /// Seconds of timing for item `index`: a run that is late, on a slower or busier machine, takes fewer samples.
   func secondsForItem(_ index: Int, elapsed: Double) -> Double {
     guard let secondsForItems, !items.isEmpty else { return secondsPerItem }
-    let isLate = elapsed > secondsForItems * Double(index) / Double(items.count)
+    // Nothing is late before the first item.
+    let isLate = index > 0 && elapsed > secondsForItems * Double(index) / Double(items.count)
     return isLate ? secondsPerItem * 0.4 : secondsPerItem
   }
 }

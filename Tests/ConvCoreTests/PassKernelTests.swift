@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import ConvCore
@@ -6,16 +5,8 @@ import Testing
 /// Passes between convolutions: pooling and optimizer kernels against plain loops.
 @Suite struct PassKernelTests {
   private func random(_ count: Int, seed: UInt64) -> [Float] {
-    var generator = SystemLike(state: seed)
-    return (0..<count).map { _ in Float(Int(generator.next() % 9)) - 4 }
-  }
-
-  private struct SystemLike {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state >> 33
-    }
+    var generator = PhiloxGenerator(seed: seed)
+    return (0..<count).map { _ in Float(Int.random(in: -4...4, using: &generator)) }
   }
 
   /// Small integers, so that ties are frequent; odd sizes, so that a last row and column stay out.

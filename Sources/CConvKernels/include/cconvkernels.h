@@ -5,6 +5,6 @@
 #include "vb_isa.h"
 #include "vb_memory.h"
 #include "vb_optimizer.h"
-#include "vb_pooling.h"
 #include "vb_pool.h"
+#include "vb_pooling.h"
 #include "vb_transform.h"

@@ -150,9 +150,12 @@ private struct PoolWindow {
     return problem.filter == two && problem.stride == two && problem.padding == Padding()
   }
 
-  /// Images of one channel (NCHW) or of all (NHWC): (number, channels).
-  private var stacks: (count: Int, channels: Int) {
-    format == .nchw ? (problem.n * problem.c, 1) : (problem.n, problem.c)
+  /// Runs `body` for each image [height][width][channels], of one channel (NCHW) or of all (NHWC), with its offsets in input and
+  /// output.
+  private func forEachImage(_ body: (_ input: Int, _ output: Int, _ channels: Int) -> Void) {
+    let (count, channels) = format == .nchw ? (problem.n * problem.c, 1) : (problem.n, problem.c)
+    let (input, output) = (problem.input.count * channels, problem.output.count * channels)
+    forEachTask(count, work: count * input) { body($0 * input, $0 * output, channels) }
   }
 
   /// `maximum` where `isPlainPair`, with each winner's place in its window.
@@ -160,14 +163,12 @@ private struct PoolWindow {
     var y = try Tensor(uninitialized: problem.outputShape, elementType: .float32, format: format)
     let winners = try PooledBuffer(byteCount: y.count)
     let winner = winners.baseAddress.bindMemory(to: UInt8.self, capacity: y.count)
-    let (count, channels) = stacks
     x.withUnsafePointer(as: Float.self) { x in
       y.withUnsafeMutablePointer(as: Float.self) { y in
-        forEachTask(count, work: problem.n * problem.c * problem.input.count) { i in
-          let output = i * problem.output.count * channels
+        forEachImage { input, output, channels in
           Elementwise.maximumOfPairs(
-            height: problem.input.h, width: problem.input.w, channels: channels,
-            x + i * problem.input.count * channels, into: y + output, winner: winner + output)
+            height: problem.input.h, width: problem.input.w, channels: channels, x + input, into: y + output,
+            winner: winner + output)
         }
       }
     }
@@ -178,14 +179,12 @@ private struct PoolWindow {
   func pairSpread(_ g: Tensor, to winners: PooledBuffer) throws -> Tensor {
     var dx = try Tensor(uninitialized: problem.inputShape, elementType: .float32, format: format)
     let winner = winners.baseAddress.assumingMemoryBound(to: UInt8.self)
-    let (count, channels) = stacks
     g.withUnsafePointer(as: Float.self) { g in
       dx.withUnsafeMutablePointer(as: Float.self) { dx in
-        forEachTask(count, work: problem.n * problem.c * problem.input.count) { i in
-          let output = i * problem.output.count * channels
+        forEachImage { input, output, channels in
           Elementwise.spreadToPairs(
             height: problem.input.h, width: problem.input.w, channels: channels, g + output,
-            winner: winner + output, into: dx + i * problem.input.count * channels)
+            winner: winner + output, into: dx + input)
         }
       }
     }

@@ -124,7 +124,7 @@ struct EpilogueLowering: Lowering, SameFilterPlan {
     }
   }
 
-  /// db[k] = Σ dy[n, k, ·], summed in Double.
+  /// db[k] = Σ dy[n, k, ·]: float64 in one sum, float32 as below.
   private func sumChannels<T: ConvScalar>(
     _ y: UnsafeMutablePointer<T>, to gradient: UnsafeMutablePointer<T>, accumulate: Bool,
     _ layout: ChannelLayout, _ pool: WorkerPool
