@@ -53,7 +53,10 @@ let package = Package(
     .target(name: "COpenBLASControl"),
     engine(
       "ConvIm2col",
-      [.target(name: "COpenBLAS", condition: .when(traits: ["OpenBLAS"])), "COpenBLASControl"]),
+      [
+        .target(name: "COpenBLAS", condition: .when(traits: ["OpenBLAS"])), "COpenBLASControl",
+        "CConvKernels",
+      ]),
     engine("ConvWinograd", ["CConvKernels"]),
     engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
     .target(
@@ -81,7 +84,8 @@ let package = Package(
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
-    .testTarget(name: "ConvIm2colTests", dependencies: ["ConvCore", "ConvIm2col", "ConvNaive"]),
+    .testTarget(
+      name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
     .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),

@@ -45,6 +45,19 @@ static size_t pack_count(size_t panel, size_t k, size_t n) {
 VB_GEMM_ENTRIES(float, f32)
 VB_GEMM_ENTRIES(double, f64)
 
+#define VB_LINES_ENTRIES(T, S)                                                                                  \
+  void vb_gather_lines_##S(const vb_kernels *kernels, size_t lines, size_t before, size_t length, size_t after, \
+                           const T *from, size_t from_stride, size_t step, T *to) {                             \
+    table(kernels)->lines_##S->gather(lines, before, length, after, from, from_stride, step, to);               \
+  }                                                                                                             \
+  void vb_scatter_lines_##S(const vb_kernels *kernels, size_t lines, size_t length, const T *from,              \
+                            size_t from_stride, T *to, size_t to_stride, size_t step) {                         \
+    table(kernels)->lines_##S->scatter(lines, length, from, from_stride, to, to_stride, step);                  \
+  }
+
+VB_LINES_ENTRIES(float, f32)
+VB_LINES_ENTRIES(double, f64)
+
 int vb_transform_init(vb_transform *transform, size_t rows, size_t columns, const double *coefficients) {
   if (!rows || !columns || rows > VB_TRANSFORM_MAX || columns > VB_TRANSFORM_MAX) return -1;
   transform->rows = (uint32_t)rows;

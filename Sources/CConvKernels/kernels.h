@@ -3,6 +3,7 @@
 #include "vb_elementwise.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
+#include "vb_lines.h"
 #include "vb_optimizer.h"
 #include "vb_pooling.h"
 #include "vb_transform.h"
@@ -45,6 +46,20 @@ typedef struct vb_elementwise_table {
   void (*sum_nhwc)(size_t pixels, size_t channels, const float *y, float *sum);
 } vb_elementwise_table;
 
+#define VB_LINES_TABLE(T)                                                                                       \
+  void (*gather)(size_t lines, size_t before, size_t length, size_t after, const T *from, size_t from_stride,   \
+                 size_t step, T *to);                                                                           \
+  void (*scatter)(size_t lines, size_t length, const T *from, size_t from_stride, T *to, size_t to_stride,      \
+                  size_t step);
+
+typedef struct vb_lines_table_f32 {
+  VB_LINES_TABLE(float)
+} vb_lines_table_f32;
+
+typedef struct vb_lines_table_f64 {
+  VB_LINES_TABLE(double)
+} vb_lines_table_f64;
+
 typedef struct vb_pooling_table {
   void (*max_pairs)(size_t height, size_t width, size_t channels, const float *x, float *y, uint8_t *winner);
   void (*spread_pairs)(size_t height, size_t width, size_t channels, const float *dy, const uint8_t *winner, float *dx);
@@ -61,6 +76,8 @@ struct vb_kernels {
   const vb_gemm_table_f64 *gemm_f64;
   const vb_transform_table *transform;
   const vb_elementwise_table *elementwise;
+  const vb_lines_table_f32 *lines_f32;
+  const vb_lines_table_f64 *lines_f64;
   const vb_pooling_table *pooling;
   const vb_optimizer_table *optimizer;
 };
@@ -83,6 +100,8 @@ extern const vb_gemm_table_f32 vb_gemm_f32_avx512, vb_gemm_f32_avx2;
 extern const vb_gemm_table_f64 vb_gemm_f64_avx512, vb_gemm_f64_avx2;
 extern const vb_transform_table vb_transform_avx512, vb_transform_avx2;
 extern const vb_elementwise_table vb_elementwise_avx512, vb_elementwise_avx2;
+extern const vb_lines_table_f32 vb_lines_f32_avx512, vb_lines_f32_avx2;
+extern const vb_lines_table_f64 vb_lines_f64_avx512, vb_lines_f64_avx2;
 extern const vb_pooling_table vb_pooling_avx512, vb_pooling_avx2;
 extern const vb_optimizer_table vb_optimizer_avx512, vb_optimizer_avx2;
 #endif
@@ -90,5 +109,7 @@ extern const vb_gemm_table_f32 vb_gemm_f32_base;
 extern const vb_gemm_table_f64 vb_gemm_f64_base;
 extern const vb_transform_table vb_transform_base;
 extern const vb_elementwise_table vb_elementwise_base;
+extern const vb_lines_table_f32 vb_lines_f32_base;
+extern const vb_lines_table_f64 vb_lines_f64_base;
 extern const vb_pooling_table vb_pooling_base;
 extern const vb_optimizer_table vb_optimizer_base;

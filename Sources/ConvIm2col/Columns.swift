@@ -1,3 +1,4 @@
+internal import CConvKernels
 import ConvCore
 
 /// Moves elements between one image and its column matrix, for one group of channels.
@@ -13,6 +14,9 @@ struct Columns: Sendable {
   struct Block {
     var rows: Range<Int>
     var positions: Range<Int>
+    /// From one row (NCHW) or position (NHWC) to the next where the part is stored: more than its length where the columns
+    /// of several images stand side by side.
+    var stride: Int
   }
 
   /// The inputs that a scatter may touch: a range per axis.
@@ -24,7 +28,7 @@ struct Columns: Sendable {
   /// The whole image.
   var wholeImage: Window { Window(lower: Extent(d: 0, h: 0, w: 0), upper: problem.input) }
 
-  /// Writes a block of the column matrix, dense, to `columns`.
+  /// Writes a block of the column matrix to `columns`.
   ///
   /// - Parameter image: first element of the group's first channel in one image.
   func build<T: ConvScalar>(_ image: UnsafePointer<T>, _ block: Block, _ columns: UnsafeMutablePointer<T>) {
@@ -36,15 +40,65 @@ struct Columns: Sendable {
     }
   }
 
-  /// Adds a dense block of column gradients to the inputs inside `window` that they were read from.
+  /// Adds a block of column gradients to the inputs inside `window` that they were read from.
+  ///
+  /// - Parameter clearing: sets each channel's inputs inside the window to 0 right before its first row is added (NCHW).
   func scatter<T: ConvScalar>(
-    _ columns: UnsafePointer<T>, _ block: Block, _ window: Window, _ image: UnsafeMutablePointer<T>
+    _ columns: UnsafePointer<T>, _ block: Block, _ window: Window, clearing: Bool,
+    _ image: UnsafeMutablePointer<T>
   ) {
     if T.self == Float.self {
-      scatterColumns(self, recast(columns, Float.self), block, window, recast(image, Float.self))
+      scatterColumns(self, recast(columns, Float.self), block, window, clearing, recast(image, Float.self))
     } else {
-      scatterColumns(self, recast(columns, Double.self), block, window, recast(image, Double.self))
+      scatterColumns(self, recast(columns, Double.self), block, window, clearing, recast(image, Double.self))
     }
+  }
+
+  /// The flattened inputs of a window that cuts the outermost axis only: they follow each other.
+  func inputs(of window: Window) -> Range<Int> {
+    let all = problem.input
+    let first = (window.lower.d * all.h + window.lower.h) * all.w + window.lower.w
+    return first..<((window.upper.d - 1) * all.h + window.upper.h - 1) * all.w + window.upper.w
+  }
+}
+
+/// The element types, with the kernels that move their lines.
+private protocol ColumnScalar: ConvScalar {
+  static func gatherLines(
+    _ lines: Int, before: Int, length: Int, after: Int, _ from: UnsafePointer<Self>, stride: Int, step: Int,
+    _ to: UnsafeMutablePointer<Self>)
+  static func scatterLines(
+    _ lines: Int, length: Int, _ from: UnsafePointer<Self>, fromStride: Int,
+    _ to: UnsafeMutablePointer<Self>, toStride: Int, step: Int)
+}
+
+extension Float: ColumnScalar {
+  fileprivate static func gatherLines(
+    _ lines: Int, before: Int, length: Int, after: Int, _ from: UnsafePointer<Float>, stride: Int, step: Int,
+    _ to: UnsafeMutablePointer<Float>
+  ) {
+    vb_gather_lines_f32(nil, lines, before, length, after, from, stride, step, to)
+  }
+  fileprivate static func scatterLines(
+    _ lines: Int, length: Int, _ from: UnsafePointer<Float>, fromStride: Int,
+    _ to: UnsafeMutablePointer<Float>, toStride: Int, step: Int
+  ) {
+    vb_scatter_lines_f32(nil, lines, length, from, fromStride, to, toStride, step)
+  }
+}
+
+extension Double: ColumnScalar {
+  fileprivate static func gatherLines(
+    _ lines: Int, before: Int, length: Int, after: Int, _ from: UnsafePointer<Double>, stride: Int, step: Int,
+    _ to: UnsafeMutablePointer<Double>
+  ) {
+    vb_gather_lines_f64(nil, lines, before, length, after, from, stride, step, to)
+  }
+  fileprivate static func scatterLines(
+    _ lines: Int, length: Int, _ from: UnsafePointer<Double>, fromStride: Int,
+    _ to: UnsafeMutablePointer<Double>, toStride: Int, step: Int
+  ) {
+    vb_scatter_lines_f64(nil, lines, length, from, fromStride, to, toStride, step)
   }
 }
 
@@ -106,6 +160,23 @@ private func forEachLine(
   }
 }
 
+/// Calls `body(z, ps, qs, index)` for the lines that `positions` touches: whole lines of one plane together, broken ones alone.
+@inline(__always)
+private func forEachLines(
+  _ output: Extent, _ positions: Range<Int>, _ body: (Int, Range<Int>, Range<Int>, Int) -> Void
+) {
+  let plane = output.h * output.w
+  var position = positions.lowerBound
+  while position < positions.upperBound {
+    let (z, p, q) = (position / plane, position % plane / output.w, position % output.w)
+    let left = positions.upperBound - position
+    let lines = q == 0 ? max(1, min(output.h - p, left / output.w)) : 1
+    let end = min(output.w, q + left)
+    body(z, p..<p + lines, q..<end, position - positions.lowerBound)
+    position += lines * (end - q)
+  }
+}
+
 @inline(__always)
 private func clear<T: ConvScalar>(_ to: UnsafeMutablePointer<T>, _ count: Int) {
   if count > 0 { to.update(repeating: 0, count: count) }
@@ -113,7 +184,7 @@ private func clear<T: ConvScalar>(_ to: UnsafeMutablePointer<T>, _ count: Int) {
 
 // MARK: Building
 
-private func buildColumns<T: ConvScalar>(
+private func buildColumns<T: ColumnScalar>(
   _ geometry: Columns, _ image: UnsafePointer<T>, _ block: Columns.Block, _ columns: UnsafeMutablePointer<T>
 ) {
   if geometry.format == .nhwc {
@@ -122,99 +193,36 @@ private func buildColumns<T: ConvScalar>(
   }
   let problem = geometry.problem
   let taps = problem.filter.count
-  let isShifted =
-    problem.stride.w == 1 && problem.stride.h == 1 && problem.output.w == problem.input.w
-    && problem.input.w <= 64
   for row in block.rows {
-    let channel = image + row / taps * problem.input.count
-    let to = columns + (row - block.rows.lowerBound) * block.positions.count
-    let tap = Tap(problem, flattened: row % taps)
-    if isShifted {
-      buildShiftedRow(problem, channel, tap, block.positions, to)
-    } else {
-      buildRow(problem, channel, tap, block.positions, to)
-    }
+    buildRow(
+      problem, image + row / taps * problem.input.count, Tap(problem, flattened: row % taps), block.positions,
+      columns + (row - block.rows.lowerBound) * block.stride)
   }
 }
 
-/// One column row, line by line.
-private func buildRow<T: ConvScalar>(
+/// One column row.
+private func buildRow<T: ColumnScalar>(
   _ problem: ConvProblem, _ channel: UnsafePointer<T>, _ tap: Tap, _ positions: Range<Int>,
   _ columns: UnsafeMutablePointer<T>
 ) {
-  let (input, stride) = (problem.input, problem.stride)
-  forEachLine(problem.output, positions) { z, p, line, index in
+  let (input, output, stride) = (problem.input, problem.output, problem.stride)
+  let readingH = outputsReading(0, input.h, offset: tap.h, stride: stride.h, within: 0..<output.h)
+  let readingW = outputsReading(0, input.w, offset: tap.w, stride: stride.w, within: 0..<output.w)
+  forEachLines(output, positions) { z, lines, line, index in
     let d = z * stride.d + tap.d
-    let h = p * stride.h + tap.h
     let to = columns + index
-    guard d >= 0, d < input.d, h >= 0, h < input.h else { return clear(to, line.count) }
-    let inside = outputsReading(0, input.w, offset: tap.w, stride: stride.w, within: line)
-    let before = inside.lowerBound - line.lowerBound
-    clear(to, before)
-    if !inside.isEmpty {
-      let from = channel + (d * input.h + h) * input.w + inside.lowerBound * stride.w + tap.w
-      let target = to + before
-      switch stride.w {
-      case 1: target.update(from: from, count: inside.count)
-      case 2: for i in 0..<inside.count { target[i] = from[2 * i] }
-      default: for i in 0..<inside.count { target[i] = from[stride.w * i] }
-      }
-    }
-    clear(to + before + inside.count, line.upperBound - inside.upperBound)
-  }
-}
-
-/// One column row where lines keep their length (stride 1, "same" width): consecutive lines are one shifted copy, whose elements
-/// that crossed a line's end are then cleared. Worth it where lines are short.
-private func buildShiftedRow<T: ConvScalar>(
-  _ problem: ConvProblem, _ channel: UnsafePointer<T>, _ tap: Tap, _ positions: Range<Int>,
-  _ columns: UnsafeMutablePointer<T>
-) {
-  let (input, width) = (problem.input, problem.input.w)
-  let plane = problem.output.h * width
-  let qs = outputsReading(0, width, offset: tap.w, stride: 1, within: 0..<width)
-  let ps = outputsReading(0, input.h, offset: tap.h, stride: 1, within: 0..<problem.output.h)
-  var position = positions.lowerBound
-  while position < positions.upperBound {
-    let z = position / plane
-    let planeEnd = min((z + 1) * plane, positions.upperBound)
-    let d = z * problem.stride.d + tap.d
-    let here = position - z * plane..<planeEnd - z * plane
-    let to = columns + (position - positions.lowerBound) - here.lowerBound
-    position = planeEnd
-    guard d >= 0, d < input.d, !qs.isEmpty, !ps.isEmpty else {
-      clear(to + here.lowerBound, here.count)
-      continue
-    }
-    let first = min(max(here.lowerBound, ps.lowerBound * width), here.upperBound)
-    let end = max(min(here.upperBound, ps.upperBound * width), first)
-    clear(to + here.lowerBound, first - here.lowerBound)
-    clear(to + end, here.upperBound - end)
-    if first == end { continue }
-    // The copy begins and ends at elements that exist, so that it reads nothing outside the plane.
-    let (firstLine, lastLine) = (first / width, (end - 1) / width)
-    var from = max(first, firstLine * width + qs.lowerBound)
-    if from >= firstLine * width + qs.upperBound { from = (firstLine + 1) * width + qs.lowerBound }
-    var until = min(end, lastLine * width + qs.upperBound)
-    if until <= lastLine * width + qs.lowerBound { until = (lastLine - 1) * width + qs.upperBound }
-    if from < until {
-      let source = channel + (d * input.h + tap.h) * width + tap.w
-      (to + from).update(from: source + from, count: until - from)
-    }
-    for line in firstLine...lastLine {
-      let (start, stop) = (line * width, line * width + width)
-      clear(to, from: max(first, start), until: min(end, start + qs.lowerBound))
-      clear(to, from: max(first, start + qs.upperBound), until: min(end, stop))
-    }
-  }
-}
-
-@inline(__always)
-private func clear<T: ConvScalar>(_ to: UnsafeMutablePointer<T>, from: Int, until: Int) {
-  var index = from
-  while index < until {
-    to[index] = 0
-    index += 1
+    let (rows, inside) = (readingH.clamped(to: lines), readingW.clamped(to: line))
+    if d < 0 || d >= input.d || rows.isEmpty || inside.isEmpty { return clear(to, lines.count * line.count) }
+    clear(to, (rows.lowerBound - lines.lowerBound) * line.count)
+    T.gatherLines(
+      rows.count, before: inside.lowerBound - line.lowerBound, length: inside.count,
+      after: line.upperBound - inside.upperBound,
+      channel + (d * input.h + rows.lowerBound * stride.h + tap.h) * input.w + inside.lowerBound * stride.w
+        + tap.w,
+      stride: stride.h * input.w, step: stride.w, to + (rows.lowerBound - lines.lowerBound) * line.count)
+    clear(
+      to + (rows.upperBound - lines.lowerBound) * line.count,
+      (lines.upperBound - rows.upperBound) * line.count)
   }
 }
 
@@ -269,7 +277,7 @@ private func buildChannelsLast<T: ConvScalar>(
   let window = geometry.wholeImage
   forEachLine(geometry.problem.output, block.positions) { z, p, line, index in
     for q in line {
-      let to = columns + (index + q - line.lowerBound) * block.rows.count - block.rows.lowerBound
+      let to = columns + (index + q - line.lowerBound) * block.stride - block.rows.lowerBound
       forEachRun(geometry.problem, z: z, p: p, q: q, rows: block.rows, window: window) { row, count, offset in
         if let offset {
           (to + row).update(from: image + offset, count: count)
@@ -283,9 +291,9 @@ private func buildChannelsLast<T: ConvScalar>(
 
 // MARK: Scattering
 
-private func scatterColumns<T: ConvScalar>(
+private func scatterColumns<T: ColumnScalar>(
   _ geometry: Columns, _ columns: UnsafePointer<T>, _ block: Columns.Block, _ window: Columns.Window,
-  _ image: UnsafeMutablePointer<T>
+  _ clearing: Bool, _ image: UnsafeMutablePointer<T>
 ) {
   if geometry.format == .nhwc {
     scatterChannelsLast(geometry, columns, block, window, image)
@@ -296,22 +304,27 @@ private func scatterColumns<T: ConvScalar>(
   let taps = problem.filter.count
   for row in block.rows {
     let channel = image + row / taps * input.count
-    let source = columns + (row - block.rows.lowerBound) * block.positions.count
+    let source = columns + (row - block.rows.lowerBound) * block.stride
     let tap = Tap(problem, flattened: row % taps)
-    forEachLine(problem.output, block.positions) { z, p, line, index in
+    if clearing && row % taps == 0 {
+      let inputs = geometry.inputs(of: window)
+      clear(channel + inputs.lowerBound, inputs.count)
+    }
+    let readingH = outputsReading(
+      window.lower.h, window.upper.h, offset: tap.h, stride: stride.h, within: 0..<problem.output.h)
+    let readingW = outputsReading(
+      window.lower.w, window.upper.w, offset: tap.w, stride: stride.w, within: 0..<problem.output.w)
+    forEachLines(problem.output, block.positions) { z, lines, line, index in
       let d = z * stride.d + tap.d
-      let h = p * stride.h + tap.h
-      guard d >= window.lower.d, d < window.upper.d, h >= window.lower.h, h < window.upper.h else { return }
-      let inside = outputsReading(
-        window.lower.w, window.upper.w, offset: tap.w, stride: stride.w, within: line)
-      if inside.isEmpty { return }
-      let from = source + index + inside.lowerBound - line.lowerBound
-      let to = channel + (d * input.h + h) * input.w + inside.lowerBound * stride.w + tap.w
-      if stride.w == 1 {
-        for i in 0..<inside.count { to[i] += from[i] }
-      } else {
-        for i in 0..<inside.count { to[i * stride.w] += from[i] }
-      }
+      let (rows, inside) = (readingH.clamped(to: lines), readingW.clamped(to: line))
+      if d < window.lower.d || d >= window.upper.d || rows.isEmpty || inside.isEmpty { return }
+      T.scatterLines(
+        rows.count, length: inside.count,
+        source + index + (rows.lowerBound - lines.lowerBound) * line.count + inside.lowerBound
+          - line.lowerBound,
+        fromStride: line.count,
+        channel + (d * input.h + rows.lowerBound * stride.h + tap.h) * input.w
+          + inside.lowerBound * stride.w + tap.w, toStride: stride.h * input.w, step: stride.w)
     }
   }
 }
@@ -322,7 +335,7 @@ private func scatterChannelsLast<T: ConvScalar>(
 ) {
   forEachLine(geometry.problem.output, block.positions) { z, p, line, index in
     for q in line {
-      let source = columns + (index + q - line.lowerBound) * block.rows.count - block.rows.lowerBound
+      let source = columns + (index + q - line.lowerBound) * block.stride - block.rows.lowerBound
       forEachRun(geometry.problem, z: z, p: p, q: q, rows: block.rows, window: window) { row, count, offset in
         guard let offset else { return }
         let (from, to) = (source + row, image + offset)

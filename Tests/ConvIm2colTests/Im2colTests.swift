@@ -89,6 +89,34 @@ import Testing
     }
   }
 
+  /// Small images side by side in one block: remainders of images, strides, an identity, epilogues, a limit that forbids it.
+  @Test(
+    arguments: [
+      "conv2d:n37c20h7w7k33r3s3p1", "conv2d:n41c35h9w9k40r1s1u2", "conv2d:n24c34h8w8k32r1s1",
+      "conv2d:n17c6h16w16k32r7s7", "conv2d:n16c20h6w5k64r3s2u2p1g2", "conv1d:n29c9w30k36s4p2",
+    ], ConvPass.allCases)
+  func imagesShareBlocks(_ text: String, _ pass: ConvPass) throws {
+    let problem = try ConvProblem(parsing: text)
+    for format in MemoryFormat.allCases {
+      for accumulate in [false, true] {
+        let operation = ConvOperation(
+          pass, problem, inputFormat: format, outputFormat: format, filterFormat: format,
+          epilogue: Epilogue(bias: pass == .forward, relu: pass == .forward, accumulate: accumulate))
+        var run = Run<Float>(operation, seed: 11)
+        run.useIntegers()
+        let expected = try run.expected()
+        for multiplier in Multiplier.all {
+          for limit in [64 << 20, 1 << 20, 1000 << 10] {
+            let options = PlanOptions(threads: 2, workspaceLimit: limit)
+            let plan = try backend(multiplier).plan(for: operation, options) as? Im2colPlan
+            #expect(((plan?.blocking.images ?? 0) > 1) == (limit >= 1 << 20), "\(operation) limit \(limit)")
+            try check(run, expected: expected, multiplier, options, seed: 11, exact: true, isPrepared: false)
+          }
+        }
+      }
+    }
+  }
+
   @Test func tinyWorkspaceLimits() throws {
     for seed in UInt64(200)..<230 {
       var generator = ProblemGenerator(seed: seed)
@@ -124,6 +152,7 @@ import Testing
     let texts = [
       "conv2d:n1c64h28w28k32r3s3p1", "conv2d:n6c3h40w40k16r5s5u2p2", "conv2d:n2c32h14w14k48r1s1",
       "conv2d:n3c8h9w9k8r3s3p1g4", "conv3d:n1c4d8h8w8k4t3r3s3p1",
+      "conv2d:n19c12h7w7k32r3s3p1",
     ]
     for text in texts {
       for format in MemoryFormat.allCases {

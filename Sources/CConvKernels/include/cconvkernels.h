@@ -3,6 +3,7 @@
 #include "vb_elementwise.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
+#include "vb_lines.h"
 #include "vb_memory.h"
 #include "vb_optimizer.h"
 #include "vb_pool.h"

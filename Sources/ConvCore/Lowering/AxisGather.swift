@@ -53,7 +53,7 @@ struct SubImage: Sendable {
     _ large: UnsafePointer<Word>, _ small: UnsafeMutablePointer<Word>, _ planes: Int, _ pool: WorkerPool
   ) {
     let (insideRows, insideColumns) = (rows.inside(height), columns.inside(width))
-    pool.parallelFor(planes) { plane in
+    forEachPlane(planes, pool) { plane in
       let from = large + plane * height * width
       let to = small + plane * rows.count * columns.count
       for i in 0..<rows.count {
@@ -75,13 +75,22 @@ struct SubImage: Sendable {
     _ small: UnsafePointer<Word>, _ large: UnsafeMutablePointer<Word>, _ planes: Int, _ pool: WorkerPool
   ) {
     let (insideRows, insideColumns) = (rows.inside(height), columns.inside(width))
-    pool.parallelFor(planes) { plane in
+    forEachPlane(planes, pool) { plane in
       let from = small + plane * rows.count * columns.count
       let to = large + plane * height * width
       for i in insideRows {
         let row = to + (rows.start + rows.step * i) * width
         for j in insideColumns { row[columns.start + columns.step * j] = from[i * columns.count + j] }
       }
+    }
+  }
+
+  /// Planes side by side, many small ones a task: those of a filter have a few elements each, and handing one out would
+  /// take longer than moving it.
+  private func forEachPlane(_ planes: Int, _ pool: WorkerPool, _ body: (Int) -> Void) {
+    let planesPerTask = max(1, (8 << 10) / max(1, rows.count * columns.count))
+    pool.parallelFor((planes + planesPerTask - 1) / planesPerTask) { task in
+      for plane in task * planesPerTask..<min(planes, (task + 1) * planesPerTask) { body(plane) }
     }
   }
 }
