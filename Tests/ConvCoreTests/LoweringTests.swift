@@ -186,6 +186,24 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
     }
   }
 
+  /// A conversion around a plan that accumulates itself: random problems seldom are that plain.
+  @Test(arguments: ConvPass.allCases)
+  func convertedFormatsAccumulate(_ pass: ConvPass) throws {
+    let backend = RestrictedBackend(title: "accumulating", passes: [pass], stride: true, accumulate: true)
+    for text in ["conv2d:n2c3h5w6k4r3s2p1", "conv2d:n1c5h7w4k3r1s3u2x1p0,1,2,0"] {
+      for (inputFormat, outputFormat) in [
+        (MemoryFormat.nhwc, MemoryFormat.nhwc), (.nchw, .nhwc), (.nhwc, .nchw),
+      ] {
+        let operation = ConvOperation(
+          pass, try ConvProblem(parsing: text), inputFormat: inputFormat, outputFormat: outputFormat,
+          epilogue: Epilogue(accumulate: true))
+        let plan = try backend.plan(for: operation)
+        #expect(plan.executedBy == "restricted via nchw conversion", "\(operation)")
+        #expect(try execute(plan, seed: 5) == expectation(operation, seed: 5), "\(operation)")
+      }
+    }
+  }
+
   @Test func aMissingPassQuotesTheReason() throws {
     let backend = RestrictedBackend(title: "one", passes: [])
     let operation = ConvOperation(.backwardData, try ConvProblem(parsing: "conv2d:n1c1h4w4k1r3s3u2"))
