@@ -1,6 +1,8 @@
 # The two commands of a stranger are `make run` and `make test`. Everything else is for those who build vbench.
 
-PACKAGES = libopenblas-dev libfftw3-dev zlib1g-dev dataset-fashion-mnist
+PACKAGES = libopenblas-dev libfftw3-dev zlib1g-dev dataset-fashion-mnist $(if $(findstring OneDNN,$(TRAITS)),libdnnl-dev)
+# Package traits, as in TRAITS=default,OneDNN; nothing means the default ones.
+TRAIT_FLAGS = $(if $(TRAITS),--traits $(TRAITS))
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
@@ -14,11 +16,11 @@ run: release
 
 ## test: unit, conformance and CLI tests
 test: deps
-	swift test $(ARGS)
+	swift test $(TRAIT_FLAGS) $(ARGS)
 
 ## release: the vbench executable, optimised
 release: deps
-	swift build -c release --product vbench
+	swift build -c release $(TRAIT_FLAGS) --product vbench
 
 ## deps: installs the system packages that are missing (Debian and its relatives)
 deps:
@@ -38,6 +40,7 @@ format:
 	swift format -i -r Sources Tests Package.swift
 
 ## mutants: applies each patch of Tests/Mutants and demands that the tests turn red
+mutants: TRAITS = default,OneDNN
 mutants: deps
 	Tests/Mutants/run $(ARGS)
 

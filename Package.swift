@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "ConvIm2col", targets: ["ConvIm2col"]),
     .library(name: "ConvWinograd", targets: ["ConvWinograd"]),
     .library(name: "ConvFFT", targets: ["ConvFFT"]),
+    .library(name: "ConvOneDNN", targets: ["ConvOneDNN"]),
     .library(name: "ConvBackends", targets: ["ConvBackends"]),
     .library(name: "ConvAutograd", targets: ["ConvAutograd"]),
     .library(name: "ConvNN", targets: ["ConvNN"]),
@@ -32,6 +33,7 @@ let package = Package(
     .trait(
       name: "OpenBLAS", description: "The im2col engine multiplies with OpenBLAS (needs libopenblas-dev)"),
     .trait(name: "FFTW", description: "The FFT engine (needs libfftw3-dev)"),
+    .trait(name: "OneDNN", description: "Intel's oneDNN as an engine to compare with (needs libdnnl-dev)"),
     .default(enabledTraits: ["OpenBLAS", "FFTW"]),
   ],
   dependencies: [
@@ -44,6 +46,7 @@ let package = Package(
       providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
     .systemLibrary(
       name: "CFFTW", pkgConfig: "fftw3f", providers: [.apt(["libfftw3-dev"]), .brew(["fftw"])]),
+    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
     // The core and the engines: arrows point from here to ConvCore only.
@@ -59,9 +62,10 @@ let package = Package(
       ]),
     engine("ConvWinograd", ["CConvKernels"]),
     engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
+    engine("ConvOneDNN", [.target(name: "CDNNL", condition: .when(traits: ["OneDNN"]))]),
     .target(
       name: "ConvBackends",
-      dependencies: ["ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvFFT"]),
+      dependencies: ["ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvFFT", "ConvOneDNN"]),
 
     // The layers on top of the protocol; they name no engine, but for the default of ConvNN.
     .target(name: "ConvAutograd", dependencies: ["ConvCore"], swiftSettings: fastSwift),
@@ -88,6 +92,7 @@ let package = Package(
       name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
     .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
+    .testTarget(name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvHarness", "ConvOneDNN"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
     .testTarget(
       name: "BackendConformanceTests", dependencies: ["ConvCore", "ConvBackends", "ConvHarness", "ConvNN"]),

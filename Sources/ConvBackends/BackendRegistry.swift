@@ -6,17 +6,23 @@ import ConvWinograd
 #if FFTW
   import ConvFFT
 #endif
+#if OneDNN
+  import ConvOneDNN
+#endif
 
 /// The engines of this build: the only place that names them all.
 public enum BackendRegistry {
   /// Every engine, the oracle first. Which there are depends on the package traits.
-  public static let all: [any ConvolutionBackend] = [.naive, .im2col, .winograd] + underTraits
-
-  #if FFTW
-    private static let underTraits: [any ConvolutionBackend] = [.fft]
-  #else
-    private static let underTraits: [any ConvolutionBackend] = []
-  #endif
+  public static let all: [any ConvolutionBackend] = {
+    var all: [any ConvolutionBackend] = [.naive, .im2col, .winograd]
+    #if FFTW
+      all.append(.fft)
+    #endif
+    #if OneDNN
+      all.append(.onednn)
+    #endif
+    return all
+  }()
 
   /// The names of `all`, in its order.
   public static var names: [String] { all.map(\.name) }

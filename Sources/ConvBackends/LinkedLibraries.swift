@@ -6,6 +6,9 @@ import ConvCore
 #if OpenBLAS
   import ConvIm2col
 #endif
+#if OneDNN
+  import ConvOneDNN
+#endif
 
 /// A library that an engine of this build calls.
 public struct LinkedLibrary: Hashable, Sendable {
@@ -29,6 +32,9 @@ extension BackendRegistry {
     #endif
     #if FFTW
       libraries.append(LinkedLibrary(name: "FFTW", version: FFTBackend.libraryVersion))
+    #endif
+    #if OneDNN
+      libraries.append(LinkedLibrary(name: "oneDNN", version: OneDNNBackend.libraryVersion))
     #endif
     return libraries
   }

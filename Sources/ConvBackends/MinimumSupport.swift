@@ -21,7 +21,10 @@ public struct MinimumSupport: Sendable, Hashable {
   /// Element types.
   public let elementTypes: [ElementType]
 
-  private init(_ backend: String, taps: [Int]? = nil, strides: Bool = true) {
+  private init(
+    _ backend: String, taps: [Int]? = nil, strides: Bool = true,
+    elementTypes: [ElementType] = [.float32, .float64]
+  ) {
     self.backend = backend
     passes = ConvPass.allCases
     ranks = [1, 2, 3]
@@ -29,7 +32,7 @@ public struct MinimumSupport: Sendable, Hashable {
     self.strides = strides
     dilations = true
     groups = true
-    elementTypes = [.float32, .float64]
+    self.elementTypes = elementTypes
   }
 
   /// One entry per engine.
@@ -38,6 +41,7 @@ public struct MinimumSupport: Sendable, Hashable {
     MinimumSupport("im2col"),
     MinimumSupport("winograd", taps: [3, 5], strides: false),
     MinimumSupport("fft"),
+    MinimumSupport("onednn", elementTypes: [.float32]),
   ]
 
   /// Whether engine `backend` must support `operation`; false for engines that the table does not name.

@@ -57,7 +57,7 @@ struct ListCommand: ParsableCommand {
       ("groups", "conv2d:n2c16h14w14k16r3s3p1g4", .float32), ("1-D", "conv1d:n2c16w64k16s3p1", .float32),
       ("3-D", "conv3d:n2c4d6h6w6k4t3r3s3p1", .float32), ("float64", "conv2d:n2c16h14w14k16r3s3p1", .float64),
     ]
-    var table = TextTable(["backend", "pass"] + probes.map(\.0))
+    var table = TextTable(["backend", "pass"] + probes.map(\.0) + ["threads"])
     for backend in BackendRegistry.all {
       for pass in ConvPass.allCases {
         table.add(
@@ -66,7 +66,7 @@ struct ListCommand: ParsableCommand {
               guard let problem = try? ConvProblem(parsing: text) else { return "?" }
               let operation = ConvOperation(pass, problem, elementType: elementType)
               return backend.support(for: operation, PlanOptions()).isSupported ? "yes" : "no"
-            })
+            } + [backend.threading == .workerPool ? "pool, same bits" : "own, bits may differ"])
       }
     }
     return table

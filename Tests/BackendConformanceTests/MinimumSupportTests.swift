@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct MinimumSupportTests {
   /// All combinations of the table's columns, at several filters and options.
-  @Test(arguments: MinimumSupport.table)
+  @Test(arguments: MinimumSupport.table.filter { BackendRegistry.names.contains($0.backend) })
   func nothingOfItIsDeclined(_ entry: MinimumSupport) throws {
     let backend = try BackendRegistry.named(entry.backend).backend
     var count = 0
@@ -15,7 +15,7 @@ import Testing
           for stride in entry.strides ? [1, 2, 4] : [1] {
             for dilation in [1, 2] {
               for groups in [1, 2, 32] {
-                for type in [ElementType.float32, .float64] {
+                for type in entry.elementTypes {
                   for format in MemoryFormat.allCases {
                     let operation = try self.operation(
                       pass, rank, taps, stride, dilation, groups, type, format)
@@ -30,7 +30,7 @@ import Testing
         }
       }
     }
-    #expect(count >= 3 * 3 * 2 * 2 * 3 * 2 * 2)
+    #expect(count >= 3 * 3 * 2 * 2 * 3 * 2 * entry.elementTypes.count)
   }
 
   @Test func whatIsDeclinedComesWithAReason() throws {

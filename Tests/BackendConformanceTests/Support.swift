@@ -48,6 +48,11 @@ func randomProblem(for backend: any ConvolutionBackend, seed: UInt64) -> ConvPro
   return randomProblem(seed: seed, taps: entry?.taps, strides: entry?.strides ?? true)
 }
 
+/// The element types that the engine must support.
+func elementTypes(of backend: any ConvolutionBackend) -> [ElementType] {
+  MinimumSupport.table.first { $0.backend == backend.name }?.elementTypes ?? [.float32, .float64]
+}
+
 /// The elements of a tensor bit by bit.
 func bits(_ tensor: Tensor) -> [UInt64] {
   switch tensor.elementType {

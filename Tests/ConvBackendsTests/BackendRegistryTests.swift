@@ -6,17 +6,33 @@ import Testing
 @Suite struct BackendRegistryTests {
   @Test func namesAreUniqueAndReadBack() throws {
     #expect(Set(BackendRegistry.names).count == BackendRegistry.all.count)
+    var names = ["naive", "im2col", "winograd"]
     #if FFTW
-      #expect(BackendRegistry.names == ["naive", "im2col", "winograd", "fft"])
-    #else
-      #expect(BackendRegistry.names == ["naive", "im2col", "winograd"])
+      names.append("fft")
     #endif
+    #if OneDNN
+      names.append("onednn")
+    #endif
+    #expect(BackendRegistry.names == names)
     for backend in BackendRegistry.all {
       let selection = try BackendRegistry.named(backend.name)
       #expect(selection.backend.name == backend.name)
       #expect(selection.variant == nil)
       #expect(selection.description == backend.name)
     }
+  }
+
+  /// Who has threads of its own is labelled, and named among the libraries with its version.
+  @Test func librariesAreNamed() {
+    let libraries = BackendRegistry.libraries
+    let own = BackendRegistry.all.filter { $0.threading == .ownThreads }.map(\.name)
+    #if OneDNN
+      #expect(own == ["onednn"])
+      let library = libraries.first { $0.name == "oneDNN" }
+      #expect(library?.version.first?.isNumber == true && library?.version.contains("OpenMP") == true)
+    #else
+      #expect(own.isEmpty && !libraries.contains { $0.name == "oneDNN" })
+    #endif
   }
 
   @Test func variants() throws {

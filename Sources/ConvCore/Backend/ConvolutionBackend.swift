@@ -1,3 +1,12 @@
+/// Who computes, and what follows from it.
+public enum BackendThreading: Sendable, Hashable {
+  /// The threads of the pool that a plan is executed with. Results have the same bits for every number of threads.
+  case workerPool
+  /// A library's own threads, as many as the plan was made for. The bits may depend on their number, and they may poll for
+  /// some milliseconds after an execution.
+  case ownThreads
+}
+
 /// A convolution engine.
 ///
 /// An engine implements `forwardPlan` and says in `nativeSupport` what its own plans can do; everything else (backward
@@ -10,6 +19,8 @@ public protocol ConvolutionBackend: Sendable {
   var nativeFormats: [MemoryFormat] { get }
   /// Passes that the engine has plans of its own for. The core derives the others from forward; of these it derives nothing.
   var nativePasses: Set<ConvPass> { get }
+  /// Who computes.
+  var threading: BackendThreading { get }
   /// Whether the engine's own plan for this operation exists and gives a right answer.
   func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support
   /// A plan for a natively supported forward operation.
@@ -23,6 +34,9 @@ public protocol ConvolutionBackend: Sendable {
 extension ConvolutionBackend {
   /// NCHW.
   public var nativeFormats: [MemoryFormat] { [.nchw] }
+
+  /// The pool's workers.
+  public var threading: BackendThreading { .workerPool }
 
   /// Forward: both backward passes are derived from it.
   public var nativePasses: Set<ConvPass> { [.forward] }

@@ -1,4 +1,5 @@
 import ConvCore
+import Foundation
 
 /// Verifies, then times, all competitors on single layers, interleaved.
 public struct LayerRun {
@@ -22,6 +23,8 @@ public struct LayerRun {
     let plan: any ConvPlan
     let operands: ConvOperands
     let workspace: UnsafeMutableRawBufferPointer
+    /// Whether its threads are not the pool's.
+    let hasOwnThreads: Bool
     /// Keeps the memory of the operands alive.
     let owners: [PooledBuffer]
     var repetitions = 1
@@ -97,12 +100,15 @@ public struct LayerRun {
     row.set(verification)
     guard verification.verdict == .passed, times else { return }
     contestants.append(
-      try contestant(plan, operands, filterState: options.filterState, rowIndex: rowIndex, &row))
+      try contestant(
+        plan, operands, filterState: options.filterState, threading: competitor.backend.threading,
+        rowIndex: rowIndex, &row))
   }
 
   private func contestant(
-    _ plan: any ConvPlan, _ tensors: (Tensor, Tensor, Tensor), filterState: FilterState, rowIndex: Int,
-    _ row: inout ResultRow
+    _ plan: any ConvPlan, _ tensors: (Tensor, Tensor, Tensor), filterState: FilterState,
+    threading: BackendThreading,
+    rowIndex: Int, _ row: inout ResultRow
   ) throws -> Contestant {
     let operation = plan.operation
     let resultBytes =
@@ -128,7 +134,7 @@ public struct LayerRun {
     return Contestant(
       row: rowIndex, plan: plan, operands: operands,
       workspace: UnsafeMutableRawBufferPointer(start: workspace.baseAddress, count: plan.workspaceBytes),
-      owners: [result, workspace])
+      hasOwnThreads: threading == .ownThreads && settings.pool.threads > 1, owners: [result, workspace])
   }
 
   private func execute(_ contestant: Contestant, repetitions: Int) throws -> Double {
@@ -161,6 +167,7 @@ public struct LayerRun {
       // A sample lasts at least half a millisecond, so that the clock does not matter.
       contestants[i].repetitions = max(1, min(1000, Int((0.5e-3 / max(last, 1e-7)).rounded(.up))))
     }
+    var lastRan: Int?
     for round in 0..<settings.maximumRounds {
       var someoneRan = false
       for offset in contestants.indices {
@@ -170,6 +177,10 @@ public struct LayerRun {
           contestants[i].spent >= share && contestants[i].samples.count >= contestants[i].leastSamples
         if isDone || contestants[i].samples[round] != nil { continue }
         if shouldStop() { return }
+        if let lastRan, lastRan != i, contestants[lastRan].hasOwnThreads || contestants[i].hasOwnThreads {
+          try settle(contestants[i])
+        }
+        lastRan = i
         let seconds = try execute(contestants[i], repetitions: contestants[i].repetitions)
         contestants[i].samples[round] = seconds / Double(contestants[i].repetitions)
         contestants[i].spent += seconds
@@ -177,6 +188,13 @@ public struct LayerRun {
       }
       if !someoneRan && round > 0 { return }
     }
+  }
+
+  /// Threads poll for work for some milliseconds after their last execution and would take processor time from those of
+  /// another library: one waits until they sleep, then wakes the contestant's own by an execution that is not timed.
+  private func settle(_ contestant: Contestant) throws {
+    Thread.sleep(forTimeInterval: 0.008)
+    if contestant.repetitions > 1 { _ = try execute(contestant, repetitions: 1) }
   }
 
   private func summarize(_ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem) {
