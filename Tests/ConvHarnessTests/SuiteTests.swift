@@ -9,6 +9,7 @@ import Testing
     #expect(
       counts == [
         "seed-cnn": 3, "alexnet": 5, "vgg16": 9, "resnet50": 20, "convnet-benchmarks": 5, "large-kernel": 5,
+        "mobilenet-v2": 11,
       ])
     // Published totals: VGG-16's convolutions are 15.3 G multiply-adds, ResNet-50's (stride in the 1×1) 3.8 G, per image.
     let vgg = try BenchmarkSuite.named("vgg16")
@@ -19,7 +20,9 @@ import Testing
 
   @Test func everySuiteHasTwoRepresentativesThatExist() {
     for suite in BenchmarkSuite.builtIn {
-      #expect(suite.representatives.count >= 2, "\(suite.name)")
+      // (The default job leaves one suite out.)
+      let isLeftOut = suite.name == "mobilenet-v2"
+      #expect(isLeftOut ? suite.representatives.isEmpty : suite.representatives.count >= 2, "\(suite.name)")
       for representative in suite.representatives {
         #expect(suite.problems.contains { $0.name == representative.name }, "\(suite.name) \(representative)")
       }

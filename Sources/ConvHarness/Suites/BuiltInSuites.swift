@@ -6,7 +6,7 @@ import ConvCore
 extension BenchmarkSuite {
   /// The suites that need no file, in the order of lists.
   public static let builtIn: [BenchmarkSuite] = [
-    seedCNN, alexNet, vgg16, resNet50, convnetBenchmarks, largeKernel,
+    seedCNN, alexNet, vgg16, resNet50, mobileNetV2, convnetBenchmarks, largeKernel,
   ]
 
   /// The layers that the default job runs of each suite, and at which batch.
@@ -15,6 +15,8 @@ extension BenchmarkSuite {
     "alexnet": [("conv2", 2), ("conv3", 4)],
     "vgg16": [("1_1", 2), ("5_1", 1)],
     "resnet50": [("conv1", 2), ("res3a_branch2b", 2), ("res4a_branch2c", 4)],
+    // Its layers stand in comparisons; the default job has no time left for them.
+    "mobilenet-v2": [],
     "convnet-benchmarks": [("L4", 4), ("L5", 2)],
     "large-kernel": [("7x7", 1), ("9x9", 1)],
   ]
@@ -80,6 +82,24 @@ extension BenchmarkSuite {
       Row("res5b_branch2a", 50, 2048, 7, 512, 1, 1, 0, 2),
     ])
 
+  /// Sandler, Howard, Zhu, Zhmoginov, Chen, *MobileNetV2* (arXiv 1801.04381), table 2: the first layer and the depthwise ones, named by
+  /// stage (its output channels) and stride.
+  static let mobileNetV2 = BenchmarkSuite(
+    name: "mobilenet-v2", summary: "MobileNetV2's first and depthwise layers, batch 32",
+    rows: [
+      Row("conv1", 32, 3, 224, 32, 3, 2, 1),
+      Row("dw16", 32, 32, 112, 32, 3, 1, 1, groups: 32),
+      Row("dw24s2", 32, 96, 112, 96, 3, 2, 1, groups: 96),
+      Row("dw24", 32, 144, 56, 144, 3, 1, 1, groups: 144),
+      Row("dw32s2", 32, 144, 56, 144, 3, 2, 1, groups: 144),
+      Row("dw32", 32, 192, 28, 192, 3, 1, 1, 2, groups: 192),
+      Row("dw64s2", 32, 192, 28, 192, 3, 2, 1, groups: 192),
+      Row("dw64", 32, 384, 14, 384, 3, 1, 1, 4, groups: 384),
+      Row("dw96", 32, 576, 14, 576, 3, 1, 1, 2, groups: 576),
+      Row("dw160s2", 32, 576, 14, 576, 3, 2, 1, groups: 576),
+      Row("dw160", 32, 960, 7, 960, 3, 1, 1, 3, groups: 960),
+    ])
+
   /// The five layers that the convnet-benchmarks project compared libraries on.
   static let convnetBenchmarks = BenchmarkSuite(
     name: "convnet-benchmarks", summary: "the five layers of convnet-benchmarks, batch 128",
@@ -105,11 +125,11 @@ extension BenchmarkSuite {
   /// One square layer.
   private struct Row {
     let name: String
-    let n, c, h, k, r, stride, padding, multiplicity: Int
+    let n, c, h, k, r, stride, padding, multiplicity, groups: Int
 
     init(
       _ name: String, _ n: Int, _ c: Int, _ h: Int, _ k: Int, _ r: Int, _ stride: Int, _ padding: Int,
-      _ multiplicity: Int = 1
+      _ multiplicity: Int = 1, groups: Int = 1
     ) {
       self.name = name
       self.n = n
@@ -120,6 +140,7 @@ extension BenchmarkSuite {
       self.stride = stride
       self.padding = padding
       self.multiplicity = multiplicity
+      self.groups = groups
     }
   }
 
@@ -128,7 +149,7 @@ extension BenchmarkSuite {
       guard
         let problem = try? ConvProblem.conv2d(
           n: row.n, c: row.c, h: row.h, w: row.h, k: row.k, r: row.r, s: row.r, stride: row.stride,
-          padding: row.padding)
+          padding: row.padding, groups: row.groups)
       else { preconditionFailure("the built-in layer \(name) \(row.name) is no valid problem") }
       return BenchmarkProblem(problem, name: row.name, multiplicity: row.multiplicity)
     }
