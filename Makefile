@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references clean
+.PHONY: run test deps release lint format mutants references compare clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -43,6 +43,13 @@ format:
 mutants: TRAITS = default,OneDNN
 mutants: deps
 	Tests/Mutants/run $(ARGS)
+
+## compare: our engines and PyTorch in turn, in some 20 minutes; writes Reports/comparison
+COMPARE = --suite Reports/peers/layers.txt --network seed-cnn --output Reports/comparison
+compare: release
+	python3 -m venv .build/peer-venv
+	.build/peer-venv/bin/pip install -q -r References/generators/requirements.txt
+	$(VBENCH) compare --peer ".build/peer-venv/bin/python Reports/peers/pytorch.py" $(COMPARE) $(ARGS)
 
 ## references: remakes the stored reference numbers (Python, PyTorch; see References/README.md)
 references:

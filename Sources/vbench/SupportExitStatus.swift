@@ -28,6 +28,7 @@ struct ExitStatus: RawRepresentable, Hashable {
     case let error as FileError: self = Self.status(of: error)
     case let error as HarnessError: self = Self.status(of: error)
     case let error as ConvError: self = Self.status(of: error)
+    case is PeerError: self = .inputOutput
     case is MemoryError: self = .outOfMemory
     case is InstructionSet.SelectionError: self = .usage
     case is CleanExit, is ExitCode, is ValidationError: return nil

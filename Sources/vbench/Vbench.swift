@@ -16,6 +16,7 @@ struct Vbench: ParsableCommand {
         vbench run                                the default job
         vbench run conv2d:n1c64h56w56k64r3s3p1    one layer on every engine
         vbench run --suite resnet50 --backends winograd,im2col
+        vbench compare --suite resnet50 --output out   beside another library
         vbench check                              stored reference numbers
         vbench train seed-cnn --backend winograd  a real training run
         vbench list suites                        what there is
@@ -31,7 +32,10 @@ struct Vbench: ParsableCommand {
         NO_COLOR        progress without colours
       """,
     version: version,
-    subcommands: [RunCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self, InfoCommand.self])
+    subcommands: [
+      RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
+      InfoCommand.self,
+    ])
 
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {

@@ -27,7 +27,7 @@ import Testing
     try expect(["--version"], status: 0, "0.1.0")
     try expect(["--help"], status: 0, "EXIT CODES", "train", "list", "info", "VBENCH_THREADS")
     try expect([], status: 0, "SUBCOMMANDS")
-    for command in ["train", "list", "info"] {
+    for command in ["train", "list", "info", "compare"] {
       try expect([command, "--help"], status: 0, "EXAMPLE", "vbench \(command)")
     }
   }
@@ -64,6 +64,52 @@ import Testing
       try expect(["train", "seed-cnn", "\(option)=\(value)"], status: 64, option)
     }
     try expect(["train", "seed-cnn", "--optimizer", "lion"], status: 64, "adam", "sgd")
+  }
+
+  @Test func comparisonsThatCannotBegin() throws {
+    let output = ["--output", "never"]
+    try expect(["compare", "--suite", "vgg16"], status: 64, "output")
+    try expect(["compare"] + output, status: 64, "--suite", "--network")
+    try expect(["compare", "--suite", "vgg61"] + output, status: 64, "vgg61", "vgg16")
+    try expect(["compare", "--suite", "vgg16", "--threads", "1,two"] + output, status: 64, "'two'")
+    try expect(["compare", "--suite", "vgg16", "--threads", "0"] + output, status: 64, "--threads")
+    try expect(["compare", "--suite", "vgg16", "--rounds", "0"] + output, status: 64, "--rounds")
+    try expect(["compare", "--suite", "vgg16", "--seconds", "0"] + output, status: 64, "--seconds")
+    try expect(["compare", "--suite", "vgg16", "--backends", "winogard"] + output, status: 64, "winograd")
+    try expect(["compare", "--network", "seed-cmn"] + output, status: 64, "seed-cnn")
+    try expect(
+      ["compare", "--suite", "vgg16", "--peer", "echo no torch here >&2; exit 3"] + output, status: 74,
+      "exit status 3", "no torch here")
+    #expect(!FileManager.default.fileExists(atPath: "never"))
+  }
+
+  /// A peer that declines everything: both files are there, and say so.
+  @Test func comparisonsAreWritten() throws {
+    try CommandLineRunner.withFolder { folder in
+      try AtomicFile.write("conv2d:n1c2h4w4k2r1s1 one\n", to: folder + "/layers.txt")
+      try AtomicFile.write(
+        """
+        while read -r line; do
+          case $line in
+            *'"hello"'*) echo '{"peer": "fake", "version": "7", "configurations": ["plain"]}' ;;
+            *) echo '{"error": "not today"}' ;;
+          esac
+        done
+        """, to: folder + "/peer.sh")
+      let outcome = try CommandLineRunner.run([
+        "compare", "--peer", "sh \(folder)/peer.sh", "--suite", folder + "/layers.txt", "--backends", "naive",
+        "--passes", "forward", "--threads", "1", "--network", "seed-cnn", "--batch", "1", "--output",
+        folder + "/out",
+      ])
+      #expect(outcome.status == 0 && outcome.output.contains("comparison.md"), "\(outcome)")
+      let csv = try InputFile.text(of: folder + "/out/comparison.csv")
+      let lines = csv.split(separator: "\n")
+      #expect(lines.count == 3 && lines[0].hasPrefix("suite,problem,name,group,pass,backend,threads,"))
+      #expect(lines[1].contains(",one,") && lines[1].contains(",fake,7,") && lines[1].contains("not today"))
+      #expect(lines[2].contains("training step"))
+      let text = try InputFile.text(of: folder + "/out/comparison.md")
+      #expect(text.contains("fake 7 (plain)") && text.contains("unsupported, plain: not today"), "\(text)")
+    }
   }
 
   @Test func lists() throws {

@@ -1,0 +1,149 @@
+import ConvCore
+import Foundation
+
+/// The rows of a comparison as `comparison.csv` and `comparison.md`.
+public struct ComparisonReport: Sendable {
+  public var environment: [(key: String, value: String)]
+  public var command: String
+  public var date: String
+  public var peer: PeerIdentity
+  public var rows: [ComparisonRow] = []
+  /// Whether it was ended early.
+  public var isPartial = false
+
+  /// A report without rows.
+  public init(
+    environment: [(key: String, value: String)], command: String, date: String, peer: PeerIdentity
+  ) {
+    self.environment = environment
+    self.command = command
+    self.date = date
+    self.peer = peer
+  }
+
+  /// Whether a verification failed, ours or the peer's.
+  public var hasFailures: Bool {
+    rows.contains { row in
+      [row.verification, row.peerVerification].contains { [.failed, .mistrusted].contains($0.verdict) }
+    }
+  }
+
+  /// Writes both files whole, or none.
+  ///
+  /// - Throws: `FileError`.
+  public func write(to folder: String) throws {
+    try AtomicFolder.write(to: folder) { writer in
+      try writer.write("comparison.csv", ComparisonRow.csv(rows))
+      try writer.write("comparison.md", markdown)
+    }
+  }
+
+  /// The mean ratio of one group, thread count and engine.
+  public struct Mean: Sendable, Hashable {
+    public var group: ComparisonGroup
+    public var threads: Int
+    /// `best engine` is, per layer and pass, the engine with the largest ratio: chosen after the fact.
+    public var backend: String
+    public var rows: Int
+    public var geometricMean, least, greatest: Double
+  }
+
+  /// What stands for the best of all engines.
+  public static let best = "best engine"
+
+  /// Geometric means of the rows' ratios, by group, threads and engine.
+  public var means: [Mean] {
+    let timed = rows.filter { $0.ratio?.ratio.isFinite == true }
+    var result: [Mean] = []
+    for group in ComparisonGroup.allCases {
+      for threads in Set(timed.map(\.threads)).sorted() {
+        let members = timed.filter { $0.group == group && $0.threads == threads }
+        if members.isEmpty { continue }
+        for backend in backends {
+          add(members.filter { $0.backend == backend }.compactMap(\.ratio?.ratio), backend)
+        }
+        let layers = Dictionary(grouping: members) {
+          [$0.suite, $0.problem, $0.name, $0.pass, $0.filterState]
+        }
+        add(layers.values.compactMap { $0.compactMap(\.ratio?.ratio).max() }, ComparisonReport.best)
+
+        func add(_ ratios: [Double], _ backend: String) {
+          guard let least = ratios.min(), let greatest = ratios.max() else { return }
+          let mean = exp(ratios.reduce(0) { $0 + log($1) } / Double(ratios.count))
+          result.append(
+            Mean(
+              group: group, threads: threads, backend: backend, rows: ratios.count, geometricMean: mean,
+              least: least, greatest: greatest))
+        }
+      }
+    }
+    return result
+  }
+
+  private var backends: [String] {
+    var seen = Set<String>()
+    return rows.map(\.backend).filter { seen.insert($0).inserted }
+  }
+
+  /// `comparison.md`.
+  public var markdown: String {
+    var text = "# vbench compare, \(date)\n\n"
+    if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    text += "| peer | \(RunReport.cell("\(peer.name) \(peer.version)")) "
+    text += "(\(peer.configurations.joined(separator: ", "))) |\n\n"
+    text +=
+      "A ratio is the peer's time over ours: above 1 ours is faster. It is the median over rounds in which both sides ran "
+    text +=
+      "in turn, with its 95 % bootstrap interval; of the peer's configurations the one with the least median counts. Both "
+    text += "sides were verified on the same operands.\n\n"
+    text += meansTable + rowsTable + problems
+    return text
+  }
+
+  private var meansTable: String {
+    let means = means
+    if means.isEmpty { return "" }
+    var text = "## Geometric means of the ratios\n\n"
+    text += "| layers | threads | engine | rows | mean | least | greatest |\n|---|---|---|---|---|---|---|\n"
+    for mean in means {
+      text += "| \(mean.group.rawValue) | \(mean.threads) | `\(mean.backend)` | \(mean.rows) "
+      text += "| **\(RunReport.short(mean.geometricMean))** | \(RunReport.short(mean.least)) "
+      text += "| \(RunReport.short(mean.greatest)) |\n"
+    }
+    return text + "\n`\(ComparisonReport.best)` takes for each row the engine that was the fastest there.\n\n"
+  }
+
+  private var rowsTable: String {
+    let timed = rows.filter { $0.ratio != nil }
+    if timed.isEmpty { return "No row was timed.\n\n" }
+    var text =
+      "## Rows\n\n| layer | pass | threads | engine | ms | \(peer.name) ms | layout | ratio | of minima | |\n"
+    text += "|---|---|---|---|---|---|---|---|---|---|\n"
+    for row in timed {
+      let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
+      text += "| \(RunReport.cell(layer)) | \(row.pass)\(row.filterState == "prepared" ? ", prepared" : "") "
+      text += "| \(row.threads) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
+      text +=
+        "| \(RunReport.milliseconds(row.peers)) | \(row.peerConfiguration) | \(RunReport.speedup(row.ratio)) "
+      text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"
+    }
+    return text + "\n"
+  }
+
+  private var problems: String {
+    var lines: [String] = []
+    for row in rows where row.ratio == nil {
+      let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
+      for (who, verification) in [(row.backend, row.verification), (peer.name, row.peerVerification)]
+      where verification.verdict != .passed {
+        let line =
+          "- \(who), \(layer) \(row.pass), \(row.threads) threads: \(verification.verdict.rawValue)"
+          + (verification.reason.isEmpty ? "" : ", \(RunReport.cell(verification.reason))")
+        if !lines.contains(line) { lines.append(line) }
+      }
+    }
+    return lines.isEmpty ? "" : "## Rows without a ratio\n\n" + lines.joined(separator: "\n") + "\n"
+  }
+}

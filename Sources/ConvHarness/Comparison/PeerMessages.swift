@@ -1,0 +1,104 @@
+import ConvCore
+
+/// What a peer is asked: one JSON object per line on its standard input; the answer is one line on its standard output.
+///
+/// | request | more members | answer |
+/// |---|---|---|
+/// | `hello` | | `peer`, `version`, `configurations` |
+/// | `result` | what, `indices` | `values` at flat indices of the result in logical order (null where not finite), `count` |
+/// | `measure` | what, `repetitions` | `seconds` per execution, after one that is not timed |
+/// | `train` | `threads`, `seed`, `batch`, `configuration`, `repetitions`, `first` | `seconds` per step, `loss` of the last step |
+///
+/// "what" is `problem`, `pass`, `threads`, `seed`, `configuration` (one of those of `hello`) and `filter_state`. Operands are uniform on
+/// [−1, 1) by Philox, streams 0 (x), 1 (w) and 2 (dy) of the seed. With `first` a step is taken on fresh weights (parameter i by
+/// stream i), and its loss is the answer. Whatever the peer cannot do it answers with `error`, in one sentence.
+public enum PeerRequest: Sendable {
+  /// Who are you?
+  case hello
+  /// The result at some places, for verification.
+  case result(PeerTask, indices: [Int])
+  /// The time of some executions.
+  case measure(PeerTask, repetitions: Int)
+  /// The time of some training steps of seed-cnn.
+  case train(threads: Int, seed: UInt64, batch: Int, configuration: String, repetitions: Int, first: Bool)
+
+  /// The line, without its end.
+  var json: String {
+    switch self {
+    case .hello:
+      return #"{"request": "hello"}"#
+    case .result(let task, let indices):
+      return #"{"request": "result", \#(task.members), "indices": \#(indices)}"#
+    case .measure(let task, let repetitions):
+      return #"{"request": "measure", \#(task.members), "repetitions": \#(repetitions)}"#
+    case .train(let threads, let seed, let batch, let configuration, let repetitions, let first):
+      return #"{"request": "train", "threads": \#(threads), "seed": \#(seed), "batch": \#(batch), "#
+        + #""configuration": \#(JSONValue.quoted(configuration)), "repetitions": \#(repetitions), "first": \#(first)}"#
+    }
+  }
+}
+
+/// One convolution as peers are told it.
+public struct PeerTask: Sendable, Hashable {
+  public var problem: ConvProblem
+  public var pass: ConvPass
+  public var threads: Int
+  public var seed: UInt64
+  public var configuration: String
+  public var filterState: FilterState
+
+  /// A task.
+  public init(
+    problem: ConvProblem, pass: ConvPass, threads: Int, seed: UInt64, configuration: String,
+    filterState: FilterState
+  ) {
+    self.problem = problem
+    self.pass = pass
+    self.threads = threads
+    self.seed = seed
+    self.configuration = configuration
+    self.filterState = filterState
+  }
+
+  var members: String {
+    let axes = problem.axesInUse
+    func list(_ extent: Extent) -> String { "\(axes.map { extent[$0] })" }
+    let padding = axes.map { [problem.padding.before[$0], problem.padding.after[$0]] }
+    return
+      #""problem": {"text": \#(JSONValue.quoted(problem.description)), "n": \#(problem.n), "c": \#(problem.c), "#
+      + #""k": \#(problem.k), "groups": \#(problem.groups), "input": \#(list(problem.input)), "#
+      + #""filter": \#(list(problem.filter)), "output": \#(list(problem.output)), "#
+      + #""stride": \#(list(problem.stride)), "padding": \#(padding), "dilation": \#(list(problem.dilation))}, "#
+      + #""pass": \#(JSONValue.quoted(pass.rawValue)), "threads": \#(threads), "seed": \#(seed), "#
+      + #""configuration": \#(JSONValue.quoted(configuration)), "#
+      + #""filter_state": \#(JSONValue.quoted(filterState.rawValue))"#
+  }
+}
+
+/// Who the peer is.
+public struct PeerIdentity: Sendable, Hashable {
+  /// One lower-case word: `pytorch`.
+  public var name: String
+  public var version: String
+  /// The ways in which it can compute (layouts); for each row the fastest counts.
+  public var configurations: [String]
+}
+
+/// Why a comparison cannot go on, or has no row.
+public enum PeerError: Error, Sendable, CustomStringConvertible {
+  /// The peer's process does not answer, or not in the protocol.
+  case broken(command: String, reason: String, errorOutput: String)
+  /// The peer answered that it cannot.
+  case declined(String)
+
+  /// With the last lines that the peer wrote to standard error.
+  public var description: String {
+    switch self {
+    case .broken(let command, let reason, let errorOutput):
+      let lines = errorOutput.split(separator: "\n").suffix(20).map { "  \($0)" }.joined(separator: "\n")
+      return "the peer '\(command)' \(reason)"
+        + (lines.isEmpty ? "; it wrote nothing to standard error" : "; it wrote to standard error:\n\(lines)")
+    case .declined(let reason): return reason
+    }
+  }
+}

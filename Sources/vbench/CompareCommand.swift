@@ -1,0 +1,186 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvHarness
+import Foundation
+
+/// `vbench compare`: our engines and another library's, in turn.
+struct CompareCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Measures engines and another library (a peer process) in turn, layer by layer.",
+    discussion: """
+      The peer is a program that answers one JSON object per line; Reports/peers/pytorch.py is one. Both sides are
+      verified on the same operands, then they take turns for some rounds. Written are comparison.csv and
+      comparison.md: the ratio of each row with its 95 % interval, and geometric means per kind of layer.
+
+      EXAMPLES
+        vbench compare --suite resnet50 --batch 4
+        vbench compare --suite seed-cnn --network seed-cnn --threads 1,2 --rounds 20
+        vbench compare --peer 'python3 my-peer.py' --suite shapes.txt --passes forward --filter-state prepared
+      """)
+
+  @Option(help: ArgumentHelp("Shell command of the peer.", valueName: "cmd"))
+  var peer = "python3 Reports/peers/pytorch.py"
+
+  @Option(
+    help: ArgumentHelp("A built-in suite or a file of problem lines; repeatable.", valueName: "name|file"))
+  var suite: [String] = []
+
+  @Option(help: ArgumentHelp("Full training steps of a network: seed-cnn; repeatable.", valueName: "name"))
+  var network: [String] = []
+
+  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],fft.", valueName: "list"))
+  var backends: String?
+
+  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
+  var passes = "forward,backward-data,backward-filter"
+
+  @Option(help: ArgumentHelp("Numbers of threads.", valueName: "list"))
+  var threads = "1,2"
+
+  @Option(help: "Batch size in the place of the problems' own.")
+  var batch: Int?
+
+  @Option(help: "Rounds in which all take their turn.")
+  var rounds = 12
+
+  @Option(help: "Seconds of one sample.")
+  var seconds = 0.05
+
+  @Option(
+    help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
+  var filterState = "fresh"
+
+  @Option(help: "Seed of operands, samples and resampling.")
+  var seed: UInt64 = 1
+
+  @Option(help: ArgumentHelp("Folder of the two files.", valueName: "dir"))
+  var output: String
+
+  @OptionGroup var openBLAS: OpenBLASOption
+
+  /// Engines that are compared when none are named: all but the oracle.
+  private static var defaultBackends: String {
+    BackendRegistry.names.filter { $0 != "naive" }.joined(separator: ",")
+  }
+
+  func run() throws {
+    if let error = InstructionSet.environmentError { throw error }
+    let competitors = try NameList.competitors(backends ?? CompareCommand.defaultBackends)
+    let items = try items()
+    let pools = try threadCounts().map { try NameList.pool(threads: $0) }
+    guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
+    guard seconds > 0, seconds <= 60 else {
+      throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
+    }
+    try AtomicFolder.checkCreatable(output)
+    try openBLAS.apply()
+    Interruption.catchSignals()
+    if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
+    let process = try PeerProcess(command: peer)
+    let settings = ComparisonSettings(
+      rounds: rounds, secondsPerSample: seconds, seed: seed, times: !BuildConfiguration.isDebug)
+    var report = ComparisonReport(
+      environment: environment, command: CommandLine.arguments.joined(separator: " "),
+      date: ISO8601DateFormatter().string(from: Date()), peer: process.identity)
+    try measure(Comparison(peer: process, settings: settings), items, pools, competitors, &report)
+    report.isPartial = Interruption.isRequested
+    try report.write(to: output)
+    print(CompareCommand.summary(report))
+    print("comparison: \(output)/comparison.md")
+    if report.isPartial { throw InterruptedRun(folder: output) }
+    if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  private func measure(
+    _ comparison: Comparison, _ items: [RunItem], _ pools: [WorkerPool], _ competitors: [Competitor],
+    _ report: inout ComparisonReport
+  ) throws {
+    var progress = ProgressBar(total: (items.count + network.count) * pools.count)
+    defer { progress.clear() }
+    var done = 0
+    do {
+      for item in items {
+        for pool in pools where !Interruption.isRequested {
+          progress.update(done, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")
+          report.rows += try comparison.rows(
+            for: item, pool: pool, competitors: competitors, shouldStop: { Interruption.isRequested })
+          done += 1
+        }
+      }
+      for name in network {
+        for pool in pools where !Interruption.isRequested {
+          progress.update(done, "training steps of \(name)")
+          report.rows += try comparison.trainingRows(
+            batch: batch ?? 64, pool: pool, competitors: competitors,
+            shouldStop: { Interruption.isRequested })
+          done += 1
+        }
+      }
+    } catch let error as PeerError where Interruption.isRequested {
+      // Ctrl-C reaches the peer too: that it ended then is no failure.
+      _ = error
+    }
+  }
+
+  private func items() throws -> [RunItem] {
+    let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
+    let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
+    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
+    for name in network { _ = try TrainableNetwork.named(name) }
+    if suite.isEmpty && network.isEmpty {
+      throw UsageError("nothing to compare: name a --suite or a --network")
+    }
+    var items: [RunItem] = []
+    for name in suite {
+      let suite = try BenchmarkSuite.named(name)
+      for var problem in suite.problems {
+        if let batch { problem.problem = try problem.problem.withBatch(batch) }
+        for pass in passes {
+          for state in states where state == .fresh || pass != .backwardFilter {
+            items.append(RunItem(suite: suite.name, problem: problem, pass: pass, filterState: state))
+          }
+        }
+      }
+    }
+    return items
+  }
+
+  private func threadCounts() throws -> [Int] {
+    let counts = NameList.split(threads)
+    guard !counts.isEmpty else { throw UsageError("--threads is empty") }
+    return try counts.map { text in
+      guard let count = Int(text) else {
+        throw UsageError("--threads holds '\(text)'; numbers are needed, as in 1,2")
+      }
+      return count
+    }
+  }
+
+  private var environment: [(key: String, value: String)] {
+    let machine = MachineDescription()
+    var facts: [(key: String, value: String)] = [
+      ("CPU", "\(machine.cpu), \(machine.logicalCores) threads"), ("memory", machine.memory),
+      ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
+      ("vbench", "\(Vbench.version), commit \(machine.commit ?? "unknown"), \(machine.configuration)"),
+      ("rounds", "\(rounds) of \(seconds) s"), ("seed", "\(seed)"),
+    ]
+    for library in BackendRegistry.libraries { facts.append((library.name, library.version)) }
+    return facts
+  }
+
+  /// The table for standard output.
+  private static func summary(_ report: ComparisonReport) -> String {
+    var table = TextTable(
+      ["layers", "threads", "engine", "rows", "mean ratio", "least", "greatest"],
+      rightAligned: [1, 3, 4, 5, 6])
+    for mean in report.means {
+      table.add([
+        mean.group.rawValue, "\(mean.threads)", mean.backend, "\(mean.rows)",
+        RunReport.short(mean.geometricMean), RunReport.short(mean.least), RunReport.short(mean.greatest),
+      ])
+    }
+    return report.means.isEmpty ? "no row was timed" : table.text
+  }
+}

@@ -1,0 +1,250 @@
+import ConvCore
+import ConvNaive
+import Foundation
+import Testing
+
+@testable import ConvHarness
+
+/// Groups, ratios, CSV and Markdown of comparisons.
+@Suite struct ComparisonReportTests {
+  private func row(
+    _ backend: String, own: [Double], peers: [Double], problem: String = "conv2d:n1c32h8w8k8r3s3p1",
+    pass: ConvPass = .forward, threads: Int = 1
+  ) throws -> ComparisonRow {
+    let parsed = try ConvProblem(parsing: problem)
+    var row = ComparisonRow(
+      suite: "s", problem: problem, name: "a", group: ComparisonGroup(parsed, pass), pass: pass.rawValue,
+      backend: backend, threads: threads, filterState: "fresh", peer: identity)
+    row.set(own: own, peers: peers, configuration: "plain", seed: 1)
+    row.verification = Verification(.passed, reason: "")
+    row.peerVerification = Verification(.passed, reason: "")
+    return row
+  }
+
+  private let identity = PeerIdentity(name: "other", version: "1.0", configurations: ["plain", "fancy"])
+
+  @Test(arguments: [
+    ("conv2d:n1c32h8w8k8r3s3p1", ConvPass.forward, ComparisonGroup.dense3x3),
+    ("conv2d:n1c31h8w8k8r3s3p1", .forward, .other), ("conv2d:n1c32h8w8k8r3s3u2p1", .forward, .other),
+    ("conv2d:n1c32h8w8k8r3s3u2p1", .backwardData, .stridedData),
+    ("conv2d:n1c8h8w8k8r1s1u2", .backwardData, .stridedData),
+    ("conv2d:n1c8h8w8k8r1s1u2", .forward, .pointwise),
+    ("conv2d:n1c3h8w8k8r3s3p1", .forward, .first), ("conv2d:n1c3h8w8k8r3s3u2p1", .backwardData, .first),
+    ("conv2d:n1c8h8w8k8r5s5p2", .backwardFilter, .dense5x5), ("conv2d:n1c8h8w8k8r7s7p3", .forward, .medium),
+    ("conv2d:n1c8h16w16k8r15s15p7", .forward, .medium), ("conv2d:n1c8h16w16k8r17s17p8", .forward, .other),
+    ("conv2d:n1c8h32w32k8r31s31p15", .forward, .large), ("conv2d:n1c8h8w8k8r3s3p1g8", .forward, .depthwise),
+    ("conv2d:n1c64h8w8k64r3s3p1g2", .forward, .other), ("conv2d:n1c8h8w8k8r3s5p1", .forward, .other),
+    ("conv2d:n1c32h9w9k8r3s3p2l2", .forward, .other),
+  ])
+  func layersHaveTheirGroup(_ text: String, _ pass: ConvPass, _ group: ComparisonGroup) throws {
+    #expect(ComparisonGroup(try ConvProblem(parsing: text), pass) == group)
+  }
+
+  @Test func ratiosArePeersTimeOverOurs() throws {
+    let row = try row("a", own: [1, 2, 1, 1], peers: [3, 4, 4, 3])
+    let ratio = try #require(row.ratio)
+    #expect(ratio.ratio == 3 && ratio.low == 2 && ratio.high == 4 && ratio.verdict == .faster)
+    #expect(row.ratioOfMinima == 3)
+    let csv = ComparisonRow.csv([row]).split(separator: "\n").map {
+      $0.split(separator: ",").map(String.init)
+    }
+    #expect(csv.count == 2 && csv[0].first == "suite")
+    for (column, value) in [
+      ("group", "3x3 s1 C>=32"), ("pass", "forward"), ("threads", "1"), ("peer", "other"),
+      ("peer_version", "1.0"), ("peer_configuration", "plain"), ("rounds", "4"), ("min_ms", "1000"),
+      ("peer_min_ms", "3000"), ("ratio", "3"),
+    ] {
+      // Empty fields vanish in this split: the header has its place, the value is found in the row.
+      #expect(csv[0].contains(column) && csv[1].contains(value), "\(column) \(value): \(csv[1])")
+    }
+  }
+
+  @Test func meansAreGeometricByGroupThreadsAndEngine() throws {
+    var report = ComparisonReport(environment: [("CPU", "a|b")], command: "c", date: "d", peer: identity)
+    report.rows = [
+      try row("a", own: [1], peers: [2]), try row("b", own: [1], peers: [4]),
+      try row("a", own: [1], peers: [8], pass: .backwardData),
+      try row("b", own: [1], peers: [1], pass: .backwardData), try row("a", own: [1], peers: [3], threads: 2),
+    ]
+    var declined = try row("b", own: [], peers: [], threads: 2)
+    declined.verification = Verification(.unsupported, reason: "no | such")
+    report.rows.append(declined)
+    func mean(_ backend: String, _ threads: Int) -> ComparisonReport.Mean? {
+      report.means.first { $0.backend == backend && $0.threads == threads && $0.group == .dense3x3 }
+    }
+    let a = try #require(mean("a", 1))
+    #expect(abs(a.geometricMean - 4) < 1e-12 && a.rows == 2 && a.least == 2 && a.greatest == 8)
+    #expect(abs((mean("b", 1)?.geometricMean ?? 0) - 2) < 1e-12)
+    let best = try #require(mean(ComparisonReport.best, 1))
+    #expect(abs(best.geometricMean - 32.squareRoot()) < 1e-12 && best.rows == 2)
+    #expect(mean("b", 2) == nil && abs((mean("a", 2)?.geometricMean ?? 0) - 3) < 1e-12)
+    let text = report.markdown
+    for words in [
+      "| 3x3 s1 C>=32 | 1 | `a` | 2 | **4.00** | 2.00 | 8.00 |", "| CPU | a\\|b |",
+      "other 1.0 (plain, fancy)",
+      "- b, s a forward, 2 threads: unsupported, no \\| such", "2.00 (2.00–2.00)",
+    ] {
+      #expect(text.contains(words), "'\(words)' is missing in\n\(text)")
+    }
+    #expect(!report.hasFailures)
+    report.rows[0].peerVerification = Verification(.failed, reason: "")
+    #expect(report.hasFailures)
+  }
+
+  /// The peer's configuration with the least median is paired with all engines.
+  @Test func thePeersBetterConfigurationCounts() throws {
+    try FakePeer.withPeer { peer in
+      let comparison = Comparison(peer: peer, settings: ComparisonSettings())
+      var rows = [try row("a", own: [], peers: []), try row("b", own: [], peers: [])]
+      let contestants = [
+        Comparison.Contestant(row: 1, seconds: { _ in 0 }, samples: [1, 1, 1]),
+        Comparison.Contestant(configuration: "slow", seconds: { _ in 0 }, samples: [1, 9, 9]),
+        Comparison.Contestant(configuration: "fast", seconds: { _ in 0 }, samples: [3, 4, 5]),
+      ]
+      comparison.settle(contestants, &rows)
+      #expect(rows[1].peerConfiguration == "fast" && rows[1].peers == [3, 4, 5] && rows[1].own == [1, 1, 1])
+      #expect(rows[0].own.isEmpty && rows[0].ratio == nil)
+    }
+  }
+}
+
+/// The protocol, against a peer of a few lines of shell.
+@Suite struct PeerTests {
+  let item = RunItem(
+    suite: "s", problem: BenchmarkProblem(try! ConvProblem(parsing: "conv2d:n1c2h4w4k2r1s1"), name: "one"),
+    pass: .forward)
+
+  /// Turns rotate, everybody has the same number of them, and the peer is asked for as many repetitions as fill a sample.
+  @Test func sidesTakeTurns() throws {
+    try FakePeer.withPeer { peer in
+      let settings = ComparisonSettings(rounds: 3, secondsPerSample: 0.01, pause: 0)
+      let comparison = Comparison(peer: peer, settings: settings)
+      var order: [String] = []
+      var contestants = ["a", "b", "c"].map { name in
+        Comparison.Contestant(row: 0, configuration: name) { repetitions in
+          order.append("\(name)\(repetitions)")
+          return 0.002
+        }
+      }
+      try comparison.takeTurns(&contestants) { false }
+      #expect(contestants.allSatisfy { $0.samples.count == 3 && $0.repetitions == 5 })
+      #expect(
+        order == ["a1", "a1", "b1", "b1", "c1", "c1"]
+          + ["a5", "b5", "c5", "b5", "c5", "a5", "c5", "a5", "b5"])
+    }
+  }
+
+  /// A peer whose results are right is timed, with the times that it says.
+  @Test func aRightPeerIsTimed() throws {
+    let data = try ProblemData(problem: item.problem.problem, seed: 1)
+    let grid = SampleGrid.stratified(item.problem.problem, .forward, seed: 1)
+    let values = Expectation(grid: grid, data: data).values
+    try FakePeer.withPeer(values: values, seconds: "0.5") { peer in
+      #expect(peer.identity == PeerIdentity(name: "fake", version: "1", configurations: ["plain"]))
+      let comparison = Comparison(
+        peer: peer, settings: ComparisonSettings(rounds: 4, secondsPerSample: 0.001, pause: 0))
+      let rows = try comparison.rows(
+        for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
+      #expect(rows.count == 1 && rows[0].peerVerification.verdict == .passed, "\(rows)")
+      #expect(rows[0].verification.verdict == .passed && rows[0].own.count == 4)
+      #expect(rows[0].peers == [0.5, 0.5, 0.5, 0.5] && (rows[0].ratio?.ratio ?? 0) > 1)
+    }
+  }
+
+  /// One wrong value, and there is no time.
+  @Test func aWrongPeerIsNotTimed() throws {
+    let data = try ProblemData(problem: item.problem.problem, seed: 1)
+    let grid = SampleGrid.stratified(item.problem.problem, .forward, seed: 1)
+    var values = Expectation(grid: grid, data: data).values
+    values[3] += 1e-4
+    try FakePeer.withPeer(values: values) { peer in
+      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let rows = try comparison.rows(
+        for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
+      #expect(rows[0].peerVerification.verdict == .failed, "\(rows[0].peerVerification)")
+      #expect(rows[0].ratio == nil && rows[0].own.isEmpty)
+    }
+  }
+
+  /// What the peer declines is in its rows; the comparison goes on.
+  @Test func aPeerMayDecline() throws {
+    try FakePeer.withPeer(answer: #"{"error": "too large for me"}"#) { peer in
+      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let rows = try comparison.rows(
+        for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
+      #expect(rows[0].peerVerification.verdict == .unsupported)
+      #expect(rows[0].peerVerification.reason == "plain: too large for me" && rows[0].ratio == nil)
+    }
+  }
+
+  @Test func aBrokenPeerIsAnErrorWithItsWords() throws {
+    for (answer, words) in [
+      ("oops", "no JSON: 'oops'"), (#"{"values": [], "count": 99}"#, "computed 99 results"),
+      (#"{"values": [1], "count": 32}"#, "did not answer with"),
+    ] {
+      try FakePeer.withPeer(answer: answer) { peer in
+        let comparison = Comparison(peer: peer, settings: ComparisonSettings())
+        let error = #expect(throws: PeerError.self) {
+          try comparison.rows(
+            for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
+        }
+        #expect("\(String(describing: error))".contains(words), "\(String(describing: error))")
+      }
+    }
+    let error = #expect(throws: PeerError.self) {
+      try PeerProcess(command: "echo 'no module named torch' >&2; exit 3")
+    }
+    let text = "\(error.map { "\($0)" } ?? "")"
+    #expect(text.contains("exit status 3") && text.contains("  no module named torch"), "\(text)")
+    #expect(throws: PeerError.self) { try PeerProcess(command: "read line; echo '{\"peer\": \"x\"}'") }
+  }
+
+  /// Every request is one line of JSON with what the peer needs.
+  @Test func requestsAreJSON() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n2c4h9w8k6r3s5u2x1p0,1,2,3l1x2g2")
+    let task = PeerTask(
+      problem: problem, pass: .backwardData, threads: 2, seed: 7, configuration: "a\"b",
+      filterState: .prepared)
+    let json = try JSONValue(parsing: PeerRequest.result(task, indices: [3, 1]).json)
+    #expect(json["request"]?.string == "result" && json["indices"]?.integers == [3, 1])
+    #expect(json["pass"]?.string == "backward-data" && json["threads"]?.integer == 2)
+    #expect(json["seed"]?.integer == 7 && json["configuration"]?.string == "a\"b")
+    #expect(json["filter_state"]?.string == "prepared")
+    let told = try #require(json["problem"])
+    #expect(told["n"]?.integer == 2 && told["c"]?.integer == 4 && told["k"]?.integer == 6)
+    #expect(told["groups"]?.integer == 2 && told["input"]?.integers == [9, 8])
+    #expect(told["filter"]?.integers == [3, 5] && told["stride"]?.integers == [2, 1])
+    #expect(told["output"]?.integers == [problem.output.h, problem.output.w])
+    #expect(told["dilation"]?.integers == [1, 2])
+    #expect(told["padding"]?.array?.compactMap(\.integers) == [[0, 1], [2, 3]])
+    let train = PeerRequest.train(
+      threads: 1, seed: 2, batch: 3, configuration: "c", repetitions: 4, first: true)
+    #expect(try JSONValue(parsing: train.json)["first"]?.bool == true)
+  }
+}
+
+/// A peer in shell: says who it is, then gives the same answers again and again.
+private enum FakePeer {
+  static func withPeer(
+    values: [Double] = [], seconds: String = "0.1", answer: String? = nil,
+    _ body: (PeerProcess) throws -> Void
+  ) throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "peer-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let result = answer ?? "{\"values\": \(values), \"count\": 32}"
+    let script = """
+      while read -r line; do
+        case $line in
+          *'"hello"'*) echo '{"peer": "fake", "version": "1", "configurations": ["plain"]}' ;;
+          *'"result"'*) echo '\(result)' ;;
+          *'"measure"'*) echo '{"seconds": \(seconds)}' ;;
+          *) echo '{"error": "what?"}' ;;
+        esac
+      done
+      """
+    let path = folder.appending(path: "peer.sh").path
+    try AtomicFile.write(script, to: path)
+    try body(PeerProcess(command: "sh \(path)"))
+  }
+}
