@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "ConvIm2col", targets: ["ConvIm2col"]),
     .library(name: "ConvWinograd", targets: ["ConvWinograd"]),
     .library(name: "ConvFFT", targets: ["ConvFFT"]),
+    .library(name: "ConvDirect", targets: ["ConvDirect"]),
     .library(name: "ConvOneDNN", targets: ["ConvOneDNN"]),
     .library(name: "ConvBackends", targets: ["ConvBackends"]),
     .library(name: "ConvAutograd", targets: ["ConvAutograd"]),
@@ -61,11 +62,14 @@ let package = Package(
         "CConvKernels",
       ]),
     engine("ConvWinograd", ["CConvKernels"]),
+    engine("ConvDirect", ["CConvKernels"]),
     engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
     engine("ConvOneDNN", [.target(name: "CDNNL", condition: .when(traits: ["OneDNN"]))]),
     .target(
       name: "ConvBackends",
-      dependencies: ["ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvFFT", "ConvOneDNN"]),
+      dependencies: [
+        "ConvCore", "ConvNaive", "ConvIm2col", "ConvWinograd", "ConvDirect", "ConvFFT", "ConvOneDNN",
+      ]),
 
     // The layers on top of the protocol; they name no engine, but for the default of ConvNN.
     .target(name: "ConvAutograd", dependencies: ["ConvCore"], swiftSettings: fastSwift),
@@ -91,6 +95,7 @@ let package = Package(
     .testTarget(
       name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
+    .testTarget(name: "ConvDirectTests", dependencies: ["ConvCore", "ConvDirect"]),
     .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
     .testTarget(name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvHarness", "ConvOneDNN"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),

@@ -42,8 +42,30 @@ static size_t pack_count(size_t panel, size_t k, size_t n) {
     table(kernels)->transform->two_##S(left, right, layout, in, out, bias);                                     \
   }
 
+#define VB_DIRECT_ENTRIES(T, S)                                                                                 \
+  void vb_implicit_##S(const vb_kernels *kernels, const vb_implicit *shape, const T *a, const T *b,             \
+                       const T *bias, T *c) {                                                                   \
+    table(kernels)->direct_##S->implicit(shape, a, b, bias, c);                                                 \
+  }                                                                                                             \
+  void vb_depthwise_##S(const vb_kernels *kernels, const vb_depthwise *shape, const T *x, const T *w,           \
+                        const T *bias, T *y) {                                                                  \
+    table(kernels)->direct_##S->depthwise(shape, x, w, bias, y);                                                \
+  }                                                                                                             \
+  void vb_depthwise_gradient_##S(const vb_kernels *kernels, const vb_depthwise *shape, const T *x,              \
+                                 const T *dy, T *g) {                                                           \
+    table(kernels)->direct_##S->depthwise_gradient(shape, x, dy, g);                                            \
+  }                                                                                                             \
+  void vb_plane_##S(const vb_kernels *kernels, const vb_plane *shape, const T *x, const T *w, T start, T *y) {  \
+    table(kernels)->direct_##S->plane(shape, x, w, start, y);                                                   \
+  }                                                                                                             \
+  void vb_plane_gradient_##S(const vb_kernels *kernels, const vb_plane *shape, const T *x, const T *dy, T *g) { \
+    table(kernels)->direct_##S->plane_gradient(shape, x, dy, g);                                                \
+  }
+
 VB_GEMM_ENTRIES(float, f32)
 VB_GEMM_ENTRIES(double, f64)
+VB_DIRECT_ENTRIES(float, f32)
+VB_DIRECT_ENTRIES(double, f64)
 
 #define VB_LINES_ENTRIES(T, S)                                                                                  \
   void vb_gather_lines_##S(const vb_kernels *kernels, size_t lines, size_t before, size_t length, size_t after, \

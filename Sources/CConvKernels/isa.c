@@ -6,14 +6,17 @@
 
 static const vb_kernels baseline = {"baseline", 16, &vb_gemm_f32_base, &vb_gemm_f64_base, &vb_transform_base,
                                     &vb_elementwise_base, &vb_lines_f32_base, &vb_lines_f64_base,
-                                    &vb_pooling_base, &vb_optimizer_base};
+                                    &vb_pooling_base, &vb_optimizer_base,
+                                    &vb_direct_f32_base, &vb_direct_f64_base};
 #if defined(__x86_64__)
 static const vb_kernels avx512 = {"avx512", 64, &vb_gemm_f32_avx512, &vb_gemm_f64_avx512, &vb_transform_avx512,
                                   &vb_elementwise_avx512, &vb_lines_f32_avx512, &vb_lines_f64_avx512,
-                                    &vb_pooling_avx512, &vb_optimizer_avx512};
+                                    &vb_pooling_avx512, &vb_optimizer_avx512,
+                                  &vb_direct_f32_avx512, &vb_direct_f64_avx512};
 static const vb_kernels avx2 = {"avx2", 32, &vb_gemm_f32_avx2, &vb_gemm_f64_avx2, &vb_transform_avx2,
                                 &vb_elementwise_avx2, &vb_lines_f32_avx2, &vb_lines_f64_avx2,
-                                    &vb_pooling_avx2, &vb_optimizer_avx2};
+                                    &vb_pooling_avx2, &vb_optimizer_avx2,
+                                &vb_direct_f32_avx2, &vb_direct_f64_avx2};
 
 static int has_avx512(void) {
   __builtin_cpu_init();

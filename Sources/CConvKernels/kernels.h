@@ -1,5 +1,6 @@
 // The tables behind `vb_kernels`: one function per kernel, filled in by each instruction set's sources.
 #pragma once
+#include "vb_direct.h"
 #include "vb_elementwise.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
@@ -69,6 +70,21 @@ typedef struct vb_optimizer_table {
   void (*adam)(size_t n, const vb_adam *factors, float *p, const float *g, float *m, float *v);
 } vb_optimizer_table;
 
+#define VB_DIRECT_TABLE(T)                                                                                      \
+  void (*implicit)(const vb_implicit *shape, const T *a, const T *b, const T *bias, T *c);                      \
+  void (*depthwise)(const vb_depthwise *shape, const T *x, const T *w, const T *bias, T *y);                    \
+  void (*depthwise_gradient)(const vb_depthwise *shape, const T *x, const T *dy, T *g);                         \
+  void (*plane)(const vb_plane *shape, const T *x, const T *w, T start, T *y);                                  \
+  void (*plane_gradient)(const vb_plane *shape, const T *x, const T *dy, T *g);
+
+typedef struct vb_direct_table_f32 {
+  VB_DIRECT_TABLE(float)
+} vb_direct_table_f32;
+
+typedef struct vb_direct_table_f64 {
+  VB_DIRECT_TABLE(double)
+} vb_direct_table_f64;
+
 struct vb_kernels {
   const char *name;
   size_t vector_bytes;
@@ -80,6 +96,8 @@ struct vb_kernels {
   const vb_lines_table_f64 *lines_f64;
   const vb_pooling_table *pooling;
   const vb_optimizer_table *optimizer;
+  const vb_direct_table_f32 *direct_f32;
+  const vb_direct_table_f64 *direct_f64;
 };
 
 // Patterns of non-zeros of small matrices, row by row; bit j of a row stands for column j.
@@ -92,6 +110,8 @@ struct vb_kernels {
 #define VB_JOIN_(a, b) a##b
 #define VB_JOIN(a, b) VB_JOIN_(a, b)
 #define VB_UNROLL _Pragma("clang loop unroll(full)")
+// v = max(0, v) in each lane of a vector; NaN stays.
+#define VB_RELU(v) v = (__typeof__(v))(~((v) < 0) & (__typeof__((v) < 0))(v))
 
 #if defined(__x86_64__)
 #define VB_TARGET_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma,avx2")))
@@ -104,6 +124,8 @@ extern const vb_lines_table_f32 vb_lines_f32_avx512, vb_lines_f32_avx2;
 extern const vb_lines_table_f64 vb_lines_f64_avx512, vb_lines_f64_avx2;
 extern const vb_pooling_table vb_pooling_avx512, vb_pooling_avx2;
 extern const vb_optimizer_table vb_optimizer_avx512, vb_optimizer_avx2;
+extern const vb_direct_table_f32 vb_direct_f32_avx512, vb_direct_f32_avx2;
+extern const vb_direct_table_f64 vb_direct_f64_avx512, vb_direct_f64_avx2;
 #endif
 extern const vb_gemm_table_f32 vb_gemm_f32_base;
 extern const vb_gemm_table_f64 vb_gemm_f64_base;
@@ -113,3 +135,5 @@ extern const vb_lines_table_f32 vb_lines_f32_base;
 extern const vb_lines_table_f64 vb_lines_f64_base;
 extern const vb_pooling_table vb_pooling_base;
 extern const vb_optimizer_table vb_optimizer_base;
+extern const vb_direct_table_f32 vb_direct_f32_base;
+extern const vb_direct_table_f64 vb_direct_f64_base;

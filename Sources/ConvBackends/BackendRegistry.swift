@@ -1,4 +1,5 @@
 public import ConvCore
+import ConvDirect
 import ConvIm2col
 import ConvNaive
 import ConvWinograd
@@ -14,7 +15,7 @@ import ConvWinograd
 public enum BackendRegistry {
   /// Every engine, the oracle first. Which there are depends on the package traits.
   public static let all: [any ConvolutionBackend] = {
-    var all: [any ConvolutionBackend] = [.naive, .im2col, .winograd]
+    var all: [any ConvolutionBackend] = [.naive, .im2col, .winograd, .direct]
     #if FFTW
       all.append(.fft)
     #endif

@@ -40,6 +40,7 @@ public struct MinimumSupport: Sendable, Hashable {
     MinimumSupport("naive"),
     MinimumSupport("im2col"),
     MinimumSupport("winograd", taps: [3, 5], strides: false),
+    MinimumSupport("direct"),
     MinimumSupport("fft"),
     MinimumSupport("onednn", elementTypes: [.float32]),
   ]

@@ -6,7 +6,7 @@ import Testing
 @Suite struct BackendRegistryTests {
   @Test func namesAreUniqueAndReadBack() throws {
     #expect(Set(BackendRegistry.names).count == BackendRegistry.all.count)
-    var names = ["naive", "im2col", "winograd"]
+    var names = ["naive", "im2col", "winograd", "direct"]
     #if FFTW
       names.append("fft")
     #endif

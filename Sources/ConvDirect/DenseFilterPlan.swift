@@ -1,0 +1,212 @@
+internal import CConvKernels
+import ConvCore
+
+/// Backward filter as implicit matrix products: the rows of the left operand are windows of the image, read in place or from a padded
+/// copy of a few rows, the right operand is dy in panels, and the result is dw as [R·S·C/g][K/g].
+struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
+  let operation: ConvOperation
+  let kernels: Kernels
+  let row, column: AxisPhase
+  let window: ImageWindow
+  let panel: Int
+  /// Rows and columns of dy of one item; a partial sum adds up items.
+  let band, chunk: Int
+  /// Output channels of one task.
+  let channels: Int
+  /// Partial sums.
+  let partials: Int
+  let copyCount, packedCount: Int
+  let slots: Int
+
+  var problem: ConvProblem { operation.problem }
+  /// Rows of one group's matrix.
+  private var depth: Int { problem.cPerGroup * problem.filter.count }
+  private var filterCount: Int { problem.k * depth }
+  private var size: Int { MemoryLayout<T>.stride }
+  private var sumBytes: Int { aligned(partials * filterCount * size) }
+  private var slotBytes: Int { aligned((copyCount + packedCount) * size) }
+  private var across: Int { divideUp(column.count, chunk) }
+  private var down: Int { divideUp(row.count, band) }
+  private var items: Int { problem.n * down * across }
+  var workspaceBytes: Int { sumBytes + slots * slotBytes }
+  var executedFLOPs: Double { problem.directFLOPs }
+  var variant: String { "direct[kernel=implicit]" }
+  var executedBy: String { "direct" }
+  /// The sum of one item, the items of a partial sum, and the partial sums (blocked summation: the lengths add up).
+  var errorModel: ErrorModel {
+    .summation(
+      depth: min(band, row.count) * min(chunk, column.count) + divideUp(items, partials) + partials,
+      accumulator: operation.elementType)
+  }
+
+  /// - Throws: `Refusal`.
+  init(_ operation: ConvOperation, _ options: PlanOptions) throws {
+    let problem = operation.problem
+    self.operation = operation
+    kernels = .current
+    panel = T.panel(kernels)
+    let (height, width) = AxisShape.pair(problem)
+    row = height.phases(.forward)[0]
+    column = width.phases(.forward)[0]
+    window = ImageWindow(
+      operation.inputFormat, Extent(h: height.input, w: width.input), channels: problem.c,
+      groups: problem.groups, [row], [column])
+    // A panel of dy stays in the L1 cache.
+    let size = MemoryLayout<T>.stride
+    let pixels = max(64, (24 << 10) / (panel * size))
+    chunk = min(column.count, column.count >= 2 * pixels ? pixels : column.count)
+    band = chunk == column.count ? max(1, min(row.count, pixels / column.count)) : 1
+    channels = min(problem.kPerGroup, divideUp(128, panel) * panel)
+    copyCount = window.copyCount([row], band, [column], chunk)
+    packedCount = saturatingProduct(saturatingProduct(band, chunk), divideUp(channels, panel) * panel)
+    let (elements, overflow) = copyCount.addingReportingOverflow(packedCount)
+    let slotBytes = aligned(overflow ? .max : saturatingProduct(elements, size))
+    let sums = saturatingProduct(
+      saturatingProduct(problem.k, problem.cPerGroup), saturatingProduct(problem.filter.count, size))
+    // Partial sums may take half of the limit, the first one whatever it needs.
+    let tasks = saturatingProduct(problem.groups, divideUp(problem.kPerGroup, channels))
+    let items = saturatingProduct(
+      problem.n, divideUp(row.count, band) * divideUp(column.count, chunk))
+    partials = max(1, min(divideUp(wantedTasks, tasks), items, options.workspaceLimit / 2 / max(1, sums)))
+    guard options.workspaceLimit >= sums else {
+      throw Refusal(
+        reason: "direct needs \(sums) bytes of workspace for the sums of dw, the limit is \(options.workspaceLimit)")
+    }
+    slots = try affordableSlots(
+      slotBytes, options, limit: options.workspaceLimit - aligned(saturatingProduct(partials, sums)))
+  }
+
+  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    try preparedFilter(count: 0) { (_: UnsafeMutablePointer<T>) in }
+  }
+
+  func execute(
+    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+    phases: PhaseRecorder?
+  ) throws {
+    try checkOperands(operands, workspace)
+    let bound = try operands.bound(for: operation, signature: signature)
+    guard let start = workspace.baseAddress else { return }
+    let x = UnsafePointer(bound.input.assumingMemoryBound(to: T.self))
+    let dy = UnsafePointer(bound.output.assumingMemoryBound(to: T.self))
+    let sums = start.bindMemory(to: T.self, capacity: partials * filterCount)
+    let blocks = divideUp(problem.kPerGroup, channels)
+    phases.measure("products") {
+      forEachTask(
+        problem.groups * blocks * partials, slots: slots, slotBytes: slotBytes, scratch: start + sumBytes,
+        pool: pool
+      ) { task, scratch in
+        guard let scratch = scratch?.bindMemory(to: T.self, capacity: copyCount + packedCount) else { return }
+        let (part, block, group) = (task % partials, task / partials % blocks, task / partials / blocks)
+        let own = block * channels..<min(problem.kPerGroup, (block + 1) * channels)
+        add(
+          items * part / partials..<items * (part + 1) / partials, group, own, x, dy,
+          sums + part * filterCount + group * problem.kPerGroup * depth, scratch)
+      }
+    }
+    phases.measure("partial sums") {
+      reduce(sums, bound.filter.assumingMemoryBound(to: T.self), pool)
+    }
+  }
+
+  /// Sums of the items `share` for one group's output channels `own`, into their columns of sums[depth][K/g].
+  private func add(
+    _ share: Range<Int>, _ group: Int, _ own: Range<Int>, _ x: UnsafePointer<T>, _ dy: UnsafePointer<T>,
+    _ sums: UnsafeMutablePointer<T>, _ scratch: UnsafeMutablePointer<T>
+  ) {
+    let packed = scratch + copyCount
+    for item in share {
+      let image = item / (down * across)
+      let steps = (item / across % down * band..<(item / across % down + 1) * band).clamped(to: 0..<row.count)
+      let places = (item % across * chunk..<(item % across + 1) * chunk).clamped(to: 0..<column.count)
+      let view = window.view(
+        kernels, x + image * window.extent.count * window.channels, group: group, rows: row.reach(steps),
+        columns: column.reach(places), copy: scratch)
+      // Rows are whole where there are several: their pixels follow each other.
+      let pixels = steps.count * places.count
+      let first = steps.lowerBound * column.count + places.lowerBound
+      let (area, channel) = (problem.output.count, group * problem.kPerGroup + own.lowerBound)
+      if operation.outputFormat == .nhwc {
+        let from = dy + (image * area + first) * problem.k + channel
+        T.pack(kernels, pixels, own.count, from, problem.k, transposed: false, packed)
+      } else {
+        let from = dy + (image * problem.k + channel) * area + first
+        T.pack(kernels, pixels, own.count, from, area, transposed: true, packed)
+      }
+      multiply(view, steps, places, own, packed, sums, accumulate: item > share.lowerBound)
+    }
+  }
+
+  private func multiply(
+    _ view: ImageWindow.View<T>, _ steps: Range<Int>, _ places: Range<Int>, _ own: Range<Int>,
+    _ packed: UnsafePointer<T>, _ sums: UnsafeMutablePointer<T>, accumulate: Bool
+  ) {
+    let channels = problem.cPerGroup
+    let isDense = column.dilation == 1
+    let (runs, length) = isDense ? (1, column.offsets * channels) : (column.offsets, channels)
+    let line = row.sourceFirst + steps.lowerBound * row.sourceStep - view.firstRow
+    let at = column.sourceFirst + places.lowerBound * column.sourceStep - view.firstColumn
+    let from = view.start + line * view.pitch + at * channels
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: steps.count) { offsets in
+      for step in 0..<steps.count { offsets[step] = step * row.sourceStep * view.pitch }
+      var shape = vb_implicit()
+      shape.rows = length
+      shape.segments = steps.count
+      shape.length = places.count
+      shape.offsets = UnsafePointer(offsets.baseAddress)
+      shape.row_step = 1
+      shape.term_step = column.sourceStep * channels
+      shape.result_step = problem.kPerGroup
+      shape.accumulate = accumulate ? 1 : 0
+      for first in stride(from: 0, to: own.count, by: panel) {
+        shape.width = min(panel, own.count - first)
+        let dy = packed + first * steps.count * places.count
+        for r in 0..<row.offsets {
+          for run in 0..<runs {
+            let a = from + r * row.dilation * view.pitch + run * column.dilation * channels
+            let c = sums + (r * runs + run) * length * problem.kPerGroup + own.lowerBound + first
+            T.implicit(kernels, &shape, a, dy, nil, c)
+          }
+        }
+      }
+    }
+  }
+
+  /// dw = or += the partial sums, in order, transposed into the filter's format.
+  private func reduce(_ sums: UnsafeMutablePointer<T>, _ dw: UnsafeMutablePointer<T>, _ pool: WorkerPool) {
+    if partials > 1 {
+      let length = 4096
+      pool.parallelFor(divideUp(filterCount, length)) { task in
+        let range = task * length..<min(filterCount, (task + 1) * length)
+        for part in 1..<partials {
+          let from = sums + part * filterCount
+          for i in range { sums[i] += from[i] }
+        }
+      }
+    }
+    let own = problem.kPerGroup
+    let width = 32
+    let blocks = divideUp(own, width)
+    let isTransposed =
+      !operation.epilogue.accumulate && (operation.filterFormat == .nhwc || problem.filter.count == 1)
+    let strides = operation.filterFormat.strides(of: problem.filterShape)
+    pool.parallelFor(problem.groups * blocks) { task in
+      let (group, first) = (task / blocks, task % blocks * width)
+      let range = first..<min(own, first + width)
+      let from = sums + group * own * depth
+      let to = dw + group * own * depth
+      if isTransposed {
+        T.transpose(kernels, depth, range.count, from + first, own, to + first * depth, depth)
+        return
+      }
+      let (channels, taps) = (problem.cPerGroup, problem.filter.w)
+      for k in range {
+        for m in 0..<depth {
+          let (tap, c) = (m / channels, m % channels)
+          let at = k * strides[0] + c * strides[1] + tap / taps * strides[2] + tap % taps * strides[3]
+          to[at] = operation.epilogue.accumulate ? to[at] + from[m * own + k] : from[m * own + k]
+        }
+      }
+    }
+  }
+}
