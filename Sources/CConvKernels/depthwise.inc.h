@@ -16,7 +16,8 @@
 #define VB_L(x, W) VB_JOIN(x, VB_JOIN(_, VB_JOIN(W, VB_JOIN(_, VB_JOIN(VB_S, VB_JOIN(_, VB_ISA))))))
 
 static void VB_N(depthwise)(const vb_depthwise *shape, const VB_T *x, const VB_T *w, const VB_T *bias, VB_T *y) {
-  size_t full = shape->channels / VB_FULL * VB_FULL, half = shape->channels / VB_HALF * VB_HALF;
+  size_t full = shape->channels / VB_FULL * VB_FULL;
+  size_t half = VB_HALF > 1 ? shape->channels / VB_HALF * VB_HALF : full;
   if (full) VB_L(depthwise_row, VB_FULL)(shape, 0, full, x, w, bias, y);
 #if VB_HALF > 1
   if (half > full) VB_L(depthwise_row, VB_HALF)(shape, full, half, x, w, bias, y);
@@ -25,7 +26,8 @@ static void VB_N(depthwise)(const vb_depthwise *shape, const VB_T *x, const VB_T
 }
 
 static void VB_N(depthwise_gradient)(const vb_depthwise *shape, const VB_T *x, const VB_T *dy, VB_T *g) {
-  size_t full = shape->channels / VB_FULL * VB_FULL, half = shape->channels / VB_HALF * VB_HALF;
+  size_t full = shape->channels / VB_FULL * VB_FULL;
+  size_t half = VB_HALF > 1 ? shape->channels / VB_HALF * VB_HALF : full;
   if (full) VB_L(gradient_taps, VB_FULL)(shape, 0, full, x, dy, g);
 #if VB_HALF > 1
   if (half > full) VB_L(gradient_taps, VB_HALF)(shape, full, half, x, dy, g);

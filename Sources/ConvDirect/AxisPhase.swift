@@ -127,7 +127,8 @@ struct AxisShape: Sendable, Hashable {
     }
     let first = padding / block
     return AxisPhase(
-      targetFirst: first * block - padding, targetStep: block, count: (input - 1 + padding) / block - first + 1,
+      targetFirst: first * block - padding, targetStep: block,
+      count: (input - 1 + padding) / block - first + 1,
       block: block, sourceFirst: first * (block / stride) + lowest, sourceStep: block / stride, dilation: 1,
       offsets: offsets, taps: table)
   }

@@ -16,6 +16,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   /// Partial sums.
   let partials: Int
   let copyCount, packedCount: Int
+  /// Elements of a strip of the left operand, packed where its windows are so far apart that they evict each other and enough panels
+  /// read it; 0 where it is read in place.
+  let stripCount: Int
   let slots: Int
 
   var problem: ConvProblem { operation.problem }
@@ -24,7 +27,7 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   private var filterCount: Int { problem.k * depth }
   private var size: Int { MemoryLayout<T>.stride }
   private var sumBytes: Int { aligned(partials * filterCount * size) }
-  private var slotBytes: Int { aligned((copyCount + packedCount) * size) }
+  private var slotBytes: Int { aligned((copyCount + packedCount + stripCount) * size) }
   private var across: Int { divideUp(column.count, chunk) }
   private var down: Int { divideUp(row.count, band) }
   private var items: Int { problem.n * down * across }
@@ -59,7 +62,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     channels = min(problem.kPerGroup, divideUp(128, panel) * panel)
     copyCount = window.copyCount([row], band, [column], chunk)
     packedCount = saturatingProduct(saturatingProduct(band, chunk), divideUp(channels, panel) * panel)
-    let (elements, overflow) = copyCount.addingReportingOverflow(packedCount)
+    let distance = column.sourceStep * problem.cPerGroup * size
+    stripCount = channels > 2 * panel && distance >= 256 ? band * chunk * stripHeight : 0
+    let (elements, overflow) = copyCount.addingReportingOverflow(packedCount + stripCount)
     let slotBytes = aligned(overflow ? .max : saturatingProduct(elements, size))
     let sums = saturatingProduct(
       saturatingProduct(problem.k, problem.cPerGroup), saturatingProduct(problem.filter.count, size))
@@ -70,7 +75,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     partials = max(1, min(divideUp(wantedTasks, tasks), items, options.workspaceLimit / 2 / max(1, sums)))
     guard options.workspaceLimit >= sums else {
       throw Refusal(
-        reason: "direct needs \(sums) bytes of workspace for the sums of dw, the limit is \(options.workspaceLimit)")
+        reason:
+          "direct needs \(sums) bytes of workspace for the sums of dw, the limit is \(options.workspaceLimit)"
+      )
     }
     slots = try affordableSlots(
       slotBytes, options, limit: options.workspaceLimit - aligned(saturatingProduct(partials, sums)))
@@ -96,7 +103,8 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         problem.groups * blocks * partials, slots: slots, slotBytes: slotBytes, scratch: start + sumBytes,
         pool: pool
       ) { task, scratch in
-        guard let scratch = scratch?.bindMemory(to: T.self, capacity: copyCount + packedCount) else { return }
+        guard let scratch = scratch?.bindMemory(to: T.self, capacity: copyCount + packedCount + stripCount)
+        else { return }
         let (part, block, group) = (task % partials, task / partials % blocks, task / partials / blocks)
         let own = block * channels..<min(problem.kPerGroup, (block + 1) * channels)
         add(
@@ -133,13 +141,15 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         let from = dy + (image * problem.k + channel) * area + first
         T.pack(kernels, pixels, own.count, from, area, transposed: true, packed)
       }
-      multiply(view, steps, places, own, packed, sums, accumulate: item > share.lowerBound)
+      multiply(
+        view, steps, places, own, packed, packed + packedCount, sums, accumulate: item > share.lowerBound)
     }
   }
 
   private func multiply(
     _ view: ImageWindow.View<T>, _ steps: Range<Int>, _ places: Range<Int>, _ own: Range<Int>,
-    _ packed: UnsafePointer<T>, _ sums: UnsafeMutablePointer<T>, accumulate: Bool
+    _ packed: UnsafePointer<T>, _ strip: UnsafeMutablePointer<T>, _ sums: UnsafeMutablePointer<T>,
+    accumulate: Bool
   ) {
     let channels = problem.cPerGroup
     let isDense = column.dilation == 1
@@ -147,27 +157,70 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     let line = row.sourceFirst + steps.lowerBound * row.sourceStep - view.firstRow
     let at = column.sourceFirst + places.lowerBound * column.sourceStep - view.firstColumn
     let from = view.start + line * view.pitch + at * channels
-    withUnsafeTemporaryAllocation(of: Int.self, capacity: steps.count) { offsets in
+    let pixels = steps.count * places.count
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: steps.count + 1) { offsets in
       for step in 0..<steps.count { offsets[step] = step * row.sourceStep * view.pitch }
+      offsets[steps.count] = 0
       var shape = vb_implicit()
-      shape.rows = length
-      shape.segments = steps.count
-      shape.length = places.count
-      shape.offsets = UnsafePointer(offsets.baseAddress)
       shape.row_step = 1
-      shape.term_step = column.sourceStep * channels
       shape.result_step = problem.kPerGroup
       shape.accumulate = accumulate ? 1 : 0
-      for first in stride(from: 0, to: own.count, by: panel) {
-        shape.width = min(panel, own.count - first)
-        let dy = packed + first * steps.count * places.count
-        for r in 0..<row.offsets {
-          for run in 0..<runs {
-            let a = from + r * row.dilation * view.pitch + run * column.dilation * channels
-            let c = sums + (r * runs + run) * length * problem.kPerGroup + own.lowerBound + first
-            T.implicit(kernels, &shape, a, dy, nil, c)
+      if stripCount > 0 {
+        shape.segments = 1
+        shape.length = pixels
+        shape.offsets = offsets.baseAddress.map { UnsafePointer($0 + steps.count) }
+        shape.term_step = stripHeight
+      } else {
+        shape.rows = length
+        shape.segments = steps.count
+        shape.length = places.count
+        shape.offsets = UnsafePointer(offsets.baseAddress)
+        shape.term_step = column.sourceStep * channels
+      }
+      for r in 0..<row.offsets {
+        for run in 0..<runs {
+          let a = from + r * row.dilation * view.pitch + run * column.dilation * channels
+          let c = sums + (r * runs + run) * length * problem.kPerGroup + own.lowerBound
+          func panels(_ a: UnsafePointer<T>, _ c: UnsafeMutablePointer<T>) {
+            for first in stride(from: 0, to: own.count, by: panel) {
+              shape.width = min(panel, own.count - first)
+              T.implicit(kernels, &shape, a, packed + first * pixels, nil, c + first)
+            }
+          }
+          if stripCount == 0 {
+            panels(a, c)
+            continue
+          }
+          for first in stride(from: 0, to: length, by: stripHeight) {
+            shape.rows = min(stripHeight, length - first)
+            copyStrip(a + first, Int(shape.rows), view.pitch, steps.count, places.count, to: strip)
+            panels(strip, c + first * problem.kPerGroup)
           }
         }
+      }
+    }
+  }
+
+  /// `height` neighbouring elements of every window, window by window.
+  private func copyStrip(
+    _ from: UnsafePointer<T>, _ height: Int, _ pitch: Int, _ steps: Int, _ places: Int,
+    to strip: UnsafeMutablePointer<T>
+  ) {
+    let across = column.sourceStep * problem.cPerGroup
+    var to = strip
+    for step in 0..<steps {
+      var at = from + step * row.sourceStep * pitch
+      for _ in 0..<places {
+        if height == stripHeight {
+          let (low, high) = (UnsafeRawPointer(at), UnsafeRawPointer(at + 4))
+          UnsafeMutableRawPointer(to).storeBytes(of: low.loadUnaligned(as: SIMD4<T>.self), as: SIMD4<T>.self)
+          UnsafeMutableRawPointer(to + 4)
+            .storeBytes(of: high.loadUnaligned(as: SIMD2<T>.self), as: SIMD2<T>.self)
+        } else {
+          for i in 0..<height { to[i] = at[i] }
+        }
+        at += across
+        to += stripHeight
       }
     }
   }
@@ -210,3 +263,6 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     }
   }
 }
+
+/// Rows of a packed strip: the height of the largest tiles.
+private let stripHeight = 6

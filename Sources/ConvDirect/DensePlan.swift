@@ -84,7 +84,8 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
       isDirect
       ? 0
       : saturatingProduct((chunk + 1) * (columns.first?.targetStep ?? 1), block > 1 ? perGroup : panel)
-    let elements = saturatingProduct(MemoryLayout<T>.stride, copyCount > .max - stripCount ? .max : copyCount + stripCount)
+    let elements = saturatingProduct(
+      MemoryLayout<T>.stride, copyCount > .max - stripCount ? .max : copyCount + stripCount)
     slots = try affordableSlots(aligned(elements), options, limit: options.workspaceLimit)
     guard saturatingProduct(weights.count, MemoryLayout<T>.stride) < Int.max / 4 else {
       throw Refusal(reason: "the filter in panels is larger than memory can be")

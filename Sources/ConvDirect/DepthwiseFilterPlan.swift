@@ -173,7 +173,9 @@ struct DepthwiseFilterPlan<T: DirectScalar>: ConvPlan {
     _ range: Range<Int>, _ share: Range<Int>, _ x: UnsafePointer<T>, _ dy: UnsafePointer<T>,
     _ own: UnsafeMutablePointer<T>
   ) {
-    for tap in 0..<taps { (own + tap * problem.k + range.lowerBound).update(repeating: 0, count: range.count) }
+    for tap in 0..<taps {
+      (own + tap * problem.k + range.lowerBound).update(repeating: 0, count: range.count)
+    }
     let inner = column.interior(extent: problem.input.w)
     for index in share {
       let (image, rows) = item(index)

@@ -187,7 +187,8 @@ struct DepthwiseFrame<T: DirectScalar> {
   // MARK: Planes
 
   /// All targets of `steps` of every phase in plane `unit` (image · C + channel).
-  func planeBand(_ unit: Int, _ steps: Range<Int>, _ padded: PaddedPlane, _ scratch: UnsafeMutablePointer<T>) {
+  func planeBand(_ unit: Int, _ steps: Range<Int>, _ padded: PaddedPlane, _ scratch: UnsafeMutablePointer<T>)
+  {
     let problem = plan.problem
     let (source, target) = (plan.source, plan.target)
     let m = plan.multiplier

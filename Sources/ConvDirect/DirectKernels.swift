@@ -127,7 +127,8 @@ extension Double: DirectScalar {
   }
 
   static func implicit(
-    _ kernels: Kernels, _ shape: inout vb_implicit, _ a: UnsafePointer<Double>, _ panel: UnsafePointer<Double>,
+    _ kernels: Kernels, _ shape: inout vb_implicit, _ a: UnsafePointer<Double>,
+    _ panel: UnsafePointer<Double>,
     _ bias: UnsafePointer<Double>?, _ c: UnsafeMutablePointer<Double>
   ) {
     vb_implicit_f64(kernels.table, &shape, a, panel, bias, c)

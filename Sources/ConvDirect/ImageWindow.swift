@@ -19,7 +19,8 @@ struct ImageWindow: Sendable {
 
   /// The window over sources of `extent` for all steps of some phases.
   init(
-    _ format: MemoryFormat, _ extent: Extent, channels: Int, groups: Int, _ rows: [AxisPhase], _ columns: [AxisPhase]
+    _ format: MemoryFormat, _ extent: Extent, channels: Int, groups: Int, _ rows: [AxisPhase],
+    _ columns: [AxisPhase]
   ) {
     self.format = format
     self.extent = extent
@@ -79,7 +80,9 @@ struct ImageWindow: Sendable {
 /// Source positions that steps `range` of any of the phases read.
 func unionOfReaches(_ phases: [AxisPhase], _ range: Range<Int>) -> Range<Int> {
   let ranges = phases.map { $0.reach(range.clamped(to: 0..<$0.count)) }.filter { !$0.isEmpty }
-  guard let low = ranges.map(\.lowerBound).min(), let high = ranges.map(\.upperBound).max() else { return 0..<0 }
+  guard let low = ranges.map(\.lowerBound).min(), let high = ranges.map(\.upperBound).max() else {
+    return 0..<0
+  }
   return low..<high
 }
 
