@@ -20,7 +20,7 @@ struct DenseFrame<T: DirectScalar> {
     let view = window.view(
       plan.kernels, x + image * window.extent.count * window.channels, group: group,
       rows: unionOfReaches(plan.rows, down), columns: unionOfReaches(plan.columns, across), copy: scratch)
-    let offsetCount = plan.rows.map(\.offsets).max()! * plan.columns.map(\.offsets).max()!
+    let offsetCount = (plan.rows.map(\.offsets).max() ?? 0) * (plan.columns.map(\.offsets).max() ?? 0)
     let strip = scratch.map { $0 + plan.copyCount }
     withUnsafeTemporaryAllocation(of: Int.self, capacity: max(1, offsetCount)) { list in
       guard let offsets = list.baseAddress else { return }

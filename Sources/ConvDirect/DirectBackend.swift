@@ -87,11 +87,20 @@ public struct DirectBackend: ConvolutionBackend {
       ? try DenseFilterPlan<T>(operation, options) : try DensePlan<T>(operation, options)
   }
 
+  /// Taps and stride per axis up to which the tables of a plan stay small.
+  private static let mostTaps = 16384
+  private static let mostStride = 1024
+
   /// Why no plan of the engine's own fits, or nil.
   private static func refusal(_ operation: ConvOperation, _ options: PlanOptions) -> String? {
     if let contradiction = operation.contradiction { return contradiction }
     let rank = operation.problem.spatialRank
     guard rank == 2 else { return "direct's own plans are 2-D, not \(rank)-D" }
+    let (filter, stride) = (operation.problem.filter, operation.problem.stride)
+    guard max(filter.h, filter.w) <= mostTaps, max(stride.h, stride.w) <= mostStride else {
+      return "direct lists the taps of every residue: at most \(mostTaps) taps and stride \(mostStride) "
+        + "per axis, not \(filter.h)×\(filter.w) with stride \(stride.h)×\(stride.w)"
+    }
     if let variant = options.variant { return "direct has no variants, '\(variant)' was asked for" }
     let epilogue = operation.epilogue
     if epilogue.maxPool2x2 { return "direct does not pool in its own plans" }
