@@ -139,3 +139,16 @@ void vb_adam_f32(const vb_kernels *kernels, size_t n, const vb_adam *factors, fl
                  float *v) {
   table(kernels)->optimizer->adam(n, factors, p, g, m, v);
 }
+void vb_fourier_forward_f32(const vb_kernels *kernels, const vb_fourier *fourier, size_t rows, size_t columns,
+                            const float *in, ptrdiff_t in_row, float *work, float *out, ptrdiff_t out_bin) {
+  table(kernels)->fourier->forward(fourier, rows, columns, in, in_row, work, out, out_bin);
+}
+void vb_fourier_inverse_f32(const vb_kernels *kernels, const vb_fourier *fourier, size_t rows, size_t columns,
+                            float scale, const float *in, ptrdiff_t in_bin, float *work, float *out,
+                            ptrdiff_t out_row) {
+  table(kernels)->fourier->inverse(fourier, rows, columns, scale, in, in_bin, work, out, out_row);
+}
+void vb_spectral_product_f32(const vb_kernels *kernels, size_t bins, size_t m, size_t blocks, size_t k, vb_spectral a,
+                             int transpose_a, vb_spectral b, vb_spectral c, int accumulate) {
+  table(kernels)->spectral->product(bins, m, blocks, k, a, transpose_a != 0, b, c, accumulate);
+}

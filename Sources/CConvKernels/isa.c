@@ -4,19 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vb_kernels baseline = {"baseline", 16, &vb_gemm_f32_base, &vb_gemm_f64_base, &vb_transform_base,
-                                    &vb_elementwise_base, &vb_lines_f32_base, &vb_lines_f64_base,
-                                    &vb_pooling_base, &vb_optimizer_base,
-                                    &vb_direct_f32_base, &vb_direct_f64_base};
+// All kernels of one instruction set; the tables are defined by its kern_*.c.
+#define VB_KERNELS(NAME, BYTES, ISA)                                                                          \
+  {.name = NAME,                                                                                              \
+   .vector_bytes = BYTES,                                                                                     \
+   .gemm_f32 = &vb_gemm_f32_##ISA,                                                                            \
+   .gemm_f64 = &vb_gemm_f64_##ISA,                                                                            \
+   .transform = &vb_transform_##ISA,                                                                          \
+   .elementwise = &vb_elementwise_##ISA,                                                                      \
+   .lines_f32 = &vb_lines_f32_##ISA,                                                                          \
+   .lines_f64 = &vb_lines_f64_##ISA,                                                                          \
+   .pooling = &vb_pooling_##ISA,                                                                              \
+   .optimizer = &vb_optimizer_##ISA,                                                                          \
+   .direct_f32 = &vb_direct_f32_##ISA,                                                                        \
+   .direct_f64 = &vb_direct_f64_##ISA,                                                                        \
+   .fourier = &vb_fourier_##ISA,                                                                              \
+   .spectral = &vb_spectral_##ISA}
+
+static const vb_kernels baseline = VB_KERNELS("baseline", 16, base);
 #if defined(__x86_64__)
-static const vb_kernels avx512 = {"avx512", 64, &vb_gemm_f32_avx512, &vb_gemm_f64_avx512, &vb_transform_avx512,
-                                  &vb_elementwise_avx512, &vb_lines_f32_avx512, &vb_lines_f64_avx512,
-                                    &vb_pooling_avx512, &vb_optimizer_avx512,
-                                  &vb_direct_f32_avx512, &vb_direct_f64_avx512};
-static const vb_kernels avx2 = {"avx2", 32, &vb_gemm_f32_avx2, &vb_gemm_f64_avx2, &vb_transform_avx2,
-                                &vb_elementwise_avx2, &vb_lines_f32_avx2, &vb_lines_f64_avx2,
-                                    &vb_pooling_avx2, &vb_optimizer_avx2,
-                                &vb_direct_f32_avx2, &vb_direct_f64_avx2};
+static const vb_kernels avx512 = VB_KERNELS("avx512", 64, avx512);
+static const vb_kernels avx2 = VB_KERNELS("avx2", 32, avx2);
 
 static int has_avx512(void) {
   __builtin_cpu_init();

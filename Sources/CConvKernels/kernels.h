@@ -2,11 +2,13 @@
 #pragma once
 #include "vb_direct.h"
 #include "vb_elementwise.h"
+#include "vb_fourier.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
 #include "vb_lines.h"
 #include "vb_optimizer.h"
 #include "vb_pooling.h"
+#include "vb_spectral.h"
 #include "vb_transform.h"
 
 #define VB_GEMM_TABLE(T)                                                                                        \
@@ -84,6 +86,17 @@ typedef struct vb_direct_table_f32 {
 typedef struct vb_direct_table_f64 {
   VB_DIRECT_TABLE(double)
 } vb_direct_table_f64;
+typedef struct vb_fourier_table {
+  void (*forward)(const vb_fourier *fourier, size_t rows, size_t columns, const float *in, ptrdiff_t in_row, float *work,
+                  float *out, ptrdiff_t out_bin);
+  void (*inverse)(const vb_fourier *fourier, size_t rows, size_t columns, float scale, const float *in,
+                  ptrdiff_t in_bin, float *work, float *out, ptrdiff_t out_row);
+} vb_fourier_table;
+
+typedef struct vb_spectral_table {
+  void (*product)(size_t bins, size_t m, size_t blocks, size_t k, vb_spectral a, int transpose_a, vb_spectral b,
+                  vb_spectral c, int accumulate);
+} vb_spectral_table;
 
 struct vb_kernels {
   const char *name;
@@ -98,6 +111,8 @@ struct vb_kernels {
   const vb_optimizer_table *optimizer;
   const vb_direct_table_f32 *direct_f32;
   const vb_direct_table_f64 *direct_f64;
+  const vb_fourier_table *fourier;
+  const vb_spectral_table *spectral;
 };
 
 // Patterns of non-zeros of small matrices, row by row; bit j of a row stands for column j.
@@ -126,6 +141,8 @@ extern const vb_pooling_table vb_pooling_avx512, vb_pooling_avx2;
 extern const vb_optimizer_table vb_optimizer_avx512, vb_optimizer_avx2;
 extern const vb_direct_table_f32 vb_direct_f32_avx512, vb_direct_f32_avx2;
 extern const vb_direct_table_f64 vb_direct_f64_avx512, vb_direct_f64_avx2;
+extern const vb_fourier_table vb_fourier_avx512, vb_fourier_avx2;
+extern const vb_spectral_table vb_spectral_avx512, vb_spectral_avx2;
 #endif
 extern const vb_gemm_table_f32 vb_gemm_f32_base;
 extern const vb_gemm_table_f64 vb_gemm_f64_base;
@@ -137,3 +154,5 @@ extern const vb_pooling_table vb_pooling_base;
 extern const vb_optimizer_table vb_optimizer_base;
 extern const vb_direct_table_f32 vb_direct_f32_base;
 extern const vb_direct_table_f64 vb_direct_f64_base;
+extern const vb_fourier_table vb_fourier_base;
+extern const vb_spectral_table vb_spectral_base;

@@ -2,6 +2,7 @@
 #pragma once
 #include "vb_direct.h"
 #include "vb_elementwise.h"
+#include "vb_fourier.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
 #include "vb_lines.h"
@@ -9,4 +10,5 @@
 #include "vb_optimizer.h"
 #include "vb_pool.h"
 #include "vb_pooling.h"
+#include "vb_spectral.h"
 #include "vb_transform.h"

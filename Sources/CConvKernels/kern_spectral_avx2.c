@@ -1,0 +1,11 @@
+#include "kernels.h"
+#if defined(__x86_64__)
+#pragma clang attribute push(VB_TARGET_AVX2, apply_to = function)
+#define VB_ISA avx2
+#define VB_BYTES 32
+#define VB_MR 6
+#define VB_NV 1
+#define VB_FEW 2
+#include "spectral.inc.h"
+#pragma clang attribute pop
+#endif
