@@ -63,7 +63,7 @@ let package = Package(
       ]),
     engine("ConvWinograd", ["CConvKernels"]),
     engine("ConvDirect", ["CConvKernels"]),
-    engine("ConvFFT", [.target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
+    engine("ConvFFT", ["CConvKernels", .target(name: "CFFTW", condition: .when(traits: ["FFTW"]))]),
     engine("ConvOneDNN", [.target(name: "CDNNL", condition: .when(traits: ["OneDNN"]))]),
     .target(
       name: "ConvBackends",

@@ -152,3 +152,14 @@ void vb_spectral_product_f32(const vb_kernels *kernels, size_t bins, size_t m, s
                              int transpose_a, vb_spectral b, vb_spectral c, int accumulate) {
   table(kernels)->spectral->product(bins, m, blocks, k, a, transpose_a != 0, b, c, accumulate);
 }
+void vb_lanes_load_f32(const vb_kernels *kernels, size_t pixels, size_t lanes, const float *in, ptrdiff_t in_pixel,
+                       float *out) {
+  table(kernels)->fourier->load(pixels, lanes, in, in_pixel, out);
+}
+void vb_lanes_store_f32(const vb_kernels *kernels, size_t pixels, size_t lanes, const float *in, float *out,
+                        ptrdiff_t out_pixel) {
+  table(kernels)->fourier->store(pixels, lanes, in, out, out_pixel);
+}
+void vb_lanes_reverse_f32(const vb_kernels *kernels, size_t pixels, float *strip) {
+  table(kernels)->fourier->reverse(pixels, strip);
+}

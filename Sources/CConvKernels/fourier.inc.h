@@ -313,7 +313,36 @@ static void VB_N(inverse)(const vb_fourier *fourier, size_t rows, size_t columns
   }
 }
 
-const vb_fourier_table VB_N(vb_fourier) = {VB_N(forward), VB_N(inverse)};
+static void VB_N(load)(size_t pixels, size_t lanes, const float *in, ptrdiff_t in_pixel, float *out) {
+  if (lanes == (size_t)VB_VL) {
+    for (size_t i = 0; i < pixels; i++, in += in_pixel, out += VB_VL) VB_N(set)(out, VB_N(at)(in));
+    return;
+  }
+  for (size_t i = 0; i < pixels; i++, in += in_pixel, out += VB_VL) {
+    for (size_t l = 0; l < lanes; l++) out[l] = in[l];
+    for (size_t l = lanes; l < (size_t)VB_VL; l++) out[l] = 0;
+  }
+}
+
+static void VB_N(store)(size_t pixels, size_t lanes, const float *in, float *out, ptrdiff_t out_pixel) {
+  if (lanes == (size_t)VB_VL) {
+    for (size_t i = 0; i < pixels; i++, in += VB_VL, out += out_pixel) VB_N(set)(out, VB_N(at)(in));
+    return;
+  }
+  for (size_t i = 0; i < pixels; i++, in += VB_VL, out += out_pixel)
+    for (size_t l = 0; l < lanes; l++) out[l] = in[l];
+}
+
+static void VB_N(reverse)(size_t pixels, float *strip) {
+  if (!pixels) return;
+  for (float *a = strip, *b = strip + (ptrdiff_t)(pixels - 1) * VB_VL; a < b; a += VB_VL, b -= VB_VL) {
+    VB_N(lanes) held = VB_N(at)(a);
+    VB_N(set)(a, VB_N(at)(b));
+    VB_N(set)(b, held);
+  }
+}
+
+const vb_fourier_table VB_N(vb_fourier) = {VB_N(forward), VB_N(inverse), VB_N(load), VB_N(store), VB_N(reverse)};
 
 #undef VB_C
 #undef VB_INLINE

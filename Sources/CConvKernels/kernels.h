@@ -91,6 +91,9 @@ typedef struct vb_fourier_table {
                   float *out, ptrdiff_t out_bin);
   void (*inverse)(const vb_fourier *fourier, size_t rows, size_t columns, float scale, const float *in,
                   ptrdiff_t in_bin, float *work, float *out, ptrdiff_t out_row);
+  void (*load)(size_t pixels, size_t lanes, const float *in, ptrdiff_t in_pixel, float *out);
+  void (*store)(size_t pixels, size_t lanes, const float *in, float *out, ptrdiff_t out_pixel);
+  void (*reverse)(size_t pixels, float *strip);
 } vb_fourier_table;
 
 typedef struct vb_spectral_table {

@@ -137,8 +137,8 @@ struct TileCost {
   }
 
   /// The cheapest tile among those that `fits` accepts.
-  func best(_ fits: (Int, Int) -> Bool) -> (height: Int, width: Int)? {
-    var best: (height: Int, width: Int)?
+  func best(_ fits: (Int, Int) -> Bool) -> TileSize? {
+    var best: TileSize?
     var least = Double.infinity
     let widths = Self.candidates(horizontal, pass: operation.pass)
     for height in Self.candidates(vertical, pass: operation.pass) {
@@ -146,7 +146,7 @@ struct TileCost {
         let cost = estimate(height, width)
         if cost < least, fits(height, width) {
           least = cost
-          best = (height, width)
+          best = TileSize(height: height, width: width)
         }
       }
     }

@@ -10,7 +10,8 @@
 
   /// One execution of an operation on random data, results poisoned before and judged by the oracle.
   struct Trial<T: ConvScalar> {
-    let operation: ConvOperation
+    var operation: ConvOperation
+    var backend = FFTBackend()
     var options = PlanOptions(threads: 2)
     var seed: UInt64 = 1
     /// Multiplies the input and output gradient of one image.
@@ -62,11 +63,13 @@
 
     /// The result, and the plan's variant.
     func run() throws -> (result: [T], data: Data, plan: any ConvPlan) {
-      let plan = try FFTBackend().nativePlan(for: operation, options)
+      let plan = try backend.nativePlan(for: operation, options)
       #expect(
         plan.workspaceBytes <= options.workspaceLimit + filterBytes(plan),
         "workspace of \(reproduction)")
-      var data = data()
+      let logical = data()
+      var data = logical
+      convert(&data, toPhysical: true)
       // Alignment as a caller's workspace has it, with a guard behind.
       let guardBytes = 256
       let workspace = try PooledBuffer(byteCount: plan.workspaceBytes + guardBytes)
@@ -90,18 +93,39 @@
       }
       let intact = bytes[plan.workspaceBytes...].allSatisfy { $0 == 0xA5 }
       #expect(intact, "bytes behind the workspace were written: \(reproduction)")
+      convert(&data, toPhysical: false)
       let result =
         switch operation.pass {
         case .forward: data.output
         case .backwardData: data.input
         case .backwardFilter: data.filter
         }
-      return (result, data, plan)
+      return (result, logical, plan)
+    }
+
+    /// Between the logical order and the operation's formats.
+    private func convert(_ data: inout Data, toPhysical: Bool) {
+      func convert(_ values: inout [T], _ shape: [Int], _ format: MemoryFormat) {
+        if format == .nchw { return }
+        let copy = values
+        copy.withUnsafeBytes { from in
+          values.withUnsafeMutableBytes { to in
+            MemoryFormat.convert(
+              from.baseAddress!, from: toPhysical ? .nchw : format, to: to.baseAddress!,
+              as: toPhysical ? format : .nchw, shape: shape, elementType: T.elementType,
+              pool: .pool(threads: 1))
+          }
+        }
+      }
+      convert(&data.input, operation.problem.inputShape, operation.inputFormat)
+      convert(&data.filter, operation.problem.filterShape, operation.filterFormat)
+      convert(&data.output, operation.problem.outputShape, operation.outputFormat)
     }
 
     /// Transformed filters do not count towards the limit; a fresh plan holds at most all of them.
     private func filterBytes(_ plan: any ConvPlan) -> Int {
       if plan.operation.pass != .backwardFilter { return plan.preparedBytes }
+      if let own = plan as? OwnPlan { return own.layout.filterBytes }
       guard let spectral = plan as? SpectralPlan else { return 0 }
       return spectral.layout.filterBytes
     }
@@ -139,7 +163,8 @@
     /// Every result by the oracle.
     private func expected(_ data: Data) -> [(sum: Double, magnitude: Double)] {
       let problem = operation.problem
-      let key = "\(operation) \(seed) \(loudImage.map { "\($0)" } ?? "")"
+      let key =
+        "\(operation.pass) \(problem) \(T.self) \(seed) \(loudImage.map { "\($0)" } ?? "")"
       if let known = knownValues.withLock({ $0[key] }) { return known }
       let oracle = ConvOracle<T>(problem)
       let values: [ConvOracle<T>.Value] = data.input.withUnsafeBufferPointer { x in

@@ -45,16 +45,29 @@
       padding: Padding(top: h.4, bottom: h.5, left: w.4, right: w.5), dilation: Extent(h: h.3, w: w.3))
   }
 
+  /// The engine's own choice, and each provider where it has a plan.
+  private let transforms = [nil, "transform=own", "transform=fftw"]
+
+  extension Trial {
+    /// Checks where the variant has a plan; the engine's own choice always has one.
+    func checkWhereSupported() throws {
+      if options.variant == nil || backend.nativeSupport(for: operation, options).isSupported { try check() }
+    }
+  }
+
   @Suite struct FFTResults {
     @Test(arguments: corners, ConvPass.allCases)
     func corner(_ text: String, _ pass: ConvPass) throws {
       try Trial<Double>(pass, text).check()
-      try Trial<Float>(pass, text).check()
-      var prepared = try Trial<Float>(pass, text)
-      if pass != .backwardFilter {
-        prepared.prepared = true
-        prepared.options.filterState = .prepared
-        try prepared.check()
+      for variant in transforms {
+        var trial = try Trial<Float>(pass, text)
+        trial.options.variant = variant
+        try trial.checkWhereSupported()
+        if pass != .backwardFilter {
+          trial.prepared = true
+          trial.options.filterState = .prepared
+          try trial.checkWhereSupported()
+        }
       }
     }
 
@@ -66,9 +79,12 @@
         var exact = Trial<Double>(pass, problem!)
         exact.seed = UInt64(index)
         try exact.check()
-        var single = Trial<Float>(pass, problem!)
-        single.seed = UInt64(index)
-        try single.check()
+        for variant in transforms {
+          var single = Trial<Float>(pass, problem!)
+          single.seed = UInt64(index)
+          single.options.variant = variant
+          try single.checkWhereSupported()
+        }
       }
     }
 
@@ -79,12 +95,15 @@
         for text in ["conv2d:n2c2h37w29k2r3s3p1", "conv2d:n1c17h11w13k18r3s2u2p1", "conv2d:n2c3h9w9k3r3s3g3"]
         {
           for variant in [
-            "tile=\(side)x\(side)", "tile=\(side)x\(side + 3)", "fft[tile=\(side + 1)x\(side)]",
+            "tile=\(side)x\(side),transform=fftw", "tile=\(side)x\(side + 3),transform=fftw",
+            "fft[transform=fftw,tile=\(side + 1)x\(side)]",
           ] {
             var trial = try Trial<Float>(pass, text)
             trial.options.variant = variant
             let chosen = try trial.check()
-            #expect(variant.contains(chosen) || chosen.contains(variant), "\(chosen) for \(variant)")
+            #expect(
+              FFTVariant(variant, transforms: ["fftw"]) == FFTVariant(chosen, transforms: ["fftw"]),
+              "\(chosen) for \(variant)")
           }
         }
       }
@@ -102,6 +121,7 @@
         for limit in [64 << 20, 1 << 20, 300 << 10, 100 << 10, 30 << 10, 8 << 10, 1 << 10] {
           for state in FilterState.allCases where state == .fresh || pass != .backwardFilter {
             var trial = try Trial<Float>(pass, text)
+            trial.options.variant = "transform=fftw"
             trial.options.workspaceLimit = limit
             trial.options.filterState = state
             trial.prepared = state == .prepared
@@ -226,10 +246,14 @@
       #expect(reason(plain, "tile=2x8").contains("smaller than the filter's span of 3x3"))
       for wrong in [
         "tile=", "tile=8", "tile=0x8", "tile=8x8x8", "tile=-8x8", "points=1", "tile=99999999x8", "x",
+        "transform=", "transform=mkl", "tile=8x8,", "tile=8x8,tile=8x8", "transform=own,transform=own",
       ] {
         #expect(reason(plain, wrong).contains("'\(wrong)' is no variant of fft"), "\(wrong)")
       }
-      #expect(reason(ConvOperation(.forward, problem, inputFormat: .nhwc)).contains("NCHW"))
+      let strided = try ConvProblem(parsing: "conv2d:n1c3h9w9k4r3s3u2p1")
+      #expect(reason(ConvOperation(.forward, strided, inputFormat: .nhwc)).contains("NCHW"))
+      #expect(reason(ConvOperation(.forward, strided), "transform=own").contains("stride 1"))
+      #expect(reason(plain, "tile=12x8,transform=own").contains("not 12x8"))
       #expect(reason(ConvOperation(.forward, problem, epilogue: Epilogue(relu: true))).contains("epilogue"))
       let volume = try ConvProblem(parsing: "conv3d:n1c1d3h3w3k1t2r2s2")
       #expect(reason(ConvOperation(.forward, volume)).contains("1-D and 2-D"))
@@ -273,7 +297,7 @@
     @Test func describesItself() throws {
       let operation = ConvOperation(.forward, try ConvProblem(parsing: "conv2d:n1c4h64w64k4r5s5u2l3p2"))
       let plan = try FFTBackend().nativePlan(for: operation, PlanOptions(variant: "tile=12x10"))
-      #expect(plan.variant == "fft[tile=12x10]")
+      #expect(plan.variant == "fft[tile=12x10,transform=fftw]")
       #expect(plan.executedBy == "fft")
       #expect(plan.executedFLOPs > 0)
       // u = 2, l = 3: U = 6, two phases, three residues, span 3.

@@ -45,3 +45,15 @@ void vb_fourier_forward_f32(const vb_kernels *kernels, const vb_fourier *fourier
 /// The first rows x columns samples of `scale` * height * width times the tile whose spectrum is `in`.
 void vb_fourier_inverse_f32(const vb_kernels *kernels, const vb_fourier *fourier, size_t rows, size_t columns,
                             float scale, const float *in, ptrdiff_t in_bin, float *work, float *out, ptrdiff_t out_row);
+
+/// A strip of pixels from channel-last memory: out[i * vector + l] = in[i * in_pixel + l] for l < lanes, 0 in the vector's
+/// other lanes.
+void vb_lanes_load_f32(const vb_kernels *kernels, size_t pixels, size_t lanes, const float *in, ptrdiff_t in_pixel,
+                       float *out);
+
+/// The way back: out[i * out_pixel + l] = in[i * vector + l] for l < lanes.
+void vb_lanes_store_f32(const vb_kernels *kernels, size_t pixels, size_t lanes, const float *in, float *out,
+                        ptrdiff_t out_pixel);
+
+/// The pixels of a strip in reverse order, in place.
+void vb_lanes_reverse_f32(const vb_kernels *kernels, size_t pixels, float *strip);

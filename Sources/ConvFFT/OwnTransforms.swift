@@ -1,0 +1,63 @@
+import ConvCore
+
+/// Plans over our own transforms: float32, 2-D, stride and dilation 1, tiles of 8 to 64 a side, NCHW and NHWC.
+struct OwnTransforms: TransformProvider {
+  /// The instruction set that plans are made for; nil: the process's.
+  private let kernels: Kernels?
+
+  private struct Kernels: @unchecked Sendable { let table: OpaquePointer }
+
+  /// On the process's instruction set.
+  init() { kernels = nil }
+
+  /// On one instruction set's kernels.
+  init(kernels: OpaquePointer) { self.kernels = Kernels(table: kernels) }
+
+  var name: String { "own" }
+
+  func offer(_ operation: ConvOperation, _ options: PlanOptions, tile asked: TileSize?) -> TransformOffer {
+    let problem = operation.problem
+    guard operation.elementType == .float32 else { return .declined("transform=own computes in float32") }
+    guard problem.spatialRank == 2 else { return .declined("transform=own transforms 2-D images") }
+    guard problem.stride.h == 1, problem.stride.w == 1, problem.dilation.h == 1, problem.dilation.w == 1
+    else { return .declined("transform=own takes stride 1 and dilation 1") }
+    if problem.filter.h == 1, problem.filter.w == 1, asked == nil {
+      return .declined("1x1 filters need no transform; tile=8x8 asks for one")
+    }
+    let lengths = OwnTransform.lengths
+    if let asked {
+      guard lengths.contains(asked.height), lengths.contains(asked.width) else {
+        return .declined("transform=own has tiles of 8, 16, 32 and 64 a side, not \(asked)")
+      }
+    }
+    let table = kernels?.table ?? OwnTransform.currentKernels
+    var best: (nanoseconds: Double, layout: OwnLayout, transform: OwnTransform)?
+    var fits = false
+    for height in lengths where asked.map({ $0.height == height }) ?? true {
+      for width in lengths where asked.map({ $0.width == width }) ?? true {
+        guard let vertical = CorrelationAxis(operation, axis: 1, length: height),
+          let horizontal = CorrelationAxis(operation, axis: 2, length: width)
+        else { continue }
+        fits = true
+        let cost = OwnCost.estimate(operation, vertical, horizontal, fresh: options.filterState == .fresh)
+        if let best, cost >= best.nanoseconds { continue }
+        guard
+          let transform = OwnTransform(TileSize(height: height, width: width), kernels: table)
+        else { continue }
+        var layout = OwnLayout(operation, vertical, horizontal, transform, slots: options.threads)
+        guard layout.chooseBlocks(limit: options.workspaceLimit) else { continue }
+        best = (cost, layout, transform)
+      }
+    }
+    guard let best else {
+      let filter = "\(problem.filter.h)x\(problem.filter.w)"
+      if !fits {
+        return .declined("a \(filter) filter does not fit in \(asked?.description ?? "64x64") tiles")
+      }
+      return .declined(
+        "tiles for \(filter) filters do not fit in the workspace limit of \(options.workspaceLimit) bytes; "
+          + "raise the limit")
+    }
+    return .plan(nanoseconds: best.nanoseconds) { OwnPlan(best.layout, best.transform) }
+  }
+}
