@@ -16,7 +16,7 @@
 typedef float VB_N(lanes) __attribute__((vector_size(VB_BYTES)));
 typedef float VB_N(loose) __attribute__((vector_size(VB_BYTES), aligned(sizeof(float)), may_alias));
 
-// One term for all rows. `a` and VB_VL further: real and imaginary part of A[i][p], rows at `offset`.
+// One term for all rows: `a_row` is where row i's real part lies, VB_VL further lies its imaginary part.
 #define VB_TERM(a_row)                                                                            \
   {                                                                                               \
     VB_N(lanes) br[2], bi[2];                                                                     \
