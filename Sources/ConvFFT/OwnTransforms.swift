@@ -24,6 +24,10 @@ struct OwnTransforms: TransformProvider {
     if problem.filter.h == 1, problem.filter.w == 1, asked == nil {
       return .declined("1x1 filters need no transform; tile=8x8 asks for one")
     }
+    // The other provider does not read these formats: the core converts for it, which pays where lanes would be empty.
+    if problem.groups > 1, problem.cPerGroup * problem.kPerGroup < 16, !operation.isCanonicalFormat {
+      return .declined("transform=own takes groups of few channels in NCHW only")
+    }
     let lengths = OwnTransform.lengths
     if let asked {
       guard lengths.contains(asked.height), lengths.contains(asked.width) else {
