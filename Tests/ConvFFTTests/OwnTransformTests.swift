@@ -48,6 +48,43 @@
       }
     }
 
+    /// There and back is half the tile (`inverse` expects a product of two spectra, each doubled); what lies behind the
+    /// tile's rows and columns in memory is not read.
+    @Test(arguments: [8, 16, 32, 64]) func thereAndBack(_ side: Int) throws {
+      for set in InstructionSet.available {
+        let transform = try #require(
+          OwnTransform(TileSize(height: side, width: side), kernels: try #require(set.kernels)))
+        let lanes = transform.lanes
+        for (rows, columns) in [(side, side), (side - 1, side - 3), (3, side), (5, 2), (1, 1)] {
+          let stride = (columns + 1) * lanes
+          var strip = [Float](repeating: .nan, count: (rows + 1) * stride)
+          var generator = PhiloxGenerator(seed: UInt64(side), stream: 1)
+          for i in 0..<rows {
+            for j in 0..<columns * lanes { strip[i * stride + j] = Float(2 * generator.uniform() - 1) }
+          }
+          var work = [Float](repeating: .nan, count: transform.work)
+          var spectrum = [Float](repeating: .nan, count: transform.bins * transform.line)
+          var back = [Float](repeating: .nan, count: (rows + 1) * stride)
+          transform.forward(
+            strip, rowStride: stride, rows: rows, columns: columns, work: &work, into: &spectrum,
+            binStride: transform.line)
+          transform.inverse(
+            spectrum, binStride: transform.line, rows: rows, columns: columns, work: &work, into: &back,
+            rowStride: stride)
+          for i in 0..<rows + 1 {
+            for j in 0..<stride {
+              let value = back[i * stride + j]
+              if i < rows && j < columns * lanes {
+                #expect(abs(2 * value - strip[i * stride + j]) < 2e-6, "\(set) \(side): \(rows)x\(columns)")
+              } else {
+                #expect(value.isNaN, "written behind the tile: \(set) \(side): \(rows)x\(columns)")
+              }
+            }
+          }
+        }
+      }
+    }
+
     /// Both providers on the same data: each within rounding of the other, whatever the oracle's bound.
     @Test(arguments: ConvPass.allCases)
     func agreesWithFFTW(_ pass: ConvPass) throws {
