@@ -87,6 +87,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     try preparedFilter(count: 0) { (_: UnsafeMutablePointer<T>) in }
   }
 
+  // Plans are reached through the protocol, where the compiler would leave the loops below generic.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   func execute(
     _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
     phases: PhaseRecorder?
@@ -169,7 +172,6 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         shape.segments = 1
         shape.length = pixels
         shape.offsets = offsets.baseAddress.map { UnsafePointer($0 + steps.count) }
-        shape.term_step = stripHeight
       } else {
         shape.rows = length
         shape.segments = steps.count
@@ -192,8 +194,10 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
             continue
           }
           for first in stride(from: 0, to: length, by: stripHeight) {
-            shape.rows = min(stripHeight, length - first)
-            copyStrip(a + first, Int(shape.rows), view.pitch, steps.count, places.count, to: strip)
+            let height = min(stripHeight, length - first)
+            shape.rows = height
+            shape.term_step = height
+            copyStrip(a + first, height, view.pitch, steps.count, places.count, to: strip)
             panels(strip, c + first * problem.kPerGroup)
           }
         }
@@ -207,21 +211,10 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     to strip: UnsafeMutablePointer<T>
   ) {
     let across = column.sourceStep * problem.cPerGroup
-    var to = strip
     for step in 0..<steps {
-      var at = from + step * row.sourceStep * pitch
-      for _ in 0..<places {
-        if height == stripHeight {
-          let (low, high) = (UnsafeRawPointer(at), UnsafeRawPointer(at + 4))
-          UnsafeMutableRawPointer(to).storeBytes(of: low.loadUnaligned(as: SIMD4<T>.self), as: SIMD4<T>.self)
-          UnsafeMutableRawPointer(to + 4)
-            .storeBytes(of: high.loadUnaligned(as: SIMD2<T>.self), as: SIMD2<T>.self)
-        } else {
-          for i in 0..<height { to[i] = at[i] }
-        }
-        at += across
-        to += stripHeight
-      }
+      T.gather(
+        kernels, places, height, from + step * row.sourceStep * pitch, stride: across,
+        strip + step * places * height)
     }
   }
 

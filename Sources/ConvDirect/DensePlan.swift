@@ -124,6 +124,9 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
     }
   }
 
+  // Plans are reached through the protocol, where the compiler would leave the loops below generic.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   func execute(
     _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
     phases: PhaseRecorder?

@@ -82,6 +82,9 @@ struct DepthwiseFilterPlan<T: DirectScalar>: ConvPlan {
     try preparedFilter(count: 0) { (_: UnsafeMutablePointer<T>) in }
   }
 
+  // Plans are reached through the protocol, where the compiler would leave the loops below generic.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   func execute(
     _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
     phases: PhaseRecorder?

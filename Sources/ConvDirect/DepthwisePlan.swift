@@ -85,6 +85,9 @@ struct DepthwisePlan<T: DirectScalar>: ConvPlan {
     }
   }
 
+  // Plans are reached through the protocol, where the compiler would leave the loops below generic.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   func execute(
     _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
     phases: PhaseRecorder?

@@ -30,6 +30,11 @@ protocol DirectScalar: ConvScalar {
     _ kernels: Kernels, _ rows: Int, _ columns: Int, _ source: UnsafePointer<Self>, _ lds: Int,
     _ target: UnsafeMutablePointer<Self>, _ ldt: Int)
 
+  /// `lines` runs of `length` elements, `stride` apart, one behind the other.
+  static func gather(
+    _ kernels: Kernels, _ lines: Int, _ length: Int, _ from: UnsafePointer<Self>, stride: Int,
+    _ to: UnsafeMutablePointer<Self>)
+
   /// One strip of an implicit product.
   static func implicit(
     _ kernels: Kernels, _ shape: inout vb_implicit, _ a: UnsafePointer<Self>, _ panel: UnsafePointer<Self>,
@@ -71,6 +76,13 @@ extension Float: DirectScalar {
     _ target: UnsafeMutablePointer<Float>, _ ldt: Int
   ) {
     vb_transpose_f32(kernels.table, rows, columns, source, lds, target, ldt)
+  }
+
+  static func gather(
+    _ kernels: Kernels, _ lines: Int, _ length: Int, _ from: UnsafePointer<Float>, stride: Int,
+    _ to: UnsafeMutablePointer<Float>
+  ) {
+    vb_gather_lines_f32(kernels.table, lines, 0, length, 0, from, stride, 1, to)
   }
 
   static func implicit(
@@ -124,6 +136,13 @@ extension Double: DirectScalar {
     _ target: UnsafeMutablePointer<Double>, _ ldt: Int
   ) {
     vb_transpose_f64(kernels.table, rows, columns, source, lds, target, ldt)
+  }
+
+  static func gather(
+    _ kernels: Kernels, _ lines: Int, _ length: Int, _ from: UnsafePointer<Double>, stride: Int,
+    _ to: UnsafeMutablePointer<Double>
+  ) {
+    vb_gather_lines_f64(kernels.table, lines, 0, length, 0, from, stride, 1, to)
   }
 
   static func implicit(
