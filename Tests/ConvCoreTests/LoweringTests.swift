@@ -204,6 +204,16 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
     }
   }
 
+  /// A filter of more planes than one task moves.
+  @Test(arguments: ConvPass.allCases)
+  func stridesOfManySmallPlanes(_ pass: ConvPass) throws {
+    let backend = RestrictedBackend(title: "dense passes", passes: Set(ConvPass.allCases))
+    let operation = ConvOperation(pass, try ConvProblem(parsing: "conv2d:n1c97h4w4k101r3s2u2"))
+    let plan = try backend.plan(for: operation)
+    #expect(plan.executedBy.contains("polyphase"), "\(operation)")
+    #expect(try execute(plan, seed: 6) == expectation(operation, seed: 6), "\(operation)")
+  }
+
   @Test func aMissingPassQuotesTheReason() throws {
     let backend = RestrictedBackend(title: "one", passes: [])
     let operation = ConvOperation(.backwardData, try ConvProblem(parsing: "conv2d:n1c1h4w4k1r3s3u2"))

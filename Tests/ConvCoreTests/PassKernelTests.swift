@@ -9,12 +9,14 @@ import Testing
     return (0..<count).map { _ in Float(Int.random(in: -4...4, using: &generator)) }
   }
 
-  /// Small integers, so that ties are frequent; odd sizes, so that a last row and column stay out.
+  /// Small integers, so that ties are frequent, and NaNs, some in one window; odd sizes, so that a last row and column stay
+  /// out.
   @Test(arguments: [(4, 4, 1), (5, 7, 1), (2, 131, 1), (4, 6, 3), (5, 5, 64), (3, 2, 70), (1, 4, 2)])
   func maximumAndSpreadOfPairs(_ size: (height: Int, width: Int, channels: Int)) {
     let (height, width, channels) = size
     var x = random(height * width * channels, seed: 7)
-    if x.count > 20 { x[9] = .nan }
+    var generator = PhiloxGenerator(seed: 9)
+    if x.count > 20 { for i in x.indices where Int.random(in: 0..<5, using: &generator) == 0 { x[i] = .nan } }
     let (rows, columns) = (height / 2, width / 2)
     var y = [Float](repeating: 99, count: rows * columns * channels)
     var winner = [UInt8](repeating: 9, count: y.count)
