@@ -117,7 +117,7 @@
             x, w, y
           )
           try trial.check()
-          #expect(try trial.run().result == plain, "\(trial.reproduction)")
+          #expect(try areEqual(trial.run().result, plain), "\(trial.reproduction)")
         }
       }
     }
@@ -131,7 +131,7 @@
           trial.options.threads = threads
           trial.pool = .pool(threads: threads)
           let result = try trial.run().result
-          #expect(result == first ?? result, "\(trial.reproduction): \(threads) threads")
+          #expect(areEqual(result, first ?? result), "\(trial.reproduction): \(threads) threads")
           first = first ?? result
         }
       }
@@ -156,7 +156,7 @@
             let (result, _, plan) = try trial.run()
             if first == nil { try trial.check() }
             plans.insert(plan.workspaceBytes)
-            #expect(result == first ?? result, "\(trial.reproduction)")
+            #expect(areEqual(result, first ?? result), "\(trial.reproduction)")
             first = first ?? result
           }
         }
@@ -172,7 +172,7 @@
         var trial = try own(pass, text)
         let fresh = try trial.run().result
         trial.prepared = true
-        #expect(try trial.run().result == fresh, "\(trial.reproduction)")
+        #expect(try areEqual(trial.run().result, fresh), "\(trial.reproduction)")
       }
     }
 
@@ -190,7 +190,8 @@
           let size = result.count / 3
           for image in 0..<3 where image != loud {
             let range = image * size..<(image + 1) * size
-            #expect(result[range] == plain[range], "\(trial.reproduction): image \(image) beside \(loud)")
+            #expect(
+              areEqual(result[range], plain[range]), "\(trial.reproduction): image \(image) beside \(loud)")
           }
         }
       }
