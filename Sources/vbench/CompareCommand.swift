@@ -39,6 +39,10 @@ struct CompareCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Numbers of threads.", valueName: "list"))
   var threads = "1,2"
 
+  @Option(
+    help: ArgumentHelp("Memory formats of our images: nchw, nhwc; the peer has its own.", valueName: "list"))
+  var format = "nhwc"
+
   @Option(help: "Batch size in the place of the problems' own.")
   var batch: Int?
 
@@ -127,6 +131,7 @@ struct CompareCommand: ParsableCommand {
   private func items() throws -> [RunItem] {
     let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
+    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
     for name in network { _ = try TrainableNetwork.named(name) }
     if suite.isEmpty && network.isEmpty {
@@ -138,8 +143,11 @@ struct CompareCommand: ParsableCommand {
       for var problem in suite.problems {
         if let batch { problem.problem = try problem.problem.withBatch(batch) }
         for pass in passes {
-          for state in states where state == .fresh || pass != .backwardFilter {
-            items.append(RunItem(suite: suite.name, problem: problem, pass: pass, filterState: state))
+          for format in formats {
+            for state in states where state == .fresh || pass != .backwardFilter {
+              items.append(
+                RunItem(suite: suite.name, problem: problem, pass: pass, format: format, filterState: state))
+            }
           }
         }
       }

@@ -93,8 +93,8 @@ public final class Comparison {
     ComparisonRow(
       suite: item.suite, problem: item.problem.problem.description, name: item.problem.name,
       group: ComparisonGroup(item.problem.problem, item.pass), pass: item.pass.rawValue,
-      backend: competitor.label, threads: pool.threads, filterState: item.filterState.rawValue,
-      peer: peer.identity)
+      backend: competitor.label, threads: pool.threads, format: item.format.rawValue,
+      filterState: item.filterState.rawValue, peer: peer.identity)
   }
 
   private func task(_ item: RunItem, _ pool: WorkerPool, _ configuration: String) -> PeerTask {
@@ -169,15 +169,25 @@ public final class Comparison {
 
   // MARK: Measurement
 
+  /// A configuration of the peer that takes so many times as long as its best is not measured further.
+  private static let hopeless = 3.0
+
   /// Rounds A B C, B C A, …: each one's sample follows a pause and an execution that is not timed.
   func takeTurns(_ contestants: inout [Contestant], _ shouldStop: () -> Bool) throws {
+    var bestOfPeer = Double.infinity
+    var first: [Double] = []
     for i in contestants.indices {
       Thread.sleep(forTimeInterval: settings.pause)
       _ = try contestants[i].seconds(1)
       let last = try contestants[i].seconds(1)
+      first.append(last)
+      if contestants[i].row == nil { bestOfPeer = min(bestOfPeer, last) }
       contestants[i].repetitions = max(
         1, min(10_000, Int((settings.secondsPerSample / max(last, 1e-7)).rounded())))
     }
+    contestants = zip(contestants, first).filter { contestant, seconds in
+      contestant.row != nil || seconds <= Comparison.hopeless * bestOfPeer
+    }.map(\.0)
     for round in 0..<settings.rounds {
       for offset in contestants.indices {
         if shouldStop() { return }
