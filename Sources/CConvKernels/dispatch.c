@@ -80,32 +80,6 @@ VB_DIRECT_ENTRIES(double, f64)
 VB_LINES_ENTRIES(float, f32)
 VB_LINES_ENTRIES(double, f64)
 
-int vb_transform_init(vb_transform *transform, size_t rows, size_t columns, const double *coefficients) {
-  if (!rows || !columns || rows > VB_TRANSFORM_MAX || columns > VB_TRANSFORM_MAX) return -1;
-  transform->rows = (uint32_t)rows;
-  transform->columns = (uint32_t)columns;
-  uint16_t next = 0;
-  transform->pattern = 0;
-  for (size_t i = 0; i < rows; i++) {
-    transform->start[i] = next;
-    for (size_t j = 0; j < columns; j++) {
-      double value = coefficients[i * columns + j];
-      if (rows * columns <= 64) {
-        transform->dense_f32[i * columns + j] = (float)value;
-        transform->dense_f64[i * columns + j] = value;
-        transform->pattern |= (uint64_t)(value != 0) << (i * columns + j);
-      }
-      if (value == 0) continue;
-      transform->column[next] = (uint8_t)j;
-      transform->f64[next] = value;
-      transform->f32[next] = (float)value;
-      next++;
-    }
-  }
-  transform->start[rows] = next;
-  return 0;
-}
-
 void vb_axpy_f32(const vb_kernels *kernels, size_t n, float a, const float *x, float *y) {
   table(kernels)->elementwise->axpy(n, a, x, y);
 }

@@ -118,13 +118,6 @@ struct vb_kernels {
   const vb_spectral_table *spectral;
 };
 
-// Patterns of non-zeros of small matrices, row by row; bit j of a row stands for column j.
-#define VB_P2(columns, a, b) ((uint64_t)(a) | (uint64_t)(b) << (columns))
-#define VB_P3(columns, a, b, c) (VB_P2(columns, a, b) | (uint64_t)(c) << (2 * (columns)))
-#define VB_P4(columns, a, b, c, d) (VB_P3(columns, a, b, c) | (uint64_t)(d) << (3 * (columns)))
-#define VB_P5(columns, a, b, c, d, e) (VB_P4(columns, a, b, c, d) | (uint64_t)(e) << (4 * (columns)))
-#define VB_P6(columns, a, b, c, d, e, f) (VB_P5(columns, a, b, c, d, e) | (uint64_t)(f) << (5 * (columns)))
-
 #define VB_JOIN_(a, b) a##b
 #define VB_JOIN(a, b) VB_JOIN_(a, b)
 #define VB_UNROLL _Pragma("clang loop unroll(full)")

@@ -6,6 +6,15 @@
 
 enum { VB_TRANSFORM_MAX = 16 };  ///< largest number of rows or columns of a coefficient matrix
 
+/// Structure of a coefficient matrix. Toom-Cook matrices of the points 0, +-a, +-b, ..., inf have rows (or columns) in pairs.
+typedef enum vb_transform_form {
+  VB_TRANSFORM_PLAIN = 0,  ///< none that is known
+  VB_TRANSFORM_DATA,       ///< Bt [n][n]: rows of +-a are o + e and o - e, with e over even and o over odd columns
+  VB_TRANSFORM_MONIC,      ///< as DATA, with e = +-x[n-2] + ... and o = a * (+-x[n-3] + ...)
+  VB_TRANSFORM_FILTER,     ///< G [n][r]: the same over the powers of a
+  VB_TRANSFORM_OUTPUT,     ///< At [m][n]: even rows take sums of the columns of +-a, odd rows their differences
+} vb_transform_form;
+
 /// A coefficient matrix as a list of its non-zero elements, row by row.
 typedef struct vb_transform {
   uint32_t rows, columns;
@@ -13,9 +22,11 @@ typedef struct vb_transform {
   uint8_t column[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
   float f32[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
   double f64[VB_TRANSFORM_MAX * VB_TRANSFORM_MAX];
-  uint64_t pattern;                     ///< bit i * columns + j: element (i, j) is not zero; 0 for more than 64 elements
-  float dense_f32[64];                  ///< all elements, row-major, where there is a pattern
+  vb_transform_form form;               ///< what the fast kernels may make use of
+  float dense_f32[64];                  ///< all elements, row-major, where the form is not plain
   double dense_f64[64];
+  float monic_f32[16];                  ///< per pair of rows of a monic form: coefficients of e, of o, and a
+  double monic_f64[16];
 } vb_transform;
 
 /// Compiles a row-major matrix. Returns 0, or -1 when rows or columns are 0 or above VB_TRANSFORM_MAX.
