@@ -22,6 +22,7 @@ public enum BackendRegistry {
     #if OneDNN
       all.append(.onednn)
     #endif
+    all.append(.auto)
     return all
   }()
 

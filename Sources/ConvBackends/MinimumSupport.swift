@@ -43,6 +43,7 @@ public struct MinimumSupport: Sendable, Hashable {
     MinimumSupport("direct"),
     MinimumSupport("fft"),
     MinimumSupport("onednn", elementTypes: [.float32]),
+    MinimumSupport("auto"),
   ]
 
   /// Whether engine `backend` must support `operation`; false for engines that the table does not name.

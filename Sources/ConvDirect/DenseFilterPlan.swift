@@ -42,6 +42,29 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
       accumulator: operation.elementType)
   }
 
+  var work: ConvWork {
+    let size = Double(MemoryLayout<T>.stride)
+    let (groups, pixels) = (Double(problem.groups), Double(problem.n * problem.output.count))
+    let run = Double((column.dilation == 1 ? column.offsets : 1) * problem.cPerGroup)
+    let runs = Double(row.offsets * (column.dilation == 1 ? 1 : column.offsets))
+    let k = Double(problem.kPerGroup)
+    var work = ConvWork()
+    work[.implicitProducts] =
+      2 * groups * runs * (run / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8 * (pixels + 12 * Double(items))
+    // Every item adds to all of dw.
+    work[.streamed] = 2 * Double(items) * Double(filterCount) * size
+    let blocks = Double(divideUp(problem.kPerGroup, channels))
+    let inputBytes = Double(problem.n * problem.input.count * problem.c) * size
+    work.addImage(operation.inputFormat, inputBytes * blocks)
+    work.addImage(operation.outputFormat, 2 * pixels * k * groups * size)
+    if copyCount > 0 { work[.moved] += 2 * inputBytes * blocks }
+    if stripCount > 0 { work[.moved] += 2 * pixels * Double(depth) * groups * blocks * size }
+    work[.moved] += 2 * Double(partials * filterCount) * size
+    work[.reordered] += 2 * Double(filterCount) * size
+    work[.calls] = Double(items) * groups * runs * (run / 6).rounded(.up) * (k / Double(panel)).rounded(.up) / 4
+    return work
+  }
+
   /// - Throws: `Refusal`.
   init(_ operation: ConvOperation, _ options: PlanOptions) throws {
     let problem = operation.problem

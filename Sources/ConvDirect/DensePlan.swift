@@ -53,6 +53,32 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
       * Double(weights.targets)
   }
 
+  var work: ConvWork {
+    let size = Double(MemoryLayout<T>.stride)
+    let units = Double(problem.n) * Double(problem.groups)
+    let (sources, targets) = (Double(weights.sources), Double(weights.targets))
+    var work = ConvWork()
+    for row in rows {
+      for column in columns {
+        let depth = Double(row.offsets * column.offsets) * sources
+        let tiles = units * Double(row.count) * (Double(column.count) / 6).rounded(.up)
+        let width = (Double(column.block) * targets / 8).rounded(.up) * 8
+        work[.implicitProducts] += 2 * tiles * 6 * width * (depth + 12)
+        // Panels beyond the L1 cache come again for every tile.
+        if depth * Double(weights.panel) * size > 24_576 { work[.streamed] += tiles * depth * width * size }
+        work[.calls] += tiles * Double(weights.panels) / 8
+      }
+    }
+    let sourceBytes = units * Double(window.extent.count) * sources * size
+    let resultBytes = units * Double(target.count) * targets * size
+    work[.moved] += 2 * Double(weights.count) * size
+    work.addImage(isBackward ? operation.outputFormat : operation.inputFormat, sourceBytes)
+    if copyCount > 0 { work[.moved] += 2 * sourceBytes }
+    work.addImage(targetFormat, resultBytes)
+    if !storesDirectly { work[.moved] += 2 * resultBytes }
+    return work
+  }
+
   /// - Throws: `Refusal`.
   init(_ operation: ConvOperation, _ options: PlanOptions) throws {
     let problem = operation.problem

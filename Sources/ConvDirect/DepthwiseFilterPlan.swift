@@ -27,6 +27,7 @@ struct DepthwiseFilterPlan<T: DirectScalar>: ConvPlan {
   private var slotBytes: Int { planes.map { aligned($0.count * MemoryLayout<T>.stride) } ?? 0 }
   var workspaceBytes: Int { sumBytes + slots * slotBytes }
   var executedFLOPs: Double { problem.directFLOPs }
+  var work: ConvWork { depthwiseWork(operation) }
   var variant: String { "direct[kernel=depthwise]" }
   var executedBy: String { "direct" }
   /// The longest partial sum, the sum of them, and the lanes of a vector where windows are spread over them.

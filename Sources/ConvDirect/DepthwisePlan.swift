@@ -31,6 +31,7 @@ struct DepthwisePlan<T: DirectScalar>: ConvPlan {
   var workspaceBytes: Int { packedBytes + (planes == nil ? 0 : slots * slotBytes) }
   var preparedBytes: Int { filterCount * MemoryLayout<T>.stride }
   var executedFLOPs: Double { problem.directFLOPs }
+  var work: ConvWork { depthwiseWork(operation) }
   var variant: String { "direct[kernel=depthwise]" }
   var executedBy: String { "direct" }
   var errorModel: ErrorModel {

@@ -48,8 +48,9 @@
       guard layout.chooseBlocks(limit: limit, prepared: !fresh) else {
         return .declined(tooSmall(limit, "a tile of \(tile)"))
       }
-      return .plan(nanoseconds: cost.estimate(tile.height, tile.width)) { [layout] in
-        try SpectralPlan(layout, variant: "fft[tile=\(tile),transform=fftw]")
+      let nanoseconds = cost.estimate(tile.height, tile.width)
+      return .plan(nanoseconds: nanoseconds) { [layout] in
+        try SpectralPlan(layout, variant: "fft[tile=\(tile),transform=fftw]", nanoseconds: nanoseconds)
       }
     }
 

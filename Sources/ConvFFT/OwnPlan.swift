@@ -5,10 +5,13 @@ struct OwnPlan: ConvPlan {
   let layout: OwnLayout
   let transform: OwnTransform
   let operation: ConvOperation
+  let work: ConvWork
 
-  init(_ layout: OwnLayout, _ transform: OwnTransform) {
+  /// - Parameter nanoseconds: by the cost model that chose the tile.
+  init(_ layout: OwnLayout, _ transform: OwnTransform, nanoseconds: Double) {
     self.layout = layout
     self.transform = transform
+    work = ConvWork([.modelled: nanoseconds])
     operation = layout.operation
   }
 

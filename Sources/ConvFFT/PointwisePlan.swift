@@ -45,6 +45,14 @@
     var executedBy: String { "fft" }
     var variant: String { "fft[tile=1x1]" }
     var executedFLOPs: Double { operation.problem.directFLOPs }
+    /// Columns are gathered where taps or strides part them.
+    var work: ConvWork {
+      let problem = operation.problem
+      let columns = Double(problem.n * problem.output.count * problem.c * problem.filter.count)
+      var work = ConvWork([.products: 1.2 * executedFLOPs])
+      if !direct { work[.reordered] = 2 * columns * Double(operation.elementType.byteCount) }
+      return work
+    }
     var errorModel: ErrorModel {
       .summation(
         depth: operation.problem.summationDepth(operation.pass), accumulator: operation.elementType)

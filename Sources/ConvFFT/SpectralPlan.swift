@@ -6,6 +6,7 @@
     let operation: ConvOperation
     let layout: SpectralLayout
     let variant: String
+    let work: ConvWork
     /// Fast transforms of the source, operator and result blocks; nil where a dense one is cheaper.
     let fastSource: RealTransform?
     let fastOperator: RealTransform?
@@ -15,9 +16,11 @@
     let denseData: DenseTransform?
     let multiplier = KernelMatrixMultiplier()
 
+    /// - Parameter nanoseconds: by the cost model that chose the tile.
     /// - Throws: `ConvError.allocationFailed`, `.unsupported` where FFTW has no plan.
-    init(_ layout: SpectralLayout, variant: String) throws {
+    init(_ layout: SpectralLayout, variant: String, nanoseconds: Double) throws {
       self.layout = layout
+      work = ConvWork([.modelled: nanoseconds])
       self.variant = variant
       operation = layout.operation
       let (type, backwardFilter) = (operation.elementType, layout.pass == .backwardFilter)

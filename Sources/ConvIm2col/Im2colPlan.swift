@@ -50,6 +50,22 @@ struct Im2colPlan: ConvPlan {
     return products * (1 + 0.5 / Double(problem.kPerGroup))
   }
 
+  var work: ConvWork {
+    let size = Double(operation.elementType.byteCount)
+    let (blocks, columns) = (
+      Double(divideUp(problem.n, blocking.images) * divideUp(problem.output.count, blocking.positions)),
+      Double(problem.n * problem.output.count) * Double(problem.groups * depth)
+    )
+    var work = ConvWork([.libraryProducts: executedFLOPs])
+    if !readsImages { work[.moved] = (operation.pass == .backwardData ? 4 : 2) * columns * size }
+    work[.moved] += Double(problem.n) * size
+      * (Double(problem.c * problem.input.count) + Double(problem.k * problem.output.count))
+    // The library packs the filter, or dw is added to, once per block.
+    work[.streamed] = 2 * blocks * Double(filterCount) * size
+    work[.calls] = 10 * blocks * Double(problem.groups)
+    return work
+  }
+
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
     try PreparedFilter.copy(of: filter, for: self)
   }

@@ -43,6 +43,7 @@ struct NaivePlan: ConvPlan {
   let operation: ConvOperation
 
   var workspaceBytes: Int { 0 }
+  var work: ConvWork { ConvWork([.modelled: operation.problem.directFLOPs]) }
   var executedFLOPs: Double { operation.problem.directFLOPs }
   var variant: String { "naive" }
   var executedBy: String { "naive" }

@@ -162,6 +162,23 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       * (Double(filter.inputs) * inputPair.flops + Double(filter.outputs) * outputPair.flops)
   }
 
+  var work: ConvWork {
+    let size = Double(MemoryLayout<T>.stride)
+    let tiles = Double(source.grid.tiles)
+    let (ins, outs, count) = (Double(inputs), Double(outputs), Double(planes))
+    let rows = (tiles / 6).rounded(.up) * 6
+    let blocks = (tiles / Double(blockTiles)).rounded(.up)
+    var work = ConvWork()
+    // A tile of the kernel costs its accumulators' way to memory, too.
+    work[.products] = 2 * count * rows * (outs / 8).rounded(.up) * 8 * (ins + 12)
+    work[.moved] = 2 * count * tiles * (ins + outs) * size + (isPrepared ? 0 : 2 * count * ins * outs * size)
+    work.addImage(source.format, Double(source.grid.images * source.grid.sourceH * source.grid.sourceW) * ins * size)
+    work.addImage(target.format, Double(target.grid.images * target.grid.sourceH * target.grid.sourceW) * outs * size)
+    work[.streamed] = blocks * count * ins * outs * size
+    work[.calls] = blocks * count + tiles * (count / 8)
+    return work
+  }
+
   func prepare(filter weights: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
     let buffer = try PooledBuffer(byteCount: preparedBytes)
     filter.transform(

@@ -104,6 +104,22 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
       + Double(tiles) * (c * inputPair.flops + parts * k * gradientPair.flops)
   }
 
+  var work: ConvWork {
+    let size = Double(MemoryLayout<T>.stride)
+    let (tiles, count) = (Double(grid.tiles), Double(planes))
+    let (c, k) = (Double(filter.c), Double(filter.k))
+    let parts = (c / Double(part)).rounded(.up)
+    let blocks = (tiles / Double(blockTiles)).rounded(.up)
+    var work = ConvWork()
+    work[.products] = 2 * count * (c / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8 * (tiles + 12 * blocks)
+    work[.moved] = 2 * count * tiles * (c + parts * k) * size + count * c * k * size
+    work.addImage(operation.inputFormat, Double(grid.images * grid.sourceH * grid.sourceW) * c * size)
+    work.addImage(operation.outputFormat, Double(grid.images * grid.targetH * grid.targetW) * k * parts * size)
+    work[.streamed] = 2 * blocks * count * c * k * size
+    work[.calls] = parts * blocks * count * 2 + parts * tiles * (count / 8)
+    return work
+  }
+
   private static func swapped(_ axis: ToomCook) throws -> ToomCook {
     axis.points.isEmpty
       ? try ToomCook(m: axis.r, r: axis.m, magnitudes: [])

@@ -70,6 +70,8 @@ public protocol ConvPlan: Sendable {
   var preparedBytes: Int { get }
   /// FLOPs that the algorithm really does, transforms included.
   var executedFLOPs: Double { get }
+  /// What the algorithm does, by kinds of work that have a price: predictions of time come from it.
+  var work: ConvWork { get }
   /// The engine's choice in its own words, as in `winograd[tile=4x4]`.
   var variant: String { get }
   /// The engine and the lowerings above it, as in `winograd` or `winograd via groups`.
@@ -91,6 +93,9 @@ public protocol ConvPlan: Sendable {
 extension ConvPlan {
   /// Identifies plans whose prepared filters may be exchanged.
   public var signature: String { "\(executedBy) \(variant) \(operation)" }
+
+  /// Engines that say no more: matrix products by a library.
+  public var work: ConvWork { ConvWork([.libraryProducts: executedFLOPs]) }
 
   /// Plans without anything to prepare keep a copy of the filter.
   public var preparedBytes: Int { 0 }

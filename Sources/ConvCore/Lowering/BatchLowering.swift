@@ -47,6 +47,12 @@ struct BatchLowering: Lowering, LoweredPlan {
     }
   }
 
+  var work: ConvWork {
+    BatchLowering.sizes(operation.problem.n, images).enumerated().reduce(ConvWork()) {
+      $0 + inner[piece($1.offset, $1.element)].work
+    }
+  }
+
   var errorModel: ErrorModel {
     let pieces =
       operation.pass == .backwardFilter ? BatchLowering.sizes(operation.problem.n, images).count : 1

@@ -46,6 +46,10 @@ struct DepthLowering: Lowering, LoweredPlan {
       * inner[0].executedFLOPs
   }
 
+  var work: ConvWork {
+    (0..<operation.problem.filter.d).reduce(0) { $0 + Double(pairs(tap: $1).count) } * (inner[0].work + copying)
+  }
+
   var errorModel: ErrorModel {
     let slices = operation.pass == .backwardFilter ? operation.problem.output.d : operation.problem.filter.d
     return inner[0].errorModel.summed(slices).rescaled(to: operation)

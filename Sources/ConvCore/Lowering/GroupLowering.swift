@@ -53,6 +53,9 @@ struct GroupLowering: Lowering, LoweredPlan {
     slots * (slotScratch + (inner.isEmpty ? 0 : ScratchAllocator.aligned(inner[0].workspaceBytes)))
   }
   var executedFLOPs: Double { Double(operation.problem.groups) * inner[0].executedFLOPs }
+  var work: ConvWork { Double(operation.problem.groups) * (inner[0].work + copying) }
+  /// One group's.
+  var copying: ConvWork { ConvWork([.moved: 2 * Double(slotScratch), .calls: 8]) }
   var preparedBytes: Int { operation.problem.groups * inner[0].preparedBytes }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

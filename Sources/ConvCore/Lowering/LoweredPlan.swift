@@ -17,6 +17,9 @@ extension LoweredPlan {
   }
   var errorModel: ErrorModel { inner[0].errorModel.rescaled(to: operation) }
   var executedFLOPs: Double { inner.reduce(0) { $0 + $1.executedFLOPs } }
+  var work: ConvWork { inner.reduce(copying) { $0 + $1.work } }
+  /// What is copied to and from the lowering's scratch: all of it in and out, unless said otherwise.
+  var copying: ConvWork { ConvWork([.reordered: 2 * Double(scratchBytes), .calls: 8]) }
   var elementBytes: Int { operation.elementType.byteCount }
 
   /// Throws where there is no filter to prepare.

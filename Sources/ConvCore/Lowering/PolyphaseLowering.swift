@@ -60,6 +60,12 @@ struct PolyphaseLowering: Lowering, LoweredPlan {
       + ScratchAllocator.aligned(innerOperations.map(\.filterBytes).max()!)
   }
 
+  /// Each phase's image and filter.
+  var copying: ConvWork {
+    let bytes = innerOperations.reduce(0) { $0 + $1.inputBytes + $1.filterBytes }
+    return ConvWork([.reordered: 2 * Double(bytes), .calls: 8 * Double(innerOperations.count)])
+  }
+
   var errorModel: ErrorModel {
     let models = inner.map(\.errorModel)
     if case .summation = models[0] { return models[0].rescaled(to: operation) }

@@ -31,6 +31,10 @@ public struct ResultRow: Sendable {
   public var prepareMilliseconds = Double.nan
   public var gflopsExecuted = Double.nan
   public var executedBy = ""
+  /// Of one core, by the cost model.
+  public var predictedMilliseconds = Double.nan
+  /// Amounts of work by kind, from which the prediction is made.
+  public var work = ""
   public var repro: String
 
   /// A row of which only the key is known.
@@ -58,6 +62,8 @@ public struct ResultRow: Sendable {
     workspaceBytes = plan.workspaceBytes
     variant = plan.variant
     executedBy = plan.executedBy
+    predictedMilliseconds = plan.predictedNanoseconds * 1e-6
+    work = plan.work.description
   }
 
   /// The columns, in their order.
@@ -98,6 +104,8 @@ public struct ResultRow: Sendable {
     ("repro", { $0.repro }),
     ("error_bound_worst", { number($0.verification.errorBoundWorst) }),
     ("verified_results", { "\($0.verification.samples)" }),
+    ("predicted_core_ms", { number($0.predictedMilliseconds) }),
+    ("work", { $0.work }),
   ]
 
   private static func number(_ value: Double?) -> String { CSV.number(value) }

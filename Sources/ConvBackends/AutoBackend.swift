@@ -1,0 +1,124 @@
+public import ConvCore
+import ConvDirect
+import ConvIm2col
+import ConvWinograd
+
+#if FFTW
+  import ConvFFT
+#endif
+
+/// The engine and variant with the least predicted time, operation by operation.
+///
+/// Every candidate that supports the operation makes its plan; the plans say what work they are (`ConvPlan.work`), `CostModel` prices
+/// it, and the cheapest is taken. Plans keep their own names: `executedBy` and `variant` of a plan of this backend say what was
+/// chosen. The choice follows from the operation, the instruction set and the options other than threads; no measurement enters.
+public struct AutoBackend: ConvolutionBackend {
+  /// An engine and a variant of it.
+  public typealias Candidate = BackendRegistry.Selection
+
+  /// What is chosen from.
+  public let candidates: [Candidate]
+
+  /// From our own engines, with those variants that an engine does not choose by itself.
+  public init() {
+    var candidates = [Candidate(backend: .direct), Candidate(backend: .winograd), Candidate(backend: .im2col)]
+    candidates.append(AutoBackend.largeTiles)
+    #if FFTW
+      candidates.append(Candidate(backend: .fft))
+    #endif
+    self.candidates = candidates
+  }
+
+  /// From these.
+  public init(candidates: [Candidate]) { self.candidates = candidates }
+
+  /// F(4×4, 5×5) does less than half of the products of F(2×2, 5×5), at about four times its error. F(6×6, 3×3) is not among the
+  /// candidates: its gain is small, its error is ten times that of F(4×4, 3×3).
+  private static let largeTiles = Candidate(backend: .winograd, variant: "tile=4x4")
+
+  /// `auto`.
+  public var name: String { "auto" }
+  /// All three.
+  public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+  /// Both.
+  public var nativeFormats: [MemoryFormat] { [.nhwc, .nchw] }
+
+  /// Whether any candidate supports the operation, by itself or through lowerings; else the first one's reason.
+  public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+    if let variant = options.variant { return .unsupported("auto has no variants, '\(variant)' was asked for") }
+    var reason: String?
+    for candidate in candidates where isSensible(candidate, operation) {
+      switch candidate.backend.support(for: operation, candidate.options(options)) {
+      case .supported: return .supported
+      case .unsupported(let why): reason = reason ?? "\(candidate): \(why)"
+      }
+    }
+    return .unsupported(reason ?? "auto has no candidates")
+  }
+
+  /// The plan with the least predicted time.
+  ///
+  /// - Throws: `ConvError.unsupported` with the first candidate's reason.
+  public func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try cheapestPlan(operation, options)
+  }
+
+  /// The plan with the least predicted time.
+  ///
+  /// - Throws: `ConvError.unsupported` with the first candidate's reason.
+  public func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try cheapestPlan(operation, options)
+  }
+
+  /// The plan with the least predicted time.
+  ///
+  /// - Throws: `ConvError.unsupported` with the first candidate's reason.
+  public func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try cheapestPlan(operation, options)
+  }
+
+  private func cheapestPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    var best: (any ConvPlan)?
+    for candidate in candidates where isSensible(candidate, operation) {
+      let options = candidate.options(options)
+      guard candidate.backend.support(for: operation, options).isSupported else { continue }
+      let plan = try candidate.backend.plan(for: operation, options)
+      if plan.predictedNanoseconds < best?.predictedNanoseconds ?? .infinity { best = plan }
+    }
+    if let best { return best }
+    let reason = nativeSupport(for: operation, options).reason ?? ""
+    throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+  }
+
+  /// F(4×4, 5×5) is for 5×5 filters, and for sums that are short enough: its rounding errors are bounded by more than 5 % of the
+  /// results beyond about 200 terms, and a bound that loose proves nothing.
+  private func isSensible(_ candidate: Candidate, _ operation: ConvOperation) -> Bool {
+    guard candidate.backend.name == "winograd", candidate.variant == AutoBackend.largeTiles.variant else {
+      return true
+    }
+    let problem = operation.problem
+    guard problem.filter.h == 5, problem.filter.w == 5 else { return false }
+    let tiles = problem.n * ((problem.output.h + 3) / 4) * ((problem.output.w + 3) / 4)
+    let terms =
+      switch operation.pass {
+      case .forward: problem.cPerGroup
+      case .backwardData: problem.kPerGroup
+      case .backwardFilter: tiles
+      }
+    return terms <= 200
+  }
+}
+
+extension BackendRegistry.Selection {
+  /// The options for this candidate.
+  fileprivate func options(_ options: PlanOptions) -> PlanOptions {
+    var own = options
+    own.variant = variant
+    return own
+  }
+}
+
+extension ConvolutionBackend where Self == AutoBackend {
+  /// The engine with the least predicted time.
+  public static var auto: AutoBackend { AutoBackend() }
+}
