@@ -21,7 +21,9 @@ public struct AutoBackend: ConvolutionBackend {
 
   /// From our own engines, with those variants that an engine does not choose by itself.
   public init() {
-    var candidates = [Candidate(backend: .direct), Candidate(backend: .winograd), Candidate(backend: .im2col)]
+    var candidates = [
+      Candidate(backend: .direct), Candidate(backend: .winograd), Candidate(backend: .im2col),
+    ]
     candidates.append(AutoBackend.largeTiles)
     #if FFTW
       candidates.append(Candidate(backend: .fft))
@@ -45,7 +47,9 @@ public struct AutoBackend: ConvolutionBackend {
 
   /// Whether any candidate supports the operation, by itself or through lowerings; else the first one's reason.
   public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    if let variant = options.variant { return .unsupported("auto has no variants, '\(variant)' was asked for") }
+    if let variant = options.variant {
+      return .unsupported("auto has no variants, '\(variant)' was asked for")
+    }
     var reason: String?
     for candidate in candidates where isSensible(candidate, operation) {
       switch candidate.backend.support(for: operation, candidate.options(options)) {
@@ -90,12 +94,26 @@ public struct AutoBackend: ConvolutionBackend {
     throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
   }
 
-  /// F(4×4, 5×5) is for 5×5 filters, and for sums that are short enough: its rounding errors are bounded by more than 5 % of the
-  /// results beyond about 200 terms, and a bound that loose proves nothing.
+  /// What the cost model need not be asked: algorithms where they have nothing to save.
   private func isSensible(_ candidate: Candidate, _ operation: ConvOperation) -> Bool {
-    guard candidate.backend.name == "winograd", candidate.variant == AutoBackend.largeTiles.variant else {
+    let problem = operation.problem
+    switch (candidate.backend.name, candidate.variant) {
+    case ("winograd", AutoBackend.largeTiles.variant):
+      return AutoBackend.suitsLargeTiles(operation)
+    case ("winograd", _):
+      // Minimal filtering saves nothing on single taps, and its products need channels to sum over.
+      return problem.filter.count > 1 && problem.cPerGroup > 1
+    case ("fft", _):
+      // Small dense filters: tiles of 8 and 16 samples cost more than Winograd's, and the model is not fine enough to see it.
+      return problem.groups > 1 || !(2...9).contains(problem.filter.count)
+    default:
       return true
     }
+  }
+
+  /// F(4×4, 5×5) is for 5×5 filters, and for sums that are short enough: beyond about 200 terms its rounding errors are bounded by
+  /// more than 5 % of the results, and a bound that loose proves nothing.
+  private static func suitsLargeTiles(_ operation: ConvOperation) -> Bool {
     let problem = operation.problem
     guard problem.filter.h == 5, problem.filter.w == 5 else { return false }
     let tiles = problem.n * ((problem.output.h + 3) / 4) * ((problem.output.w + 3) / 4)

@@ -50,7 +50,8 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     let k = Double(problem.kPerGroup)
     var work = ConvWork()
     work[.implicitProducts] =
-      2 * groups * runs * (run / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8 * (pixels + 12 * Double(items))
+      2 * groups * runs * (run / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8
+      * (pixels + 12 * Double(items))
     // Every item adds to all of dw.
     work[.streamed] = 2 * Double(items) * Double(filterCount) * size
     let blocks = Double(divideUp(problem.kPerGroup, channels))
@@ -61,7 +62,8 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     if stripCount > 0 { work[.moved] += 2 * pixels * Double(depth) * groups * blocks * size }
     work[.moved] += 2 * Double(partials * filterCount) * size
     work[.reordered] += 2 * Double(filterCount) * size
-    work[.calls] = Double(items) * groups * runs * (run / 6).rounded(.up) * (k / Double(panel)).rounded(.up) / 4
+    work[.calls] =
+      Double(items) * groups * runs * (run / 6).rounded(.up) * (k / Double(panel)).rounded(.up) / 4
     return work
   }
 

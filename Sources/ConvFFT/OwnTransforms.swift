@@ -62,7 +62,7 @@ struct OwnTransforms: TransformProvider {
         "tiles for \(filter) filters do not fit in the workspace limit of \(options.workspaceLimit) bytes; "
           + "raise the limit")
     }
-    return .plan(nanoseconds: best.nanoseconds) { 
+    return .plan(nanoseconds: best.nanoseconds) {
       OwnPlan(best.layout, best.transform, nanoseconds: best.nanoseconds)
     }
   }

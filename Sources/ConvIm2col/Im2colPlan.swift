@@ -58,7 +58,8 @@ struct Im2colPlan: ConvPlan {
     )
     var work = ConvWork([.libraryProducts: executedFLOPs])
     if !readsImages { work[.moved] = (operation.pass == .backwardData ? 4 : 2) * columns * size }
-    work[.moved] += Double(problem.n) * size
+    work[.moved] +=
+      Double(problem.n) * size
       * (Double(problem.c * problem.input.count) + Double(problem.k * problem.output.count))
     // The library packs the filter, or dw is added to, once per block.
     work[.streamed] = 2 * blocks * Double(filterCount) * size

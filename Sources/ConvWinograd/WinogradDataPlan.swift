@@ -172,8 +172,10 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     // A tile of the kernel costs its accumulators' way to memory, too.
     work[.products] = 2 * count * rows * (outs / 8).rounded(.up) * 8 * (ins + 12)
     work[.moved] = 2 * count * tiles * (ins + outs) * size + (isPrepared ? 0 : 2 * count * ins * outs * size)
-    work.addImage(source.format, Double(source.grid.images * source.grid.sourceH * source.grid.sourceW) * ins * size)
-    work.addImage(target.format, Double(target.grid.images * target.grid.sourceH * target.grid.sourceW) * outs * size)
+    work.addImage(
+      source.format, Double(source.grid.images * source.grid.sourceH * source.grid.sourceW) * ins * size)
+    work.addImage(
+      target.format, Double(target.grid.images * target.grid.sourceH * target.grid.sourceW) * outs * size)
     work[.streamed] = blocks * count * ins * outs * size
     work[.calls] = blocks * count + tiles * (count / 8)
     return work

@@ -114,7 +114,8 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
     work[.products] = 2 * count * (c / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8 * (tiles + 12 * blocks)
     work[.moved] = 2 * count * tiles * (c + parts * k) * size + count * c * k * size
     work.addImage(operation.inputFormat, Double(grid.images * grid.sourceH * grid.sourceW) * c * size)
-    work.addImage(operation.outputFormat, Double(grid.images * grid.targetH * grid.targetW) * k * parts * size)
+    work.addImage(
+      operation.outputFormat, Double(grid.images * grid.targetH * grid.targetW) * k * parts * size)
     work[.streamed] = 2 * blocks * count * c * k * size
     work[.calls] = parts * blocks * count * 2 + parts * tiles * (count / 8)
     return work

@@ -13,6 +13,7 @@ import Testing
     #if OneDNN
       names.append("onednn")
     #endif
+    names.append("auto")
     #expect(BackendRegistry.names == names)
     for backend in BackendRegistry.all {
       let selection = try BackendRegistry.named(backend.name)

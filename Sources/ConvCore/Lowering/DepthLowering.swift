@@ -47,7 +47,8 @@ struct DepthLowering: Lowering, LoweredPlan {
   }
 
   var work: ConvWork {
-    (0..<operation.problem.filter.d).reduce(0) { $0 + Double(pairs(tap: $1).count) } * (inner[0].work + copying)
+    (0..<operation.problem.filter.d).reduce(0) { $0 + Double(pairs(tap: $1).count) }
+      * (inner[0].work + copying)
   }
 
   var errorModel: ErrorModel {

@@ -115,11 +115,7 @@ public struct RunReport: Sendable {
         last = key
         let cells =
           head + [
-            row.variant.isEmpty
-              ? row.backend
-              : row.executedBy.contains(" via ")
-                ? "\(row.variant), \(row.executedBy.components(separatedBy: " via ").dropFirst().joined())"
-                : row.variant,
+            RunReport.engine(row),
             row.verification.verdict.rawValue, RunReport.short(row.medianMilliseconds),
             RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
             RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
@@ -178,6 +174,18 @@ public struct RunReport: Sendable {
       text += "\(row.verification.reason)\n  `\(row.repro)`\n"
     }
     return text + "\n"
+  }
+
+  /// Who computed a row: `winograd[tile=4x4]`, with lowerings `winograd[tile=4x4], groups`, and by a backend that chose an engine
+  /// `auto: winograd[tile=4x4]`.
+  static func engine(_ row: ResultRow) -> String {
+    if row.variant.isEmpty { return row.backend }
+    var text = row.variant
+    if row.executedBy.contains(" via ") {
+      text += ", \(row.executedBy.components(separatedBy: " via ").dropFirst().joined())"
+    }
+    let backend = row.backend.prefix { $0 != "[" }
+    return row.executedBy.hasPrefix(backend) ? text : "\(backend): \(text)"
   }
 
   static func cell(_ text: String) -> String {
