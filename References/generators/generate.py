@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-MODULES = ["conv", "conv_transpose", "layers", "losses", "sequential", "optimizers", "images", "trajectories"]
+MODULES = ["conv", "conv_transpose", "layers", "losses", "sequential", "optimizers", "images", "trajectories",
+           "networks"]
 
 
 def write_manifest(out: Path) -> int:

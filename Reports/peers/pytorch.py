@@ -26,7 +26,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "References" / "generators"))
 import philox  # noqa: E402
-from seed_cnn import initial_parameters  # noqa: E402
+from networks import NETWORKS, initialize  # noqa: E402
 
 CONFIGURATIONS = ["contiguous", "channels-last"]
 # Streams of the operands of one problem, as vbench numbers them.
@@ -102,31 +102,25 @@ class Convolution:
 
 
 class Training:
-    """Steps of seed-cnn: forward, cross entropy, backward, fused Adam."""
+    """Steps of a network: forward, cross entropy, backward, fused Adam."""
 
-    def __init__(self, seed: int, batch: int, configuration: str):
-        last = configuration == "channels-last"
-        self.parameters = {}
-        for name, values in initial_parameters(seed).items():
-            t = torch.from_numpy(values.copy())
-            if last and t.dim() == 4:
-                t = t.contiguous(memory_format=torch.channels_last)
-            self.parameters[name] = t.requires_grad_()
-        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=0.001, fused=True)
-        self.x = (uniform(seed, INPUT, (batch, 3, 32, 32)) + 1) / 2
-        if last:
-            self.x = self.x.contiguous(memory_format=torch.channels_last)
+    def __init__(self, request: dict):
+        kind, side = NETWORKS[request["network"]]
+        batch, seed, image = request["batch"], request["seed"], request["image"]
+        if image != [3, side, side]:
+            raise ValueError(f"{request['network']} takes images of 3x{side}x{side}, not of {image}")
+        layout = torch.channels_last if request["configuration"] == "channels-last" else torch.contiguous_format
+        self.model = kind()
+        initialize(self.model, seed)
+        self.model.to(memory_format=layout)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.001, fused=True)
+        self.x = ((uniform(seed, INPUT, (batch, *image)) + 1) / 2).contiguous(memory_format=layout)
         self.labels = torch.arange(batch) % 10
         self.loss = math.nan
 
     def __call__(self):
-        p = self.parameters
         self.optimizer.zero_grad()
-        y = self.x
-        for layer in ("conv1", "conv2", "conv3"):
-            y = F.max_pool2d(F.relu(F.conv2d(y, p[layer + ".weight"], p[layer + ".bias"], padding=1)), 2)
-        y = F.relu(F.linear(y.flatten(1), p["fc1.weight"], p["fc1.bias"]))
-        loss = F.cross_entropy(F.linear(y, p["fc2.weight"], p["fc2.bias"]), self.labels)
+        loss = F.cross_entropy(self.model(self.x), self.labels)
         loss.backward()
         self.optimizer.step()
         self.loss = loss.item()
@@ -157,9 +151,12 @@ class Worker:
         return self.made[name]
 
     def training(self, request: dict) -> Training:
-        name = ("training", request["configuration"], request["threads"], request["seed"], request["batch"])
+        keys = ("network", "configuration", "threads", "seed", "batch")
+        name = ("training", *(request[key] for key in keys))
         if name not in self.made:
-            self.made[name] = Training(request["seed"], request["batch"], request["configuration"])
+            # Of a network of hundreds of megabytes only the configurations in turn are kept.
+            self.made = {key: run for key, run in self.made.items() if key[:2] == name[:2] and key[3] == name[3]}
+            self.made[name] = Training(request)
         return self.made[name]
 
     def answer(self, request: dict) -> dict:

@@ -109,9 +109,30 @@ void vb_spread_pairs_f32(const vb_kernels *kernels, size_t height, size_t width,
                          const uint8_t *winner, float *dx) {
   table(kernels)->pooling->spread_pairs(height, width, channels, dy, winner, dx);
 }
+void vb_moments_f32(const vb_kernels *kernels, size_t rows, size_t channels, const float *x, double *mean,
+                    double *squares) {
+  table(kernels)->normalization->moments(rows, channels, x, mean, squares);
+}
+void vb_normalize_f32(const vb_kernels *kernels, size_t rows, size_t channels, const float *x, const float *mean,
+                      const float *factor, const float *shift, const float *other, int relu, float *y) {
+  table(kernels)->normalization->normalize(rows, channels, x, mean, factor, shift, other, relu, y);
+}
+void vb_normalize_sums_f32(const vb_kernels *kernels, size_t rows, size_t channels, const float *dy, const float *y,
+                           const float *x, const float *mean, double *sum, double *product, float *masked) {
+  table(kernels)->normalization->sums(rows, channels, dy, y, x, mean, sum, product, masked);
+}
+void vb_normalize_backward_f32(const vb_kernels *kernels, size_t rows, size_t channels, const float *dy, const float *y,
+                               const float *x, const float *mean, const float *factor, const float *offset,
+                               const float *slope, float *dx) {
+  table(kernels)->normalization->backward(rows, channels, dy, y, x, mean, factor, offset, slope, dx);
+}
 void vb_adam_f32(const vb_kernels *kernels, size_t n, const vb_adam *factors, float *p, const float *g, float *m,
                  float *v) {
   table(kernels)->optimizer->adam(n, factors, p, g, m, v);
+}
+void vb_sgd_f32(const vb_kernels *kernels, size_t n, const vb_sgd *factors, int nesterov, float *p, const float *g,
+                float *v) {
+  table(kernels)->optimizer->sgd(n, factors, nesterov, p, g, v);
 }
 void vb_fourier_forward_f32(const vb_kernels *kernels, const vb_fourier *fourier, size_t rows, size_t columns,
                             const float *in, ptrdiff_t in_row, float *work, float *out, ptrdiff_t out_bin) {

@@ -15,6 +15,7 @@
    .lines_f32 = &vb_lines_f32_##ISA,                                                                          \
    .lines_f64 = &vb_lines_f64_##ISA,                                                                          \
    .pooling = &vb_pooling_##ISA,                                                                              \
+   .normalization = &vb_normalization_##ISA,                                                                  \
    .optimizer = &vb_optimizer_##ISA,                                                                          \
    .direct_f32 = &vb_direct_f32_##ISA,                                                                        \
    .direct_f64 = &vb_direct_f64_##ISA,                                                                        \

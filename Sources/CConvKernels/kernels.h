@@ -6,6 +6,7 @@
 #include "vb_gemm.h"
 #include "vb_isa.h"
 #include "vb_lines.h"
+#include "vb_normalization.h"
 #include "vb_optimizer.h"
 #include "vb_pooling.h"
 #include "vb_spectral.h"
@@ -68,8 +69,19 @@ typedef struct vb_pooling_table {
   void (*spread_pairs)(size_t height, size_t width, size_t channels, const float *dy, const uint8_t *winner, float *dx);
 } vb_pooling_table;
 
+typedef struct vb_normalization_table {
+  void (*moments)(size_t rows, size_t channels, const float *x, double *mean, double *squares);
+  void (*normalize)(size_t rows, size_t channels, const float *x, const float *mean, const float *factor,
+                    const float *shift, const float *other, int relu, float *y);
+  void (*sums)(size_t rows, size_t channels, const float *dy, const float *y, const float *x, const float *mean,
+               double *sum, double *product, float *masked);
+  void (*backward)(size_t rows, size_t channels, const float *dy, const float *y, const float *x, const float *mean,
+                   const float *factor, const float *offset, const float *slope, float *dx);
+} vb_normalization_table;
+
 typedef struct vb_optimizer_table {
   void (*adam)(size_t n, const vb_adam *factors, float *p, const float *g, float *m, float *v);
+  void (*sgd)(size_t n, const vb_sgd *factors, int nesterov, float *p, const float *g, float *v);
 } vb_optimizer_table;
 
 #define VB_DIRECT_TABLE(T)                                                                                      \
@@ -111,6 +123,7 @@ struct vb_kernels {
   const vb_lines_table_f32 *lines_f32;
   const vb_lines_table_f64 *lines_f64;
   const vb_pooling_table *pooling;
+  const vb_normalization_table *normalization;
   const vb_optimizer_table *optimizer;
   const vb_direct_table_f32 *direct_f32;
   const vb_direct_table_f64 *direct_f64;
@@ -134,6 +147,7 @@ extern const vb_elementwise_table vb_elementwise_avx512, vb_elementwise_avx2;
 extern const vb_lines_table_f32 vb_lines_f32_avx512, vb_lines_f32_avx2;
 extern const vb_lines_table_f64 vb_lines_f64_avx512, vb_lines_f64_avx2;
 extern const vb_pooling_table vb_pooling_avx512, vb_pooling_avx2;
+extern const vb_normalization_table vb_normalization_avx512, vb_normalization_avx2;
 extern const vb_optimizer_table vb_optimizer_avx512, vb_optimizer_avx2;
 extern const vb_direct_table_f32 vb_direct_f32_avx512, vb_direct_f32_avx2;
 extern const vb_direct_table_f64 vb_direct_f64_avx512, vb_direct_f64_avx2;
@@ -147,6 +161,7 @@ extern const vb_elementwise_table vb_elementwise_base;
 extern const vb_lines_table_f32 vb_lines_f32_base;
 extern const vb_lines_table_f64 vb_lines_f64_base;
 extern const vb_pooling_table vb_pooling_base;
+extern const vb_normalization_table vb_normalization_base;
 extern const vb_optimizer_table vb_optimizer_base;
 extern const vb_direct_table_f32 vb_direct_f32_base;
 extern const vb_direct_table_f64 vb_direct_f64_base;

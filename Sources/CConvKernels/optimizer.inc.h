@@ -15,4 +15,20 @@ static void VB_N(adam)(size_t n, const vb_adam *factors, float *restrict p, cons
   }
 }
 
-const vb_optimizer_table VB_JOIN(vb_optimizer_, VB_ISA) = {VB_N(adam)};
+static void VB_N(sgd)(size_t n, const vb_sgd *factors, int nesterov, float *restrict p, const float *restrict g,
+                      float *restrict v) {
+  const vb_sgd f = *factors;
+  if (!v) {
+    for (size_t i = 0; i < n; i++) p[i] -= f.rate * (g[i] + f.decay * p[i]);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) {
+    float gradient = g[i] + f.decay * p[i];
+    float velocity = f.keep * v[i] + f.take * gradient;
+    v[i] = velocity;
+    // A condition that does not change in the loop: the compiler makes two loops.
+    p[i] -= f.rate * (nesterov ? gradient + f.keep * velocity : velocity);
+  }
+}
+
+const vb_optimizer_table VB_JOIN(vb_optimizer_, VB_ISA) = {VB_N(adam), VB_N(sgd)};

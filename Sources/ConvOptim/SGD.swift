@@ -57,6 +57,10 @@ public final class SGD: Optimizer {
 
   private func apply<T: ConvScalar>(_ rule: SGDRule, _ gradient: Tensor, _ index: Int, _: T.Type) {
     let count = gradient.count
+    if T.self == Float.self {
+      applyVectorised(rule, gradient, index)
+      return
+    }
     gradient.withUnsafePointer(as: T.self) { g in
       parameters[index].value.withUnsafeMutablePointer(as: T.self) { p in
         guard rule.momentum != 0 else {
@@ -65,6 +69,28 @@ public final class SGD: Optimizer {
         }
         state.tensors[index]["momentum_buffer"]?.withUnsafeMutablePointer(as: T.self) { b in
           forEachChunk(count) { rule.update(p, g, b, $0) }
+        }
+      }
+    }
+  }
+
+  /// The rule by the kernel for float32.
+  private func applyVectorised(_ rule: SGDRule, _ gradient: Tensor, _ index: Int) {
+    let count = gradient.count
+    let factors = rule.factors
+    gradient.withUnsafePointer(as: Float.self) { g in
+      parameters[index].value.withUnsafeMutablePointer(as: Float.self) { p in
+        func run(_ v: UnsafeMutablePointer<Float>?) {
+          forEachChunk(count) { range in
+            let at = range.lowerBound
+            Elementwise.sgd(
+              count: range.count, factors, parameters: p + at, gradients: g + at, velocity: v.map { $0 + at })
+          }
+        }
+        if rule.momentum == 0 {
+          run(nil)
+        } else {
+          state.tensors[index]["momentum_buffer"]?.withUnsafeMutablePointer(as: Float.self) { run($0) }
         }
       }
     }
@@ -83,6 +109,16 @@ struct SGDRule {
   var learningRate, momentum, dampening, weightDecay: Double
   var nesterov, isFirst: Bool
 
+  /// Of the gradient in the velocity. The first step takes the gradient whole; the velocity is zero then.
+  var take: Double { isFirst ? 1 : 1 - dampening }
+
+  /// The same rule for the kernel.
+  var factors: Elementwise.SGDFactors {
+    Elementwise.SGDFactors(
+      rate: Float(learningRate), decay: Float(weightDecay), keep: Float(momentum), take: Float(take),
+      nesterov: nesterov)
+  }
+
   /// Without momentum.
   @inline(__always)
   func update<T: ConvScalar>(_ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ range: Range<Int>) {
@@ -96,8 +132,7 @@ struct SGDRule {
     _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ b: UnsafeMutablePointer<T>, _ range: Range<Int>
   ) {
     let (rate, decay, keep) = (T(learningRate), T(weightDecay), T(momentum))
-    // The first step takes the gradient whole; b holds zeros then.
-    let take = isFirst ? T(1) : T(1 - dampening)
+    let take = T(take)
     if nesterov {
       for i in range {
         let gradient = g[i] + decay * p[i]

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import Foundation
 
 /// `vbench compare`: our engines and another library's, in turn.
@@ -17,6 +18,7 @@ struct CompareCommand: ParsableCommand {
       EXAMPLES
         vbench compare --suite resnet50 --batch 4
         vbench compare --suite seed-cnn --network seed-cnn --threads 1,2 --rounds 20
+        vbench compare --network resnet18,vgg11 --backends winograd,im2col --fallback direct
         vbench compare --peer 'python3 my-peer.py' --suite shapes.txt --passes forward --filter-state prepared
       """)
 
@@ -27,11 +29,21 @@ struct CompareCommand: ParsableCommand {
     help: ArgumentHelp("A built-in suite or a file of problem lines; repeatable.", valueName: "name|file"))
   var suite: [String] = []
 
-  @Option(help: ArgumentHelp("Full training steps of a network: seed-cnn; repeatable.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Full training steps of networks, as in seed-cnn,resnet18; repeatable.", valueName: "list"))
   var network: [String] = []
 
   @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],fft.", valueName: "list"))
   var backends: String?
+
+  @Option(
+    help: "In training steps, an engine for the layers that the others decline; without one there is no row.")
+  var fallback: String?
+
+  @Option(
+    help: ArgumentHelp("Memory format of the images of training steps: nhwc, nchw.", valueName: "list"))
+  var format = "nhwc"
 
   @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
   var passes = "forward,backward-data,backward-filter"
@@ -43,7 +55,7 @@ struct CompareCommand: ParsableCommand {
     help: ArgumentHelp("Memory formats of our images: nchw, nhwc; the peer has its own.", valueName: "list"))
   var format = "nhwc"
 
-  @Option(help: "Batch size in the place of the problems' own.")
+  @Option(help: "Batch size in the place of the problems' and networks' own.")
   var batch: Int?
 
   @Option(help: "Rounds in which all take their turn.")
@@ -73,6 +85,7 @@ struct CompareCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let competitors = try NameList.competitors(backends ?? CompareCommand.defaultBackends)
     let items = try items()
+    let trainings = try trainings()
     let pools = try threadCounts().map { try NameList.pool(threads: $0) }
     guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
     guard seconds > 0, seconds <= 60 else {
@@ -88,7 +101,8 @@ struct CompareCommand: ParsableCommand {
     var report = ComparisonReport(
       environment: environment, command: CommandLine.arguments.joined(separator: " "),
       date: ISO8601DateFormatter().string(from: Date()), peer: process.identity)
-    try measure(Comparison(peer: process, settings: settings), items, pools, competitors, &report)
+    try measure(
+      Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &report)
     report.isPartial = Interruption.isRequested
     try report.write(to: output)
     print(CompareCommand.summary(report))
@@ -98,10 +112,10 @@ struct CompareCommand: ParsableCommand {
   }
 
   private func measure(
-    _ comparison: Comparison, _ items: [RunItem], _ pools: [WorkerPool], _ competitors: [Competitor],
-    _ report: inout ComparisonReport
+    _ comparison: Comparison, _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool],
+    _ competitors: [Competitor], _ report: inout ComparisonReport
   ) throws {
-    var progress = ProgressBar(total: (items.count + network.count) * pools.count)
+    var progress = ProgressBar(total: (items.count + trainings.count) * pools.count)
     defer { progress.clear() }
     var done = 0
     do {
@@ -113,11 +127,11 @@ struct CompareCommand: ParsableCommand {
           done += 1
         }
       }
-      for name in network {
+      for training in trainings {
         for pool in pools where !Interruption.isRequested {
-          progress.update(done, "training steps of \(name)")
+          progress.update(done, "training steps of \(training.network.name)")
           report.rows += try comparison.trainingRows(
-            batch: batch ?? 64, pool: pool, competitors: competitors,
+            for: training, pool: pool, competitors: competitors,
             shouldStop: { Interruption.isRequested })
           done += 1
         }
@@ -133,7 +147,6 @@ struct CompareCommand: ParsableCommand {
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
-    for name in network { _ = try TrainableNetwork.named(name) }
     if suite.isEmpty && network.isEmpty {
       throw UsageError("nothing to compare: name a --suite or a --network")
     }
@@ -153,6 +166,19 @@ struct CompareCommand: ParsableCommand {
       }
     }
     return items
+  }
+
+  private func trainings() throws -> [TrainingItem] {
+    let fallback = try fallback.map { try NameList.competitors($0) }
+    if let fallback, fallback.count != 1 {
+      throw UsageError("--fallback names \(fallback.count) engines, one is possible")
+    }
+    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
+    return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
+      formats.map {
+        TrainingItem(network: network, batch: batch, format: $0, fallback: fallback?.first)
+      }
+    }
   }
 
   private func threadCounts() throws -> [Int] {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import Foundation
 
 /// `vbench list`: what there is to run.
@@ -82,7 +83,7 @@ struct ListCommand: ParsableCommand {
 
   private func networks() -> TextTable {
     var table = TextTable(["network", "input", "what it is"])
-    for network in TrainableNetwork.all { table.add([network.name, network.input, network.summary]) }
+    for network in ImageNetwork.all { table.add([network.name, network.input, network.summary]) }
     return table
   }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import ConvVision
 import Foundation
 
@@ -112,7 +113,13 @@ struct RunCommand: ParsableCommand {
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
     if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
-    for name in network { _ = try TrainableNetwork.named(name) }
+    for name in network {
+      guard try ImageNetwork.known(name).name == "seed-cnn" else {
+        throw UsageError(
+          "--network \(name): vbench run trains seed-cnn, which has a stored trajectory; "
+            + "vbench compare measures training steps of \(name), vbench train trains it")
+      }
+    }
     let isDefault = problems.isEmpty && suite.isEmpty && network.isEmpty
     var layers: [(suite: String, problem: BenchmarkProblem)] = []
     if isDefault {

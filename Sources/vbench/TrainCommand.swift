@@ -1,6 +1,7 @@
 import ArgumentParser
 import ConvBackends
 import ConvCore
+import ConvNN
 import ConvVision
 import Foundation
 
@@ -95,7 +96,7 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let network = try TrainableNetwork.named(model)
+    let network = try ImageNetwork.known(model)
     let selection = try BackendRegistry.named(backend)
     let fallback = try fallback.map { try BackendRegistry.named($0) }
     try openBLAS.apply()

@@ -8,7 +8,7 @@ import Foundation
 
 /// One training run: model, optimizer, data, and where it is.
 final class TrainSession {
-  private let network: TrainableNetwork
+  private let network: ImageNetwork
   private let model: any Module
   private let optimizer: any Optimizer
   private let loader: DataLoader
@@ -27,7 +27,7 @@ final class TrainSession {
 
   /// A run that begins at `state`, whose tensors are loaded where it has any.
   init(
-    network: TrainableNetwork, state: TrainCheckpoint, train: LabelledImages, test: LabelledImages,
+    network: ImageNetwork, state: TrainCheckpoint, train: LabelledImages, test: LabelledImages,
     backend: BackendRegistry.Selection, fallback: BackendRegistry.Selection?, pool: WorkerPool
   ) throws {
     self.network = network

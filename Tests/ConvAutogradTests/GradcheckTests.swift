@@ -110,6 +110,13 @@ import Testing
         try $0[0].batchNorm(weight: $0[1], bias: $0[2]).output
       },
       Operation(name: "batchNorm without affine", shapes: [shape]) { try $0[0].batchNorm().output },
+      Operation(name: "batchNorm, residual, relu", shapes: [shape, [shape[1]], [shape[1]], shape]) {
+        try $0[0].batchNorm(weight: $0[1], bias: $0[2], adding: $0[3], relu: true).output
+      },
+      Operation(name: "batchNorm, residual", shapes: [shape, shape]) {
+        try $0[0].batchNorm(adding: $0[1]).output
+      },
+      Operation(name: "globalAvgPool2d", shapes: [shape]) { try $0[0].globalAvgPool2d() },
       Operation(name: "batchNorm in evaluation", shapes: [shape, [shape[1]], [shape[1]]]) { inputs in
         let channels = inputs[0].shape[1]
         return try inputs[0].batchNorm(

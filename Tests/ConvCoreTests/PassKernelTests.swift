@@ -66,4 +66,32 @@ import Testing
       #expect(abs(Double(p[i]) - (s - step)) <= 4 * u * abs(s) + 12 * u * (abs(step) + 0.01))
     }
   }
+
+  /// Against the formula in Double, with and without a velocity and Nesterov's look ahead.
+  @Test(arguments: [1, 8, 37], [(false, false), (true, false), (true, true)])
+  func sgdStep(_ count: Int, _ options: (momentum: Bool, nesterov: Bool)) {
+    let factors = Elementwise.SGDFactors(
+      rate: 0.01, decay: 0.02, keep: 0.9, take: 0.7, nesterov: options.nesterov)
+    let start = random(count, seed: 1).map { $0 / 8 + 1 }
+    let g = random(count, seed: 2).map { $0 / 4 + 0.1 }
+    let v0 = random(count, seed: 3)
+    var (p, v) = (start, v0)
+    v.withUnsafeMutableBufferPointer { v in
+      Elementwise.sgd(
+        count: count, factors, parameters: &p, gradients: g, velocity: options.momentum ? v.baseAddress : nil)
+    }
+    for i in 0..<count {
+      let gradient = Double(g[i]) + Double(factors.decay) * Double(start[i])
+      var (velocity, step) = (Double(v0[i]), gradient)
+      if options.momentum {
+        velocity = Double(factors.keep) * velocity + Double(factors.take) * gradient
+        step = options.nesterov ? gradient + Double(factors.keep) * velocity : velocity
+      }
+      let u = 0x1p-24
+      let size = abs(gradient) + abs(Double(v0[i]))
+      #expect(abs(Double(v[i]) - velocity) <= 4 * u * size)
+      #expect(
+        abs(Double(p[i]) - (Double(start[i]) - Double(factors.rate) * step)) <= 2 * u * (abs(Double(start[i])) + size))
+    }
+  }
 }

@@ -217,9 +217,13 @@ import Testing
     #expect(told["output"]?.integers == [problem.output.h, problem.output.w])
     #expect(told["dilation"]?.integers == [1, 2])
     #expect(told["padding"]?.array?.compactMap(\.integers) == [[0, 1], [2, 3]])
-    let train = PeerRequest.train(
-      threads: 1, seed: 2, batch: 3, configuration: "c", repetitions: 4, first: true)
-    #expect(try JSONValue(parsing: train.json)["first"]?.bool == true)
+    let training = PeerTraining(
+      network: "resnet18", batch: 3, image: [3, 32, 32], threads: 1, seed: 2, configuration: "c")
+    let train = try JSONValue(
+      parsing: PeerRequest.train(training, repetitions: 4, first: true).json)
+    #expect(train["first"]?.bool == true && train["network"]?.string == "resnet18")
+    #expect(train["batch"]?.integer == 3 && train["image"]?.integers == [3, 32, 32])
+    #expect(train["repetitions"]?.integer == 4 && train["configuration"]?.string == "c")
   }
 }
 

@@ -7,6 +7,7 @@
 #include "vb_isa.h"
 #include "vb_lines.h"
 #include "vb_memory.h"
+#include "vb_normalization.h"
 #include "vb_optimizer.h"
 #include "vb_pool.h"
 #include "vb_pooling.h"

@@ -19,3 +19,14 @@ typedef struct vb_adam {
 /// p = s - rate * m / (sqrt(v) / root + eps).
 void vb_adam_f32(const vb_kernels *kernels, size_t n, const vb_adam *factors, float *p, const float *g, float *m,
                  float *v);
+
+/// Factors of one step of stochastic gradient descent with momentum.
+typedef struct vb_sgd {
+  /// Learning rate; of the parameter in the gradient (weight decay); of the velocity before; of the gradient in the velocity.
+  float rate, decay, keep, take;
+} vb_sgd;
+
+/// g' = g + decay * p; v = keep * v + take * g'; p -= rate * v, or with `nesterov` p -= rate * (g' + keep * v).
+/// With v = NULL, p -= rate * g'.
+void vb_sgd_f32(const vb_kernels *kernels, size_t n, const vb_sgd *factors, int nesterov, float *p, const float *g,
+                float *v);

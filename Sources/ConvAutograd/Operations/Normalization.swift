@@ -11,31 +11,39 @@ public struct BatchStatistics: Sendable {
 }
 
 extension Variable {
-  /// Batch normalisation by the batch's own statistics: y = (x − mean)/√(variance + eps) · weight + bias per channel.
+  /// Batch normalisation by the batch's own statistics: y = (x − mean)/√(variance + eps) · weight + bias per channel,
+  /// then, in the same pass over memory, + `residual` and max(y, 0) where they are asked for.
   ///
-  /// Ioffe & Szegedy 2015. The input is [N, C, …]; `weight` and `bias` are [C]. Sums are in float64.
+  /// Ioffe & Szegedy 2015. The input is [N, C, …] in either memory format; `weight` and `bias` are [C]. Sums are in
+  /// float64, in float32 of at most 128 terms each before.
+  /// - Parameters:
+  ///   - residual: of the input's shape and type.
+  ///   - relu: max(y, 0); NaN stays NaN, the gradient is 0 where y ≤ 0.
   /// - Returns: y, and the statistics for running averages.
   /// - Throws: `ConvError.operand` where a channel has only one element; `.shapeMismatch`, `.elementTypeMismatch`.
   public func batchNorm(
-    weight: Variable? = nil, bias: Variable? = nil, eps: Double = 1e-5
+    weight: Variable? = nil, bias: Variable? = nil, eps: Double = 1e-5, adding residual: Variable? = nil,
+    relu: Bool = false
   ) throws -> (output: Variable, statistics: BatchStatistics) {
-    try checkBatchNorm(weight, bias)
+    try checkBatchNorm(weight, bias, residual)
     let x = value
     guard x.count / x.shape[1] > 1 else {
       throw ConvError.operand("batchNorm in training needs more than 1 element per channel, found \(shape)")
     }
-    let statistics =
-      x.elementType == .float64 ? try channelStatistics(x, Double.self) : try channelStatistics(x, Float.self)
-    return (
-      try normalized(statistics.mean, statistics.variance, weight, bias, eps, training: true), statistics
-    )
+    let moments = x.elementType == .float64 ? exactMoments(x) : try blockMoments(x)
+    let statistics = BatchStatistics(
+      mean: try Tensor(moments.mean, shape: [x.shape[1]]).converted(to: x.elementType),
+      variance: try Tensor(moments.variance, shape: [x.shape[1]]).converted(to: x.elementType),
+      count: x.count / x.shape[1])
+    return (try normalized(moments, weight, bias, eps, residual, relu, training: true), statistics)
   }
 
-  /// Batch normalisation by given statistics [C] (evaluation).
+  /// Batch normalisation by given statistics [C] (evaluation); the rest as with the batch's own.
   public func batchNorm(
-    mean: Tensor, variance: Tensor, weight: Variable? = nil, bias: Variable? = nil, eps: Double = 1e-5
+    mean: Tensor, variance: Tensor, weight: Variable? = nil, bias: Variable? = nil, eps: Double = 1e-5,
+    adding residual: Variable? = nil, relu: Bool = false
   ) throws -> Variable {
-    try checkBatchNorm(weight, bias)
+    try checkBatchNorm(weight, bias, residual)
     for (name, statistic) in [("mean", mean), ("variance", variance)] {
       guard statistic.shape == [shape[1]] else {
         throw ConvError.shapeMismatch(
@@ -43,10 +51,12 @@ extension Variable {
       }
       try requireType("the \(name) of batchNorm", statistic, elementType)
     }
-    return try normalized(mean, variance, weight, bias, eps, training: false)
+    let moments = ChannelMoments(
+      mean: try mean.converted(to: .float64).values(), variance: try variance.converted(to: .float64).values())
+    return try normalized(moments, weight, bias, eps, residual, relu, training: false)
   }
 
-  private func checkBatchNorm(_ weight: Variable?, _ bias: Variable?) throws {
+  private func checkBatchNorm(_ weight: Variable?, _ bias: Variable?, _ residual: Variable?) throws {
     try requireFloating("the input of batchNorm", value)
     guard value.rank >= 2 else {
       throw ConvError.operand("the input of batchNorm needs at least 2 dimensions, found \(shape)")
@@ -59,131 +69,164 @@ extension Variable {
       }
       try requireType("the \(name) of batchNorm", parameter.value, elementType)
     }
+    if let residual { try requireSame("the residual of batchNorm", residual.value, as: value) }
   }
 
   private func normalized(
-    _ mean: Tensor, _ variance: Tensor, _ weight: Variable?, _ bias: Variable?, _ eps: Double, training: Bool
+    _ moments: ChannelMoments, _ weight: Variable?, _ bias: Variable?, _ eps: Double, _ residual: Variable?,
+    _ relu: Bool, training: Bool
   ) throws -> Variable {
     let x = value
     let channels = x.shape[1]
-    let scale = try weight?.value ?? Tensor.filled([channels], 1, x.elementType)
-    let offset = try bias?.value ?? Tensor.filled([channels], 0, x.elementType)
+    func perChannel(_ parameter: Variable?, _ otherwise: Double) throws -> [Double] {
+      try parameter?.value.converted(to: .float64).values()
+        ?? [Double](repeating: otherwise, count: channels)
+    }
     let normalization = Normalization(
-      x: x, mean: mean, variance: variance, scale: scale, eps: eps, training: training)
+      x: x, mean: moments.mean, inverse: moments.variance.map { 1 / ($0 + eps).squareRoot() },
+      scale: try perChannel(weight, 1), relu: relu, training: training)
+    let isDouble = x.elementType == .float64
+    let (shift, other) = (try perChannel(bias, 0), try residual?.value.converted(to: x.format))
     let y =
-      x.elementType == .float64
-      ? try normalization.forward(offset, Double.self) : try normalization.forward(offset, Float.self)
-    let inputs = [self] + [weight, bias].compactMap { $0 }
-    let (hasWeight, hasBias) = (weight != nil, bias != nil)
+      isDouble
+      ? try normalization.exactForward(shift, adding: other)
+      : try normalization.blockForward(shift, adding: other)
+    let output = relu ? y : nil
+    let inputs = [self] + [weight, bias, residual].compactMap { $0 }
+    let (hasWeight, hasBias, hasResidual) = (weight != nil, bias != nil, residual != nil)
+    let needsResidual = residual?.requiresGrad ?? false
     return Variable.record("batchNorm", y, inputs) { g in
       let g = try g.converted(to: x.format)
-      let (dx, dw, db) =
-        x.elementType == .float64
-        ? try normalization.backward(g, Double.self) : try normalization.backward(g, Float.self)
-      return [dx] + (hasWeight ? [dw] : []) + (hasBias ? [db] : [])
+      let gradients =
+        isDouble
+        ? try normalization.exactBackward(g, output)
+        : try normalization.blockBackward(g, output, needsResidual: needsResidual)
+      func typed(_ values: [Double]) throws -> Tensor {
+        try Tensor(values, shape: [channels]).converted(to: x.elementType)
+      }
+      return [gradients.input] + (hasWeight ? [try typed(gradients.scale)] : [])
+        + (hasBias ? [try typed(gradients.shift)] : []) + (hasResidual ? [gradients.residual] : [])
     }
   }
 }
 
-private func channelStatistics<T: ConvScalar>(_ x: Tensor, _: T.Type) throws -> BatchStatistics {
+/// Mean and biased variance per channel.
+struct ChannelMoments {
+  var mean, variance: [Double]
+}
+
+/// What forward and backward of one batch normalisation share: of float64 the plain loops below, of float32 the blocks of
+/// NormalizationBlocks.swift.
+struct Normalization {
+  let x: Tensor
+  let mean: [Double]
+  /// 1/√(variance + eps).
+  let inverse: [Double]
+  let scale: [Double]
+  let relu: Bool
+  /// Whether mean and variance depend on x.
+  let training: Bool
+
+  struct Gradients {
+    var input: Tensor
+    var scale, shift: [Double]
+    /// The output's gradient where y > 0; nil where nobody needs it.
+    var residual: Tensor?
+  }
+}
+
+// MARK: Float64
+
+private func exactMoments(_ x: Tensor) -> ChannelMoments {
   let (batch, channels, positions, channelStep, step) = x.channelLayout
   let count = batch * positions
-  var mean = try Tensor(uninitialized: [channels], elementType: T.elementType)
+  var mean = [Double](repeating: 0, count: channels)
   var variance = mean
-  x.withUnsafePointer(as: T.self) { x0 in
-    mean.withUnsafeMutablePointer(as: T.self) { means in
-      variance.withUnsafeMutablePointer(as: T.self) { variances in
+  x.withUnsafePointer(as: Double.self) { x0 in
+    mean.withUnsafeMutableBufferPointer { means in
+      variance.withUnsafeMutableBufferPointer { variances in
         forEachTask(channels, work: x.count) { channel in
           // Two passes: the sum of squares alone loses digits where the mean is large.
           var sum = 0.0
           for image in 0..<batch {
             let x = x0 + image * channels * positions + channel * channelStep
-            for i in 0..<positions { sum += Double(x[i * step]) }
+            for i in 0..<positions { sum += x[i * step] }
           }
           let center = sum / Double(count)
           var squares = 0.0
           for image in 0..<batch {
             let x = x0 + image * channels * positions + channel * channelStep
-            for i in 0..<positions {
-              let deviation = Double(x[i * step]) - center
-              squares += deviation * deviation
-            }
+            for i in 0..<positions { squares += (x[i * step] - center) * (x[i * step] - center) }
           }
-          means[channel] = T(center)
-          variances[channel] = T(squares / Double(count))
+          means[channel] = center
+          variances[channel] = squares / Double(count)
         }
       }
     }
   }
-  return BatchStatistics(mean: mean, variance: variance, count: count)
+  return ChannelMoments(mean: mean, variance: variance)
 }
 
-/// What forward and backward of one batch normalisation share.
-private struct Normalization {
-  let x, mean, variance, scale: Tensor
-  let eps: Double
-  /// Whether mean and variance depend on x.
-  let training: Bool
-
-  func forward<T: ConvScalar>(_ offset: Tensor, _: T.Type) throws -> Tensor {
+extension Normalization {
+  fileprivate func exactForward(_ shift: [Double], adding residual: Tensor?) throws -> Tensor {
     let (batch, channels, positions, channelStep, step) = x.channelLayout
-    let (means, variances) = (mean.values(as: T.self), variance.values(as: T.self))
-    let (scales, offsets) = (scale.values(as: T.self), offset.values(as: T.self))
-    var y = try Tensor(uninitialized: x.shape, elementType: T.elementType, format: x.format)
-    x.withUnsafePointer(as: T.self) { x0 in
-      y.withUnsafeMutablePointer(as: T.self) { y0 in
+    var y = try Tensor(uninitialized: x.shape, elementType: .float64, format: x.format)
+    x.withUnsafePointer(as: Double.self) { x0 in
+      y.withUnsafeMutablePointer(as: Double.self) { y0 in
         forEachTask(batch * channels, work: x.count) { task in
           let channel = task % channels
           let start = task / channels * channels * positions + channel * channelStep
           let (x, y) = (x0 + start, y0 + start)
-          let inverse = T(1 / (Double(variances[channel]) + eps).squareRoot())
-          let (center, factor, shift) = (means[channel], inverse * scales[channel], offsets[channel])
-          for i in 0..<positions { y[i * step] = (x[i * step] - center) * factor + shift }
+          let (center, factor, offset) = (mean[channel], inverse[channel] * scale[channel], shift[channel])
+          for i in 0..<positions { y[i * step] = (x[i * step] - center) * factor + offset }
         }
+      }
+    }
+    if let residual { try y.add(residual) }
+    guard relu else { return y }
+    let count = y.count
+    y.withUnsafeMutablePointer(as: Double.self) { y in
+      forEachChunk(count) { range in
+        for i in range { y[i] = y[i] < 0 ? 0 : y[i] }
       }
     }
     return y
   }
 
-  /// dx = weight/√(variance + eps) · (g − mean(g) − x̂·mean(g·x̂)) in training, without the means in evaluation.
-  func backward<T: ConvScalar>(_ g: Tensor, _: T.Type) throws -> (Tensor, Tensor, Tensor) {
+  /// dx = scale/√(variance + eps) · (g − mean(g) − x̂·mean(g·x̂)) in training, without the means in evaluation.
+  fileprivate func exactBackward(_ outputGradient: Tensor, _ y: Tensor?) throws -> Gradients {
     let (batch, channels, positions, channelStep, step) = x.channelLayout
     let count = Double(batch * positions)
-    let (means, variances, scales) = (
-      mean.values(as: T.self), variance.values(as: T.self), scale.values(as: T.self)
-    )
-    var dx = try Tensor(uninitialized: x.shape, elementType: T.elementType, format: x.format)
-    var dw = try Tensor(uninitialized: [channels], elementType: T.elementType)
+    let g = try y.map { try masked(outputGradient, $0) } ?? outputGradient
+    var dx = try Tensor(uninitialized: x.shape, elementType: .float64, format: x.format)
+    var dw = [Double](repeating: 0, count: channels)
     var db = dw
-    x.withUnsafePointer(as: T.self) { x0 in
-      g.withUnsafePointer(as: T.self) { g0 in
-        dx.withUnsafeMutablePointer(as: T.self) { dx0 in
-          dw.withUnsafeMutablePointer(as: T.self) { dw0 in
-            db.withUnsafeMutablePointer(as: T.self) { db0 in
+    x.withUnsafePointer(as: Double.self) { x0 in
+      g.withUnsafePointer(as: Double.self) { g0 in
+        dx.withUnsafeMutablePointer(as: Double.self) { dx0 in
+          dw.withUnsafeMutableBufferPointer { dw0 in
+            db.withUnsafeMutableBufferPointer { db0 in
               forEachTask(channels, work: x.count) { channel in
-                let inverse = 1 / (Double(variances[channel]) + eps).squareRoot()
-                let center = Double(means[channel])
+                let (center, inverse) = (mean[channel], inverse[channel])
                 var (sum, product) = (0.0, 0.0)
                 for image in 0..<batch {
                   let start = image * channels * positions + channel * channelStep
                   for i in 0..<positions {
-                    let gradient = Double(g0[start + i * step])
+                    let gradient = g0[start + i * step]
                     sum += gradient
-                    product += gradient * ((Double(x0[start + i * step]) - center) * inverse)
+                    product += gradient * ((x0[start + i * step] - center) * inverse)
                   }
                 }
-                dw0[channel] = T(product)
-                db0[channel] = T(sum)
-                let factor = T(Double(scales[channel]) * inverse)
-                let (meanGradient, meanProduct) = (
-                  T(training ? sum / count : 0), T(training ? product / count * inverse : 0)
-                )
+                dw0[channel] = product
+                db0[channel] = sum
+                let factor = scale[channel] * inverse
+                let meanGradient = training ? sum / count : 0
+                let meanProduct = training ? product / count * inverse : 0
                 for image in 0..<batch {
                   let start = image * channels * positions + channel * channelStep
                   for i in 0..<positions {
                     let at = start + i * step
-                    let centered = x0[at] - T(center)
-                    dx0[at] = factor * (g0[at] - meanGradient - centered * meanProduct)
+                    dx0[at] = factor * (g0[at] - meanGradient - (x0[at] - center) * meanProduct)
                   }
                 }
               }
@@ -192,6 +235,21 @@ private struct Normalization {
         }
       }
     }
-    return (dx, dw, db)
+    return Gradients(input: dx, scale: dw, shift: db, residual: g)
+  }
+
+  /// g, or 0 where y ≤ 0.
+  private func masked(_ g: Tensor, _ y: Tensor) throws -> Tensor {
+    var result = try Tensor(uninitialized: y.shape, elementType: .float64, format: y.format)
+    y.withUnsafePointer(as: Double.self) { y0 in
+      g.withUnsafePointer(as: Double.self) { g in
+        result.withUnsafeMutablePointer(as: Double.self) { result in
+          forEachChunk(y.count) { range in
+            for i in range { result[i] = y0[i] <= 0 ? 0 : g[i] }
+          }
+        }
+      }
+    }
+    return result
   }
 }

@@ -101,4 +101,28 @@ public enum Elementwise {
       rate: factors.rate, root: factors.root, eps: factors.eps)
     vb_adam_f32(nil, count, &f, p, g, m, v)
   }
+
+  /// Factors of one step of stochastic gradient descent, see `sgd`.
+  public struct SGDFactors: Sendable, Hashable {
+    /// Learning rate; of the parameter in the gradient; of the velocity before; of the gradient in the velocity.
+    public var rate, decay, keep, take: Float
+    /// Looks ahead along the velocity.
+    public var nesterov: Bool
+
+    /// All of them.
+    public init(rate: Float, decay: Float, keep: Float, take: Float, nesterov: Bool) {
+      (self.rate, self.decay, self.keep, self.take) = (rate, decay, keep, take)
+      self.nesterov = nesterov
+    }
+  }
+
+  /// One step of gradient descent in one pass: g' = g + decay·p, v = keep·v + take·g', p −= rate·v (with Nesterov
+  /// rate·(g' + keep·v), without a velocity rate·g'), for i < count.
+  public static func sgd(
+    count: Int, _ factors: SGDFactors, parameters p: UnsafeMutablePointer<Float>,
+    gradients g: UnsafePointer<Float>, velocity v: UnsafeMutablePointer<Float>?
+  ) {
+    var f = vb_sgd(rate: factors.rate, decay: factors.decay, keep: factors.keep, take: factors.take)
+    vb_sgd_f32(nil, count, &f, factors.nesterov ? 1 : 0, p, g, v)
+  }
 }

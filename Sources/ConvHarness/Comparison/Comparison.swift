@@ -93,8 +93,8 @@ public final class Comparison {
     ComparisonRow(
       suite: item.suite, problem: item.problem.problem.description, name: item.problem.name,
       group: ComparisonGroup(item.problem.problem, item.pass), pass: item.pass.rawValue,
-      backend: competitor.label, threads: pool.threads, format: item.format.rawValue,
-      filterState: item.filterState.rawValue, peer: peer.identity)
+      backend: competitor.label, threads: pool.threads, filterState: item.filterState.rawValue,
+      peer: peer.identity)
   }
 
   private func task(_ item: RunItem, _ pool: WorkerPool, _ configuration: String) -> PeerTask {
@@ -160,6 +160,7 @@ public final class Comparison {
     }
     let plan = try competitor.backend.plan(for: operation, options)
     (row.variant, row.executedBy) = (plan.variant, plan.executedBy)
+    row.format = item.format
     row.verification = try Verifier(pool: pool).verify(
       plan, data: data, expectation: expectation, filterState: item.filterState)
     guard row.verification.verdict == .passed else { return nil }

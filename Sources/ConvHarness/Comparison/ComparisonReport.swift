@@ -63,7 +63,7 @@ public struct ComparisonReport: Sendable {
           add(members.filter { $0.backend == backend }.compactMap(\.ratio?.ratio), backend)
         }
         let layers = Dictionary(grouping: members) {
-          [$0.suite, $0.problem, $0.name, $0.pass, $0.format, $0.filterState]
+          [$0.suite, $0.problem, $0.name, $0.pass, $0.format.rawValue, $0.filterState]
         }
         add(layers.values.compactMap { $0.compactMap(\.ratio?.ratio).max() }, ComparisonReport.best)
 
@@ -124,7 +124,7 @@ public struct ComparisonReport: Sendable {
     for row in timed {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
       text += "| \(RunReport.cell(layer)) | \(row.pass)\(row.filterState == "prepared" ? ", prepared" : "") "
-      text += "| \(row.threads) | \(row.format) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
+      text += "| \(row.threads) | \(row.format.rawValue) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
       text +=
         "| \(RunReport.milliseconds(row.peers)) | \(row.peerConfiguration) | \(RunReport.speedup(row.ratio)) "
       text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"

@@ -51,8 +51,6 @@ public struct ComparisonRow: Sendable {
   public var pass: String
   public var backend: String
   public var threads: Int
-  /// Memory format of our images; the peer has its configurations.
-  public var format = MemoryFormat.nhwc.rawValue
   public var filterState: String
   /// The peer, its version, and its fastest configuration on this row.
   public var peer: PeerIdentity
@@ -67,6 +65,8 @@ public struct ComparisonRow: Sendable {
   public var ratio: Speedup?
   public var variant = ""
   public var executedBy = ""
+  /// Memory format of images and activations on our side.
+  public var format = MemoryFormat.nhwc
 
   /// Least time of the peer / least own time.
   public var ratioOfMinima: Double {
@@ -85,7 +85,7 @@ public struct ComparisonRow: Sendable {
   static let columns: [(name: String, value: @Sendable (ComparisonRow) -> String)] = [
     ("suite", { $0.suite }), ("problem", { $0.problem }), ("name", { $0.name }),
     ("group", { $0.group.rawValue }), ("pass", { $0.pass }), ("backend", { $0.backend }),
-    ("threads", { "\($0.threads)" }), ("format", { $0.format }), ("filter_state", { $0.filterState }),
+    ("threads", { "\($0.threads)" }), ("format", { $0.format.rawValue }), ("filter_state", { $0.filterState }),
     ("peer", { $0.peer.name }),
     ("peer_version", { $0.peer.version }), ("peer_configuration", { $0.peerConfiguration }),
     ("verdict", { $0.verification.verdict.rawValue }), ("reason", { $0.verification.reason }),

@@ -3,28 +3,51 @@ import ConvCore
 import ConvNN
 import ConvOptim
 
+/// The training of a network, to be measured.
+public struct TrainingItem: Sendable {
+  public var network: ImageNetwork
+  /// Images per step.
+  public var batch: Int
+  /// Memory format of the images, and so of all activations.
+  public var format: MemoryFormat
+  /// Runs the layers that an engine declines; without one there is no time for an engine that declines any.
+  public var fallback: Competitor?
+
+  /// A training; the network's own batch size unless said otherwise.
+  public init(
+    network: ImageNetwork, batch: Int? = nil, format: MemoryFormat = .nhwc, fallback: Competitor? = nil
+  ) {
+    self.network = network
+    self.batch = batch ?? network.batch
+    self.format = format
+    self.fallback = fallback
+  }
+}
+
 extension Comparison {
   /// Largest relative difference of the first losses: two networks that are not the same, or not fed the same, differ by more.
   static let lossTolerance = 0x1p-12
 
-  /// Full training steps of seed-cnn with Adam on both sides, from the same initial weights and images: one row per competitor.
+  /// Full training steps of a network with Adam on both sides, from the same initial weights and images: one row per competitor.
   ///
   /// - Throws: `PeerError.broken`, and what making a model throws; what an engine throws is in its row.
   public func trainingRows(
-    batch: Int, pool: WorkerPool, competitors: [Competitor], shouldStop: () -> Bool = { false }
+    for item: TrainingItem, pool: WorkerPool, competitors: [Competitor], shouldStop: () -> Bool = { false }
   ) throws -> [ComparisonRow] {
     var rows: [ComparisonRow] = []
     var contestants: [Contestant] = []
-    let (seed, threads) = (settings.seed, pool.threads)
     var peerLoss = Double.nan
     var peerVerification = Verification(.unsupported, reason: "no configuration trains")
     var configurations: [String] = []
+    func training(_ configuration: String) -> PeerTraining {
+      PeerTraining(
+        network: item.network.name, batch: item.batch,
+        image: Array(item.network.inputShape(batch: item.batch).dropFirst()), threads: pool.threads,
+        seed: settings.seed, configuration: configuration)
+    }
     for configuration in peer.identity.configurations {
       do {
-        peerLoss = try peer.train(
-          threads: threads, seed: seed, batch: batch, configuration: configuration, repetitions: 1,
-          first: true
-        ).loss
+        peerLoss = try peer.train(training(configuration), repetitions: 1, first: true).loss
         configurations.append(configuration)
         peerVerification = Verification(.passed, reason: "first loss \(CSV.number(peerLoss))")
       } catch PeerError.declined(let reason) {
@@ -34,13 +57,16 @@ extension Comparison {
     for competitor in competitors {
       if shouldStop() { break }
       var row = ComparisonRow(
-        suite: "seed-cnn", problem: "seed-cnn", name: "batch \(batch)", group: .training, pass: "training",
-        backend: competitor.label, threads: threads, filterState: FilterState.fresh.rawValue,
-        peer: peer.identity)
+        suite: item.network.name, problem: item.network.name, name: "batch \(item.batch)", group: .training,
+        pass: "training", backend: competitor.label, threads: pool.threads,
+        filterState: FilterState.fresh.rawValue, peer: peer.identity)
+      row.format = item.format
       row.peerVerification = peerVerification
       do {
-        let trainee = try Trainee(competitor, seed: seed, batch: batch, pool: pool)
+        let trainee = try Trainee(competitor, item, seed: settings.seed, pool: pool)
         let loss = try trainee.step()
+        row.backend = trainee.label
+        row.executedBy = trainee.engines.joined(separator: "; ")
         let deviation = abs(loss - peerLoss) / abs(peerLoss)
         row.verification =
           configurations.isEmpty || deviation <= Comparison.lossTolerance
@@ -59,10 +85,7 @@ extension Comparison {
     for configuration in configurations {
       contestants.append(
         Contestant(configuration: configuration) { [peer] in
-          try peer.train(
-            threads: threads, seed: seed, batch: batch, configuration: configuration, repetitions: $0,
-            first: false
-          ).seconds
+          try peer.train(training(configuration), repetitions: $0, first: false).seconds
         })
     }
     try takeTurns(&contestants, shouldStop)
@@ -71,31 +94,48 @@ extension Comparison {
   }
 }
 
-/// seed-cnn on one engine.
+/// A network on one engine.
 private final class Trainee {
   private let competitor: Competitor
+  private let fallback: Competitor?
   private let pool: WorkerPool
-  private let model: SeedCNN
+  private let recorder = ExecutionRecorder()
+  private let model: any Module
   private let optimizer: Adam
   private let images, labels: Tensor
 
-  init(_ competitor: Competitor, seed: UInt64, batch: Int, pool: WorkerPool) throws {
+  init(_ competitor: Competitor, _ item: TrainingItem, seed: UInt64, pool: WorkerPool) throws {
     self.competitor = competitor
     self.pool = pool
-    model = try SeedCNN()
+    fallback = item.fallback
+    let model = try item.network.make()
     try initialize(model, seed: seed)
+    self.model = model
     optimizer = try Adam(model.parameters(), learningRate: 0.001)
     var images = try TestData.tensor(
-      [batch, 3, 32, 32], elementType: .float32, .uniform, seed: seed, operand: .input, pool: pool)
+      item.network.inputShape(batch: item.batch), elementType: .float32, .uniform, seed: seed,
+      operand: .input, pool: pool)
     let count = images.count
     images.withUnsafeMutablePointer(as: Float.self) { for i in 0..<count { $0[i] = ($0[i] + 1) / 2 } }
-    self.images = images
-    labels = try Tensor((0..<batch).map { Int64($0 % 10) }, shape: [batch])
+    self.images = try images.converted(to: item.format)
+    labels = try Tensor((0..<item.batch).map { Int64($0 % 10) }, shape: [item.batch])
   }
+
+  /// The competitor's label, with the fallback's where that took part.
+  var label: String {
+    guard let fallback, recorder.entries.contains(where: \.isFallback) else { return competitor.label }
+    return "\(competitor.label)+\(fallback.label)"
+  }
+
+  /// What ran the convolutions, sorted.
+  var engines: [String] { Set(recorder.entries.map(\.executedBy)).sorted() }
 
   /// The loss before the step.
   @discardableResult func step() throws -> Double {
-    try withBackend(competitor.backend, variant: competitor.variant, pool: pool) {
+    try withBackend(
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
+      recorder: recorder
+    ) {
       optimizer.zeroGrad()
       let loss = try CrossEntropyLoss()(model(Variable(images)), labels)
       try loss.backward()

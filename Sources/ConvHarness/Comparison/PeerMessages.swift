@@ -7,8 +7,9 @@ import ConvCore
 /// | `hello` | | `peer`, `version`, `configurations` |
 /// | `result` | what, `indices` | `values` at flat indices of the result in logical order (null where not finite), `count` |
 /// | `measure` | what, `repetitions` | `seconds` per execution, after one that is not timed |
-/// | `train` | `threads`, `seed`, `batch`, `configuration`, `repetitions`, `first` | `seconds` per step, `loss` of the last step |
+/// | `train` | training, `repetitions`, `first` | `seconds` per step, `loss` of the last step |
 ///
+/// "training" is `network` (its name), `batch`, `image` (channels, height, width), `threads`, `seed` and `configuration`.
 /// "what" is `problem`, `pass`, `threads`, `seed`, `configuration` (one of those of `hello`) and `filter_state`. Operands are uniform on
 /// [−1, 1) by Philox, streams 0 (x), 1 (w) and 2 (dy) of the seed. With `first` a step is taken on fresh weights (parameter i by
 /// stream i), and its loss is the answer. Whatever the peer cannot do it answers with `error`, in one sentence.
@@ -19,8 +20,8 @@ public enum PeerRequest: Sendable {
   case result(PeerTask, indices: [Int])
   /// The time of some executions.
   case measure(PeerTask, repetitions: Int)
-  /// The time of some training steps of seed-cnn.
-  case train(threads: Int, seed: UInt64, batch: Int, configuration: String, repetitions: Int, first: Bool)
+  /// The time of some training steps of a network.
+  case train(PeerTraining, repetitions: Int, first: Bool)
 
   /// The line, without its end.
   var json: String {
@@ -31,9 +32,8 @@ public enum PeerRequest: Sendable {
       return #"{"request": "result", \#(task.members), "indices": \#(indices)}"#
     case .measure(let task, let repetitions):
       return #"{"request": "measure", \#(task.members), "repetitions": \#(repetitions)}"#
-    case .train(let threads, let seed, let batch, let configuration, let repetitions, let first):
-      return #"{"request": "train", "threads": \#(threads), "seed": \#(seed), "batch": \#(batch), "#
-        + #""configuration": \#(JSONValue.quoted(configuration)), "repetitions": \#(repetitions), "first": \#(first)}"#
+    case .train(let training, let repetitions, let first):
+      return #"{"request": "train", \#(training.members), "repetitions": \#(repetitions), "first": \#(first)}"#
     }
   }
 }
@@ -72,6 +72,35 @@ public struct PeerTask: Sendable, Hashable {
       + #""pass": \#(JSONValue.quoted(pass.rawValue)), "threads": \#(threads), "seed": \#(seed), "#
       + #""configuration": \#(JSONValue.quoted(configuration)), "#
       + #""filter_state": \#(JSONValue.quoted(filterState.rawValue))"#
+  }
+}
+
+/// The training of a network as peers are told it.
+public struct PeerTraining: Sendable, Hashable {
+  /// As in `resnet18`.
+  public var network: String
+  public var batch: Int
+  /// Channels, height and width of the images.
+  public var image: [Int]
+  public var threads: Int
+  public var seed: UInt64
+  public var configuration: String
+
+  /// A training.
+  public init(
+    network: String, batch: Int, image: [Int], threads: Int, seed: UInt64, configuration: String
+  ) {
+    self.network = network
+    self.batch = batch
+    self.image = image
+    self.threads = threads
+    self.seed = seed
+    self.configuration = configuration
+  }
+
+  var members: String {
+    #""network": \#(JSONValue.quoted(network)), "batch": \#(batch), "image": \#(image), "threads": \#(threads), "#
+      + #""seed": \#(seed), "configuration": \#(JSONValue.quoted(configuration))"#
   }
 }
 

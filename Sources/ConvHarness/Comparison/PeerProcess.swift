@@ -96,12 +96,9 @@ public final class PeerProcess {
   ///
   /// - Throws: `PeerError`.
   public func train(
-    threads: Int, seed: UInt64, batch: Int, configuration: String, repetitions: Int, first: Bool
+    _ training: PeerTraining, repetitions: Int, first: Bool
   ) throws -> (seconds: Double, loss: Double) {
-    let answer = try ask(
-      .train(
-        threads: threads, seed: seed, batch: batch, configuration: configuration, repetitions: repetitions,
-        first: first))
+    let answer = try ask(.train(training, repetitions: repetitions, first: first))
     let seconds = first ? 0 : try positive(answer["seconds"]?.number)
     return (seconds, answer["loss"]?.number ?? .nan)
   }

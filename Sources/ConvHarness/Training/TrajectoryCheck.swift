@@ -179,28 +179,34 @@ public struct TrajectoryCheck: Sendable {
   ///
   /// - Throws: what planning throws; `ConvError.unsupported` where an error model does not describe its problem.
   public static func kappa(of competitor: Competitor, pool: WorkerPool = .shared) throws -> Double {
-    var kappa = 0.0
+    var largest = 0.0
     for layer in BenchmarkSuite.seedCNN.problems {
-      let data = try ProblemData(problem: layer.problem, seed: 17, pool: pool)
       for pass in ConvPass.allCases {
-        let plan = try competitor.backend.plan(
-          for: ConvOperation(pass, layer.problem),
-          PlanOptions(threads: pool.threads, variant: competitor.variant))
-        let grid = SampleGrid.stratified(layer.problem, pass, atLeast: 256, seed: 17)
-        let expectation = Expectation(grid: grid, data: data, pool: pool)
-        guard
-          let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
-        else {
-          throw ConvError.unsupported(
-            backend: competitor.backend.name, operation: "\(plan.operation)",
-            reason: "its error model does not describe the problem")
-        }
-        let squares = expectation.magnitudes.reduce(0) { $0 + $1 * $1 }
-        let magnitude = (squares / Double(expectation.magnitudes.count)).squareRoot()
-        kappa = max(kappa, bounds.rms / (0x1p-24 * magnitude) + 1)
+        let operation = ConvOperation(pass, layer.problem)
+        largest = max(largest, try kappa(of: competitor, operation, pool: pool))
       }
     }
-    return kappa
+    return largest
+  }
+
+  /// κ of one operation.
+  static func kappa(of competitor: Competitor, _ operation: ConvOperation, pool: WorkerPool) throws -> Double
+  {
+    let (problem, pass) = (operation.problem, operation.pass)
+    let data = try ProblemData(problem: problem, seed: 17, pool: pool)
+    let plan = try competitor.backend.plan(
+      for: operation, PlanOptions(threads: pool.threads, variant: competitor.variant))
+    let grid = SampleGrid.stratified(problem, pass, atLeast: 256, seed: 17)
+    let expectation = Expectation(grid: grid, data: data, pool: pool)
+    guard let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
+    else {
+      throw ConvError.unsupported(
+        backend: competitor.backend.name, operation: "\(plan.operation)",
+        reason: "its error model does not describe the problem")
+    }
+    let squares = expectation.magnitudes.reduce(0) { $0 + $1 * $1 }
+    let magnitude = (squares / Double(expectation.magnitudes.count)).squareRoot()
+    return bounds.rms / (0x1p-24 * magnitude) + 1
   }
 }
 

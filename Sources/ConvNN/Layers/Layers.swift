@@ -130,9 +130,9 @@ public final class Dropout: TrainingDependent, CustomStringConvertible {
     self.seed = seed ?? InitializationSource.current.nextGeneratorSeed()
   }
 
-  /// x itself in evaluation.
+  /// x itself in evaluation, and where nothing is ever zeroed.
   public func forward(_ input: Variable) throws -> Variable {
-    guard isTraining else { return input }
+    guard isTraining, p > 0 else { return input }
     defer { drawn &+= 1 }
     return try input.dropout(p: p, random: Philox(seed: seed, stream: drawn))
   }
@@ -203,19 +203,34 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
 
   /// The normalisation; in training also updates the running statistics.
   public func forward(_ input: Variable) throws -> Variable {
+    try normalized(input, adding: nil, relu: false)
+  }
+
+  /// The normalisation, then + `residual` and max(y, 0) where they are asked for, in one pass over memory.
+  public func callAsFunction(
+    _ input: Variable, adding residual: Variable? = nil, relu: Bool
+  ) throws -> Variable {
+    let output = try normalized(input, adding: residual, relu: relu)
+    ModuleTrace.current?.add(self, output)
+    return output
+  }
+
+  private func normalized(_ input: Variable, adding residual: Variable?, relu: Bool) throws -> Variable {
     guard input.value.rank == 4 else {
       throw ConvError.operand("BatchNorm2d needs an input [N, C, H, W], found \(input.shape)")
     }
     guard isTraining else {
       return try input.batchNorm(
-        mean: runningMean.value, variance: runningVariance.value, weight: weight, bias: bias, eps: eps)
+        mean: runningMean.value, variance: runningVariance.value, weight: weight, bias: bias, eps: eps,
+        adding: residual, relu: relu)
     }
     guard input.shape[1] == numFeatures else {
       throw ConvError.shapeMismatch(
         what: "the input of \(self)", expected: [input.shape[0], numFeatures] + input.shape.dropFirst(2),
         found: input.shape)
     }
-    let (output, statistics) = try input.batchNorm(weight: weight, bias: bias, eps: eps)
+    let (output, statistics) = try input.batchNorm(
+      weight: weight, bias: bias, eps: eps, adding: residual, relu: relu)
     let tracked = batchesTracked.value.scalar(as: Int64.self) + 1
     batchesTracked.value.withUnsafeMutablePointer(as: Int64.self) { $0[0] = tracked }
     let newest = momentum ?? 1 / Double(tracked)

@@ -1,0 +1,3 @@
+#include "kernels.h"
+#define VB_ISA base
+#include "normalization.inc.h"

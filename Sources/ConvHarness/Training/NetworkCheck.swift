@@ -1,0 +1,169 @@
+import ConvAutograd
+import ConvCore
+import ConvNN
+
+/// One stored float64 training step of a network with its envelopes, as References/README.md defines it.
+public struct NetworkReference: Sendable {
+  /// The network.
+  public let network: ImageNetwork
+  /// Seeds of the initial weights and of the images.
+  public let seed: UInt64, imageSeed: UInt64
+  /// Images of the step.
+  public let batch: Int
+  /// Perturbation levels κ of the envelopes.
+  public let levels: [Int]
+  /// What is stored: `loss`, `logits`, `grad_norm.conv1.weight`, …, in the order of the envelopes.
+  public let quantities: [String]
+  /// The file.
+  public let file: ReferenceFile
+
+  /// Reads a reference.
+  ///
+  /// - Throws: `FileError`.
+  public init(path: String) throws {
+    file = try ReferenceFile(path: path)
+    guard file.op == "network" else { throw file.malformed("operation is '\(file.op)', not 'network'") }
+    try file.allowAttributes(
+      ["network", "seed", "batch", "side", "images", "levels", "runs", "quantities"])
+    let name = try file.attribute("network").string ?? ""
+    guard let network = ImageNetwork.named(name) else { throw file.malformed("unknown network '\(name)'") }
+    self.network = network
+    guard try file.integer("side", least: 1) == network.side else {
+      throw file.malformed("the images' side is not \(network.side)")
+    }
+    seed = UInt64(try file.integer("seed", least: 0))
+    batch = try file.integer("batch", least: 1)
+    let images = try file.attribute("images")
+    guard let imageSeed = images["seed"]?.integer, imageSeed >= 0, images["stream"]?.integer == 0 else {
+      throw file.malformed("attribute 'images' must have a seed, and the stream 0")
+    }
+    self.imageSeed = UInt64(imageSeed)
+    guard let levels = try file.attribute("levels").integers, !levels.isEmpty else {
+      throw file.malformed("attribute 'levels' must be a list of integers")
+    }
+    self.levels = levels
+    guard let quantities = try file.attribute("quantities").array?.compactMap(\.string), !quantities.isEmpty
+    else { throw file.malformed("attribute 'quantities' must be a list of names") }
+    self.quantities = quantities
+  }
+
+  /// Images in 0...1 and labels 0, 1, ….
+  func data(_ elementType: ElementType, _ format: MemoryFormat) throws -> (images: Tensor, labels: Tensor) {
+    var images = try TestData.tensor(
+      network.inputShape(batch: batch), elementType: .float32, .uniform, seed: imageSeed, operand: .input)
+    let count = images.count
+    images.withUnsafeMutablePointer(as: Float.self) { for i in 0..<count { $0[i] = ($0[i] + 1) / 2 } }
+    return (
+      try images.converted(to: elementType).converted(to: format),
+      try Tensor((0..<batch).map { Int64($0 % 10) }, shape: [batch])
+    )
+  }
+
+  /// The stored values of one quantity.
+  func values(_ quantity: String) throws -> [Double] {
+    try file.tensor(quantity, .float64).values(as: Double.self)
+  }
+}
+
+/// One training step of a network on a backend, compared with a stored one: loss, logits, and of every parameter the gradient's
+/// norm and a sample of it, of every running statistic a sample.
+///
+/// In float32 each may deviate by 4 × envelope + floor at the smallest level κ that covers the backend's error bounds, in
+/// float64 by 10⁻¹¹ of its norm.
+public struct NetworkCheck: Sendable {
+  /// κ of the engines, and the level that they were judged by; nil in float64.
+  public let kappa: Double?, level: Int?
+  /// All comparisons that decide: distances in norm.
+  public let deviations: [TrajectoryCheck.Deviation]
+
+  /// `passed`, `failed`, or `mistrusted` where the bounds are above every stored level.
+  public var verification: Verification {
+    if kappa != nil && level == nil {
+      return Verification(.mistrusted, reason: "κ = \(kappa ?? 0) is above every stored level")
+    }
+    if let worst = deviations.max(by: { $0.ratio < $1.ratio }), !(worst.ratio <= 1) {
+      return Verification(
+        .failed, reason: "\(worst.quantity) deviates by \(worst.found), \(worst.allowed) is allowed")
+    }
+    return Verification(.passed, reason: "")
+  }
+
+  /// Makes the step.
+  ///
+  /// - Parameter fallback: runs the layers that the competitor declines.
+  /// - Throws: `FileError` about the reference; what the backend throws.
+  public init(
+    _ competitor: Competitor, fallback: Competitor? = nil, reference: NetworkReference,
+    elementType: ElementType = .float32, format: MemoryFormat = .nhwc, pool: WorkerPool = .shared
+  ) throws {
+    let model = try reference.network.make()
+    try initialize(model, seed: reference.seed)
+    try model.convert(to: elementType)
+    let (images, labels) = try reference.data(elementType, format)
+    let recorder = ExecutionRecorder()
+    let found = try withBackend(
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
+      recorder: recorder
+    ) { try NetworkCheck.step(model, images, labels) }
+
+    if elementType == .float64 {
+      (kappa, level) = (nil, nil)
+    } else {
+      var largest = 0.0
+      for entry in recorder.entries {
+        guard let engine = entry.isFallback ? fallback : competitor else { continue }
+        largest = max(largest, try TrajectoryCheck.kappa(of: engine, entry.operation, pool: pool))
+      }
+      kappa = largest
+      level = reference.levels.sorted().first { Double($0) >= largest }
+    }
+    let envelope = try level.map { try reference.values("envelope.k\($0)") }
+    if kappa != nil && envelope == nil {
+      deviations = []
+      return
+    }
+    deviations = try reference.quantities.enumerated().map { index, quantity in
+      let expected = try reference.values(quantity)
+      let values = try NetworkCheck.values(of: quantity, in: found)
+      let picked =
+        quantity.contains("_sample.")
+        ? (0..<expected.count).map { values[$0 * values.count / expected.count] } : values
+      guard picked.count == expected.count, envelope.map({ $0.count == reference.quantities.count }) ?? true
+      else { throw reference.file.malformed("'\(quantity)' or the envelopes do not fit the network") }
+      let distance = length(zip(picked, expected).map { $0 - $1 })
+      let size = length(expected) + (quantity == "loss" ? 1 : 0)
+      let allowed = envelope.map { 4 * $0[index] + 8 * 0x1p-24 * size } ?? 1e-11 * size
+      return TrajectoryCheck.Deviation(quantity: quantity, found: distance, expected: 0, allowed: allowed)
+    }
+  }
+
+  /// Loss, logits, gradients and running statistics by name.
+  private static func step(
+    _ model: any Module, _ images: Tensor, _ labels: Tensor
+  ) throws -> [String: [Double]] {
+    let logits = try model(Variable(images))
+    let loss = try CrossEntropyLoss()(logits, labels)
+    try loss.backward()
+    func doubles(_ tensor: Tensor) throws -> [Double] {
+      try tensor.converted(to: .float64).values(as: Double.self)
+    }
+    var found = ["loss": try doubles(loss.value), "logits": try doubles(logits.value)]
+    for (name, parameter) in model.namedParameters() {
+      found["grad.\(name)"] = try parameter.grad.map(doubles)
+    }
+    for (name, buffer) in model.namedBuffers() where buffer.value.elementType != .int64 {
+      found["buffer.\(name)"] = try doubles(buffer.value)
+    }
+    return found
+  }
+
+  private static func values(of quantity: String, in found: [String: [Double]]) throws -> [Double] {
+    let key =
+      quantity.replacing("grad_norm.", with: "grad.").replacing("grad_sample.", with: "grad.")
+      .replacing("buffer_sample.", with: "buffer.")
+    guard let values = found[key] else { throw ConvError.operand("the network has no '\(key)'") }
+    return quantity.hasPrefix("grad_norm.") ? [length(values)] : values
+  }
+}
+
+private func length(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }

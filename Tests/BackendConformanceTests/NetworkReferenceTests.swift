@@ -1,0 +1,35 @@
+import ConvBackends
+import ConvCore
+import ConvHarness
+import ConvNN
+import Testing
+
+/// One training step of the larger networks on every engine against PyTorch's in float64.
+@Suite struct NetworkReferenceTests {
+  static let engines = BackendRegistry.names.filter { $0 != "naive" || breadth > 1 }
+
+  private func reference(_ network: String) throws -> NetworkReference {
+    try NetworkReference(path: "\(referencesRoot)/networks/\(network).safetensors")
+  }
+
+  @Test(arguments: ["resnet18", "vgg11"], engines)
+  func stepsAsPyTorchDoes(_ network: String, _ name: String) throws {
+    let (backend, fallback) = (try BackendRegistry.named(name).backend, try BackendRegistry.named("direct"))
+    let check = try NetworkCheck(
+      Competitor(backend), fallback: Competitor(fallback.backend), reference: reference(network))
+    #expect(
+      check.verification.verdict == .passed,
+      "\(name) \(network), κ \(check.kappa ?? 0), level \(check.level ?? 0): \(check.verification.reason)")
+    #expect(check.deviations.count > (network == "vgg11" ? 40 : 160))
+  }
+
+  /// Float64, in both formats: the networks are PyTorch's to the last digits.
+  @Test(arguments: ["resnet18", "vgg11"], [MemoryFormat.nchw, .nhwc])
+  func isPyTorchsNetwork(_ network: String, _ format: MemoryFormat) throws {
+    let check = try NetworkCheck(
+      Competitor(BackendRegistry.named("im2col").backend), reference: reference(network),
+      elementType: .float64, format: format)
+    #expect(check.verification.verdict == .passed, "\(network): \(check.verification.reason)")
+    #expect(check.kappa == nil && check.deviations.contains { $0.quantity == "logits" })
+  }
+}
