@@ -44,7 +44,7 @@ mutants: TRAITS = default,OneDNN
 mutants: deps
 	Tests/Mutants/run $(ARGS)
 
-## compare: our engines and PyTorch in turn, in some 20 minutes; writes Reports/comparison
+## compare: our engines and PyTorch in turn, in some 30 minutes; writes Reports/comparison
 COMPARE = --suite Reports/peers/layers.txt --network seed-cnn,resnet18,vgg11 --fallback direct --output Reports/comparison
 compare: release
 	python3 -m venv .build/peer-venv

@@ -109,7 +109,7 @@ let package = Package(
       name: "ConvOptimTests",
       dependencies: ["ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness"]),
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
-    .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNaive"]),
+    .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNN", "ConvNaive"]),
     .testTarget(
       name: "VbenchTests", dependencies: ["vbench", "ConvCore", "ConvHarness", "ConvBackends"],
       exclude: ["Snapshots"]),

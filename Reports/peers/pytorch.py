@@ -151,11 +151,10 @@ class Worker:
         return self.made[name]
 
     def training(self, request: dict) -> Training:
-        keys = ("network", "configuration", "threads", "seed", "batch")
-        name = ("training", *(request[key] for key in keys))
-        if name not in self.made:
-            # Of a network of hundreds of megabytes only the configurations in turn are kept.
-            self.made = {key: run for key, run in self.made.items() if key[:2] == name[:2] and key[3] == name[3]}
+        name = ("training", *(request[key] for key in ("network", "configuration", "threads", "seed", "batch")))
+        if request.get("first"):
+            # Of networks of hundreds of megabytes only those that are measured in turn are kept.
+            self.made = {key: run for key, run in self.made.items() if key[:2] == name[:2] and key[3:] == name[3:]}
             self.made[name] = Training(request)
         return self.made[name]
 

@@ -38,7 +38,7 @@ struct CompareCommand: ParsableCommand {
   var backends: String?
 
   @Option(
-    help: "In training steps, an engine for the layers that the others decline; without one there is no row.")
+    help: "In training steps, an engine for the layers that the others decline or can run by lowerings only.")
   var fallback: String?
 
   @Option(
@@ -172,6 +172,9 @@ struct CompareCommand: ParsableCommand {
     let fallback = try fallback.map { try NameList.competitors($0) }
     if let fallback, fallback.count != 1 {
       throw UsageError("--fallback names \(fallback.count) engines, one is possible")
+    }
+    if let variant = fallback?.first?.variant {
+      throw UsageError("--fallback names the variant \(variant); an engine without one is needed")
     }
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in

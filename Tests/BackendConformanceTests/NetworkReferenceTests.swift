@@ -32,4 +32,17 @@ import Testing
     #expect(check.verification.verdict == .passed, "\(network): \(check.verification.reason)")
     #expect(check.kappa == nil && check.deviations.contains { $0.quantity == "logits" })
   }
+
+  /// An error of a quarter in one pass shows.
+  @Test(arguments: [
+    ("resnet18", ConvPass.backwardFilter, "grad_norm"), ("vgg11", .backwardData, "grad_norm"),
+    ("vgg11", .forward, "loss"),
+  ])
+  func noticesAnError(_ network: String, _ pass: ConvPass, _ quantity: String) throws {
+    let engine = Biased(engine: try BackendRegistry.named("im2col").backend, pass: pass, bias: 0.25)
+    let check = try NetworkCheck(Competitor(engine), reference: reference(network))
+    #expect(check.verification.verdict == .failed)
+    let wrong = check.deviations.filter { $0.ratio > 1 }.map(\.quantity)
+    #expect(wrong.contains { $0.hasPrefix(quantity) }, "\(wrong)")
+  }
 }

@@ -65,7 +65,7 @@ import Testing
 }
 
 /// An engine whose results of one pass are too large by a fraction.
-private struct Biased: ConvolutionBackend {
+struct Biased: ConvolutionBackend {
   let engine: any ConvolutionBackend
   let pass: ConvPass
   let bias: Float

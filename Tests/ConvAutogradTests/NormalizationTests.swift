@@ -32,7 +32,8 @@ import Testing
     let channels = test.shape[1]
     func leaf(_ shape: [Int], _ seed: UInt64, mean: Double = 0) throws -> Variable {
       Variable(
-        try random(shape, seed, mean: mean).converted(to: type).converted(to: test.format), requiresGrad: true)
+        try random(shape, seed, mean: mean).converted(to: type).converted(to: test.format), requiresGrad: true
+      )
     }
     let (x, residual) = (try leaf(test.shape, 1, mean: 5), try leaf(test.shape, 2))
     let (weight, bias) = (try leaf([channels], 3, mean: 1), try leaf([channels], 4))
@@ -59,7 +60,8 @@ import Testing
     return found
   }
 
-  @Test(arguments: cases, [true, false]) func blocksAgreeWithPlainLoops(_ test: Case, _ training: Bool) throws {
+  @Test(arguments: cases, [true, false]) func blocksAgreeWithPlainLoops(_ test: Case, _ training: Bool) throws
+  {
     let exact = try run(test, .float64, training: training)
     let blocks = try run(test, .float32, training: training)
     #expect(exact.map(\.0) == blocks.map(\.0))

@@ -6,7 +6,8 @@ import Testing
 /// means far from zero.
 @Suite struct ChannelNormalizationTests {
   static let blocks = [
-    (1, 1), (63, 1), (64, 1), (4096, 1), (9001, 1), (1, 7), (5, 2), (300, 3), (257, 64), (130, 100), (40, 515),
+    (1, 1), (63, 1), (64, 1), (4096, 1), (9001, 1), (1, 7), (5, 2), (300, 3), (257, 64), (130, 100),
+    (40, 515),
   ].map { ChannelNormalization(rows: $0.0, channels: $0.1) }
 
   private func random(_ count: Int, seed: UInt64, mean: Double = 0) -> [Float] {
@@ -18,7 +19,8 @@ import Testing
   private func check(_ what: String, _ found: [Double], _ expected: [Double], within allowed: [Double]) {
     let wrong = found.indices.first { !(abs(found[$0] - expected[$0]) <= allowed[$0]) }
     #expect(
-      wrong == nil, "\(what)[\(wrong ?? 0)]: \(found[wrong ?? 0]) for \(expected[wrong ?? 0]) ± \(allowed[wrong ?? 0])"
+      wrong == nil,
+      "\(what)[\(wrong ?? 0)]: \(found[wrong ?? 0]) for \(expected[wrong ?? 0]) ± \(allowed[wrong ?? 0])"
     )
   }
 

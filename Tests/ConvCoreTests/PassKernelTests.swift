@@ -91,7 +91,8 @@ import Testing
       let size = abs(gradient) + abs(Double(v0[i]))
       #expect(abs(Double(v[i]) - velocity) <= 4 * u * size)
       #expect(
-        abs(Double(p[i]) - (Double(start[i]) - Double(factors.rate) * step)) <= 2 * u * (abs(Double(start[i])) + size))
+        abs(Double(p[i]) - (Double(start[i]) - Double(factors.rate) * step)) <= 2 * u
+          * (abs(Double(start[i])) + size))
     }
   }
 }

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvNN
 import ConvNaive
 import Foundation
 import Testing
@@ -177,6 +178,29 @@ import Testing
     }
   }
 
+  /// Training: the fallback runs the layers that the engine would need a lowering for, the label says so, and a peer that does not
+  /// train leaves the row without a ratio.
+  @Test(arguments: [true, false]) func fallbacksRunWhatIsNotNative(_ strides: Bool) throws {
+    let network = ImageNetwork(name: "tiny", side: 8, batch: 2, summary: "") {
+      Sequential(
+        try Conv2d(3, 4, kernelSize: 3, padding: 1), ReLU(),
+        try Conv2d(4, 4, kernelSize: 3, stride: strides ? 2 : 1, padding: 1), Flatten(),
+        try Linear(strides ? 64 : 256, 10))
+    }
+    try FakePeer.withPeer { peer in
+      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let rows = try comparison.trainingRows(
+        for: TrainingItem(network: network, format: .nchw, fallback: Competitor(NaiveBackend())),
+        pool: .pool(threads: 1),
+        competitors: [Competitor(Unstrided()), Competitor(NaiveBackend())])
+      #expect(rows.map(\.backend) == [strides ? "unstrided+naive" : "unstrided", "naive"])
+      #expect(rows[0].executedBy == (strides ? "naive; unstrided" : "unstrided"))
+      #expect(rows.allSatisfy { $0.name == "batch 2" && $0.suite == "tiny" && $0.format == .nchw })
+      #expect(rows[0].verification.verdict == .passed && rows[0].ratio == nil)
+      #expect(rows[0].peerVerification.verdict == .unsupported)
+    }
+  }
+
   @Test func aBrokenPeerIsAnErrorWithItsWords() throws {
     for (answer, words) in [
       ("oops", "no JSON: 'oops'"), (#"{"values": [], "count": 99}"#, "computed 99 results"),
@@ -224,6 +248,47 @@ import Testing
     #expect(train["first"]?.bool == true && train["network"]?.string == "resnet18")
     #expect(train["batch"]?.integer == 3 && train["image"]?.integers == [3, 32, 32])
     #expect(train["repetitions"]?.integer == 4 && train["configuration"]?.string == "c")
+  }
+}
+
+/// The oracle, but strides are left to lowerings.
+private struct Unstrided: ConvolutionBackend {
+  let engine = NaiveBackend()
+  var name: String { "unstrided" }
+  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+
+  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+    operation.problem.stride == Extent(w: 1)
+      ? engine.nativeSupport(for: operation, options) : .unsupported("strides")
+  }
+  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    Renamed(inner: try engine.nativePlan(for: operation, options))
+  }
+  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try forwardPlan(operation, options)
+  }
+  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try forwardPlan(operation, options)
+  }
+
+  struct Renamed: ConvPlan {
+    let inner: any ConvPlan
+    var operation: ConvOperation { inner.operation }
+    var workspaceBytes: Int { inner.workspaceBytes }
+    var executedFLOPs: Double { inner.executedFLOPs }
+    var variant: String { inner.variant }
+    var executedBy: String { "unstrided" }
+    var errorModel: ErrorModel { inner.errorModel }
+
+    func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+      try inner.prepare(filter: filter, pool: pool)
+    }
+    func execute(
+      _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+      phases: PhaseRecorder?
+    ) throws {
+      try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
+    }
   }
 }
 

@@ -52,7 +52,8 @@ extension Variable {
       try requireType("the \(name) of batchNorm", statistic, elementType)
     }
     let moments = ChannelMoments(
-      mean: try mean.converted(to: .float64).values(), variance: try variance.converted(to: .float64).values())
+      mean: try mean.converted(to: .float64).values(), variance: try variance.converted(to: .float64).values()
+    )
     return try normalized(moments, weight, bias, eps, residual, relu, training: false)
   }
 

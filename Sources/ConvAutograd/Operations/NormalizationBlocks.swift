@@ -33,7 +33,8 @@ private struct ChannelBlocks {
     guard isPlanar else {
       forEachTask(parts, work: rows * channels) { part in
         body(
-          ChannelNormalization(rows: count(ofPart: part), channels: channels), part * rowsPerPart * channels, 0,
+          ChannelNormalization(rows: count(ofPart: part), channels: channels), part * rowsPerPart * channels,
+          0,
           part * channels)
       }
       return

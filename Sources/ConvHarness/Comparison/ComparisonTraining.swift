@@ -10,7 +10,8 @@ public struct TrainingItem: Sendable {
   public var batch: Int
   /// Memory format of the images, and so of all activations.
   public var format: MemoryFormat
-  /// Runs the layers that an engine declines; without one there is no time for an engine that declines any.
+  /// Runs the layers that an engine declines, and those that it could run by lowerings only (a stride by polyphase, say): a rule
+  /// known before anything is measured. Without one there is no time for an engine that declines any.
   public var fallback: Competitor?
 
   /// A training; the network's own batch size unless said otherwise.
@@ -108,10 +109,7 @@ private final class Trainee {
     self.competitor = competitor
     self.pool = pool
     fallback = item.fallback
-    let model = try item.network.make()
-    try initialize(model, seed: seed)
-    self.model = model
-    optimizer = try Adam(model.parameters(), learningRate: 0.001)
+    model = try item.network.make()
     var images = try TestData.tensor(
       item.network.inputShape(batch: item.batch), elementType: .float32, .uniform, seed: seed,
       operand: .input, pool: pool)
@@ -119,12 +117,37 @@ private final class Trainee {
     images.withUnsafeMutablePointer(as: Float.self) { for i in 0..<count { $0[i] = ($0[i] + 1) / 2 } }
     self.images = try images.converted(to: item.format)
     labels = try Tensor((0..<item.batch).map { Int64($0 % 10) }, shape: [item.batch])
+    optimizer = try Adam(model.parameters(), learningRate: 0.001)
+    if let fallback { try assign(fallback) }
+    try initialize(model, seed: seed)
+  }
+
+  /// Gives the fallback the layers whose convolution the competitor does not support itself.
+  private func assign(_ fallback: Competitor) throws {
+    let trial = ExecutionRecorder()
+    _ = try noGrad {
+      try withBackend(fallback.backend, variant: fallback.variant, pool: pool, recorder: trial) {
+        try model(Variable(images))
+      }
+    }
+    let engine = competitor.backend
+    let options = PlanOptions(threads: pool.threads, variant: competitor.variant)
+    for case let (_, layer as ConvolutionLayer) in model.namedModules() {
+      guard let operation = trial.entries.first(where: { $0.layer == ObjectIdentifier(layer) })?.operation
+      else { continue }
+      let formats = engine.nativeFormats
+      let format = formats.contains(operation.inputFormat) ? operation.inputFormat : formats[0]
+      let plain = ConvOperation(.forward, operation.problem, inputFormat: format, outputFormat: format)
+      if !engine.nativeSupport(for: plain, options).isSupported { layer.backend = fallback.backend }
+    }
   }
 
   /// The competitor's label, with the fallback's where that took part.
   var label: String {
-    guard let fallback, recorder.entries.contains(where: \.isFallback) else { return competitor.label }
-    return "\(competitor.label)+\(fallback.label)"
+    guard let fallback, fallback.label != competitor.label else { return competitor.label }
+    let own = model.namedModules().contains { ($0.module as? ConvolutionLayer)?.backend != nil }
+    let isUsed = own || recorder.entries.contains(where: \.isFallback)
+    return isUsed ? "\(competitor.label)+\(fallback.label)" : competitor.label
   }
 
   /// What ran the convolutions, sorted.

@@ -33,7 +33,8 @@ public enum PeerRequest: Sendable {
     case .measure(let task, let repetitions):
       return #"{"request": "measure", \#(task.members), "repetitions": \#(repetitions)}"#
     case .train(let training, let repetitions, let first):
-      return #"{"request": "train", \#(training.members), "repetitions": \#(repetitions), "first": \#(first)}"#
+      return
+        #"{"request": "train", \#(training.members), "repetitions": \#(repetitions), "first": \#(first)}"#
     }
   }
 }

@@ -14,7 +14,15 @@ public struct ImageNetwork: Sendable {
   /// Makes it; `initialize(_:seed:)` gives it the initial weights of a seed.
   public let make: @Sendable () throws -> any Module
 
-  /// All of them.
+  /// A network of one's own.
+  public init(
+    name: String, side: Int, batch: Int, summary: String, make: @escaping @Sendable () throws -> any Module
+  ) {
+    (self.name, self.side, self.batch) = (name, side, batch)
+    (self.summary, self.make) = (summary, make)
+  }
+
+  /// All that have a name on the command line.
   public static let all = [
     ImageNetwork(
       name: "seed-cnn", side: 32, batch: 64,
@@ -22,11 +30,13 @@ public struct ImageNetwork: Sendable {
       make: { try SeedCNN() }),
     ImageNetwork(
       name: "resnet18", side: 32, batch: 32,
-      summary: "ResNet-18 for small images: 3x3 stem, eight basic blocks with batch norm 64-128-256-512, 512-10",
+      summary:
+        "ResNet-18 for small images: 3x3 stem, eight basic blocks with batch norm 64-128-256-512, 512-10",
       make: { try ResNet18() }),
     ImageNetwork(
       name: "vgg11", side: 64, batch: 16,
-      summary: "VGG-11 without batch norm or dropout: eight 3x3 convolutions 64-...-512, then 2048-4096-4096-10",
+      summary:
+        "VGG-11 without batch norm or dropout: eight 3x3 convolutions 64-...-512, then 2048-4096-4096-10",
       make: { try VGG11(dropout: 0) }),
   ]
 

@@ -26,7 +26,8 @@ public final class VGG11: Module {
     var stages: [Stage] = []
     var channels = 3
     for (outChannels, pools) in [
-      (64, true), (128, true), (256, false), (256, true), (512, false), (512, true), (512, false), (512, true),
+      (64, true), (128, true), (256, false), (256, true), (512, false), (512, true), (512, false),
+      (512, true),
     ] {
       let convolution = try Conv2d(channels, outChannels, kernelSize: 3, padding: 1)
       stages.append(Stage(convolution: convolution, pools: pools))
