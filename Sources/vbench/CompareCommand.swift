@@ -42,7 +42,7 @@ struct CompareCommand: ParsableCommand {
   var fallback: String?
 
   @Option(
-    help: ArgumentHelp("Memory format of the images of training steps: nhwc, nchw.", valueName: "list"))
+    help: ArgumentHelp("Memory formats of our images: nhwc, nchw; the peer has its own.", valueName: "list"))
   var format = "nhwc"
 
   @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
@@ -50,10 +50,6 @@ struct CompareCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Numbers of threads.", valueName: "list"))
   var threads = "1,2"
-
-  @Option(
-    help: ArgumentHelp("Memory formats of our images: nchw, nhwc; the peer has its own.", valueName: "list"))
-  var format = "nhwc"
 
   @Option(help: "Batch size in the place of the problems' and networks' own.")
   var batch: Int?
