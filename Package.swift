@@ -89,6 +89,13 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // Training steps in a process that counts its allocations; no test target links it, so that no other process is counted.
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .executableTarget(
+      name: "step-probe",
+      dependencies: ["CAllocationCounter", "ConvBackends", "ConvNN", "ConvOptim", "ConvAutograd", "ConvCore"],
+      path: "Tests/StepProbe"),
+
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),

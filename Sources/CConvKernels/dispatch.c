@@ -106,8 +106,8 @@ void vb_max_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, si
   table(kernels)->pooling->max_pairs(height, width, channels, x, y, winner);
 }
 void vb_spread_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, size_t channels, const float *dy,
-                         const uint8_t *winner, float *dx) {
-  table(kernels)->pooling->spread_pairs(height, width, channels, dy, winner, dx);
+                         const float *y, const uint8_t *winner, float *dx, float *sum) {
+  table(kernels)->pooling->spread_pairs(height, width, channels, dy, y, winner, dx, sum);
 }
 void vb_moments_f32(const vb_kernels *kernels, size_t rows, size_t channels, const float *x, double *mean,
                     double *squares) {

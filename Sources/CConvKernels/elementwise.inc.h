@@ -12,7 +12,7 @@ static void VB_N(relu)(size_t n, const float *x, float *y) {
 static void VB_N(relu_backward)(size_t n, const float *y, const float *dy, float *dx) {
   for (size_t i = 0; i < n; i++) {
     float g = dy[i];
-    dx[i] = y[i] > 0 ? g : 0;
+    dx[i] = y[i] <= 0 ? 0 : g;
   }
 }
 

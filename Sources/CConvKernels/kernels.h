@@ -66,7 +66,8 @@ typedef struct vb_lines_table_f64 {
 
 typedef struct vb_pooling_table {
   void (*max_pairs)(size_t height, size_t width, size_t channels, const float *x, float *y, uint8_t *winner);
-  void (*spread_pairs)(size_t height, size_t width, size_t channels, const float *dy, const uint8_t *winner, float *dx);
+  void (*spread_pairs)(size_t height, size_t width, size_t channels, const float *dy, const float *y,
+                       const uint8_t *winner, float *dx, float *sum);
 } vb_pooling_table;
 
 typedef struct vb_normalization_table {

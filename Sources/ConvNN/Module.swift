@@ -61,7 +61,7 @@ extension Module {
   /// Applies the module.
   public func callAsFunction(_ input: Variable) throws -> Variable {
     let output = try forward(input)
-    ModuleTrace.current?.add(self, output)
+    ModuleTrace.current?.add(self, output.shape)
     return output
   }
 

@@ -21,11 +21,11 @@ public final class SeedCNN: Module {
 
   /// Logits of ten classes.
   public func forward(_ input: Variable) throws -> Variable {
-    var x = try pool(conv1(input).relu())
-    x = try pool(conv2(x).relu())
-    x = try pool(conv3(x).relu())
+    var x = try conv1(input, relu: true, maxPool: pool)
+    x = try conv2(x, relu: true, maxPool: pool)
+    x = try conv3(x, relu: true, maxPool: pool)
     x = try x.flatten()
-    x = try fc1(x).relu()
+    x = try fc1(x, relu: true)
     return try fc2(x)
   }
 }

@@ -8,7 +8,7 @@ final class ModuleTrace: @unchecked Sendable {
   @TaskLocal static var current: ModuleTrace?
   private(set) var calls: [(module: any Module, shape: [Int])] = []
 
-  func add(_ module: any Module, _ output: Variable) { calls.append((module, output.shape)) }
+  func add(_ module: any Module, _ shape: [Int]) { calls.append((module, shape)) }
 }
 
 extension Module {

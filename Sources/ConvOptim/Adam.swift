@@ -103,7 +103,7 @@ public class AdamOptimizer: Optimizer {
             let bounded: Void? = largest?.withUnsafeMutablePointer(as: T.self) { top in
               forEachChunk(count) { rule.update(p, g, m, v, top, $0) }
             }
-            if bounded == nil { forEachChunk(count) { rule.update(p, g, m, v, $0) } }
+            if bounded == nil { forEachChunk(count) { rule.update(p, g, m, v, nil, $0) } }
           }
         }
       }
@@ -145,12 +145,13 @@ struct AdamRule {
   /// Factor of the parameter in its gradient: coupled weight decay.
   private var decay: Double { isDecoupled ? 0 : weightDecay }
 
+  /// - Parameter top: the largest second moments so far, with AMSGrad.
   @inline(__always)
   func update<T: ConvScalar>(
     _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
-    _ v: UnsafeMutablePointer<T>, _ range: Range<Int>
+    _ v: UnsafeMutablePointer<T>, _ top: UnsafeMutablePointer<T>?, _ range: Range<Int>
   ) {
-    if T.self == Float.self {
+    if T.self == Float.self && top == nil {
       updateFloats(p, g, m, v, range)
       return
     }
@@ -161,9 +162,13 @@ struct AdamRule {
       let start = p[i] * keep
       let gradient = g[i] + decay * start
       let mean = m[i] + new1 * (gradient - m[i])
-      let square = keep2 * v[i] + new2 * gradient * gradient
+      var square = keep2 * v[i] + new2 * gradient * gradient
       m[i] = mean
       v[i] = square
+      if let top {
+        square = max(top[i], square)
+        top[i] = square
+      }
       p[i] = start - rate * mean / (square.squareRoot() / root + small)
     }
   }
@@ -184,26 +189,5 @@ struct AdamRule {
       parameters: floats(p),
       gradients: UnsafeRawPointer(g + range.lowerBound).assumingMemoryBound(to: Float.self),
       first: floats(m), second: floats(v))
-  }
-
-  /// With the largest second moment so far in `top` (AMSGrad).
-  @inline(__always)
-  func update<T: ConvScalar>(
-    _ p: UnsafeMutablePointer<T>, _ g: UnsafePointer<T>, _ m: UnsafeMutablePointer<T>,
-    _ v: UnsafeMutablePointer<T>, _ top: UnsafeMutablePointer<T>, _ range: Range<Int>
-  ) {
-    let (new1, keep2, new2) = (T(1 - beta1), T(beta2), T(1 - beta2))
-    let (rate, root, small) = (T(stepSize), T(correction), T(eps))
-    let (keep, decay) = (T(keep), T(decay))
-    for i in range {
-      let start = p[i] * keep
-      let gradient = g[i] + decay * start
-      let mean = m[i] + new1 * (gradient - m[i])
-      let square = keep2 * v[i] + new2 * gradient * gradient
-      m[i] = mean
-      v[i] = square
-      top[i] = max(top[i], square)
-      p[i] = start - rate * mean / (top[i].squareRoot() / root + small)
-    }
   }
 }

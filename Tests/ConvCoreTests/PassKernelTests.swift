@@ -24,8 +24,18 @@ import Testing
       height: height, width: width, channels: channels, x, into: &y, winner: &winner)
     let g = random(y.count, seed: 8).map { $0 + 0.5 }
     var dx = [Float](repeating: .nan, count: x.count)
-    Elementwise.spreadToPairs(height: height, width: width, channels: channels, g, winner: winner, into: &dx)
+    var sum = [Float](repeating: 3, count: channels)
+    Elementwise.spreadToPairs(
+      height: height, width: width, channels: channels, g, winner: winner, into: &dx, sum: &sum)
+    var maskedDx = [Float](repeating: .nan, count: x.count)
+    var maskedSum = [Float](repeating: 3, count: channels)
+    Elementwise.spreadToPairs(
+      height: height, width: width, channels: channels, g, output: y, winner: winner, into: &maskedDx,
+      sum: &maskedSum)
     var expected = [Float](repeating: 0, count: x.count)
+    var masked = expected
+    // Halves of small integers: exact in any order.
+    var (sums, maskedSums) = ([Float](repeating: 3, count: channels), [Float](repeating: 3, count: channels))
     for p in 0..<rows {
       for q in 0..<columns {
         for c in 0..<channels {
@@ -36,10 +46,17 @@ import Testing
           #expect(winner[i] == UInt8(best), "\(size) at \(p), \(q), \(c)")
           #expect(y[i].bitPattern == values[best].bitPattern)
           expected[places[best]] = g[i]
+          sums[c] += g[i]
+          // A ReLU's gradient is 0 where its output is; NaN lets it pass, as in PyTorch.
+          if y[i] <= 0 { continue }
+          masked[places[best]] = g[i]
+          maskedSums[c] += g[i]
         }
       }
     }
     #expect(dx == expected, "\(size)")
+    #expect(maskedDx == masked, "\(size)")
+    #expect(sum == sums && maskedSum == maskedSums, "\(size)")
   }
 
   /// Against the formula in Double: a step's result has a few roundings of its own size.

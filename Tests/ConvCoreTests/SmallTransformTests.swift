@@ -174,5 +174,7 @@ import Testing
     var out: [Float] = [1, 1]
     Elementwise.relu(count: 2, [.nan, -1], into: &out)
     #expect(out[0].isNaN && out[1] == 0)
+    Elementwise.reluBackward(count: 2, output: [.nan, -1], outputGradient: [5, 6], into: &out)
+    #expect(out == [5, 0])
   }
 }

@@ -9,7 +9,7 @@ void vb_axpy_f32(const vb_kernels *kernels, size_t n, float a, const float *x, f
 /// y[i] = max(x[i], 0); NaN stays NaN. x and y may be the same array.
 void vb_relu_f32(const vb_kernels *kernels, size_t n, const float *x, float *y);
 
-/// dx[i] = y[i] > 0 ? dy[i] : 0, with y the output of the forward pass. dx may be dy.
+/// dx[i] = y[i] <= 0 ? 0 : dy[i], with y the output of the forward pass. dx may be dy.
 void vb_relu_backward_f32(const vb_kernels *kernels, size_t n, const float *y, const float *dy, float *dx);
 
 /// y[c][i] += bias[c] for c < channels, i < area: one image in NCHW.

@@ -9,6 +9,7 @@
 void vb_max_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, size_t channels, const float *x, float *y,
                       uint8_t *winner);
 
-/// dx = dy at the winners, 0 elsewhere; all of dx [height][width][channels] is written.
+/// dx = dy at the winners, 0 elsewhere; all of dx [height][width][channels] is written. With y (or NULL), the pooled values
+/// after ReLU: dy counts as 0 where y <= 0. sum[channels] grows by what reaches dx.
 void vb_spread_pairs_f32(const vb_kernels *kernels, size_t height, size_t width, size_t channels, const float *dy,
-                         const uint8_t *winner, float *dx);
+                         const float *y, const uint8_t *winner, float *dx, float *sum);

@@ -5,31 +5,25 @@ extension Variable {
   ///
   /// [N, C, (D,) (H,) W] with `weight` [K, C/groups, (T,) (R,) S] and `bias` [K] → [N, K, (Z,) (P,) Q]. The output has
   /// the input's memory format.
+  ///
+  /// What usually follows can be part of the same operation, which then neither writes nor keeps what lies between: the results
+  /// are those of `relu()` and `maxPool2d(kernel: 2)` after it, the output [N, K, ⌊P/2⌋, ⌊Q/2⌋].
   /// - Parameters:
   ///   - stride: one number, or one per axis; likewise `dilation`.
   ///   - padding: one number, one per axis, or one per side.
+  ///   - relu: max(·, 0) of the sums.
+  ///   - maxPool2x2: then the largest of each 2×2 window, with stride 2 (2-D only).
   ///   - layer: the object that the context's recorder shows as the caller.
   /// - Throws: `ConvError.unsupported` where the backend declines a pass that is needed and there is no fallback;
   ///   `.invalidProblem`, `.shapeMismatch`, `.elementTypeMismatch`.
   public func conv(
     weight: Variable, bias: Variable? = nil, stride: Sizes = 1, padding: Sizes = 0, dilation: Sizes = 1,
-    groups: Int = 1, layer: AnyObject? = nil
+    groups: Int = 1, relu: Bool = false, maxPool2x2: Bool = false, layer: AnyObject? = nil
   ) throws -> Variable {
     let x = value
     let rank = weight.value.rank - 2
-    guard (1...3).contains(rank) else {
-      throw ConvError.operand("the weight of a convolution needs 3 to 5 dimensions, found \(weight.shape)")
-    }
-    try requireRank("the input of conv\(rank)d", x, rank + 2)
-    let problem = try ConvProblem(
-      spatialRank: rank, n: x.shape[0], c: x.shape[1], k: weight.shape[0], groups: groups,
-      input: spatialExtent(x.shape), filter: spatialExtent(weight.shape),
-      stride: stride.extent(rank: rank, what: "stride"), padding: padding.padding(rank: rank),
-      dilation: dilation.extent(rank: rank, what: "dilation"))
-    guard weight.shape == problem.filterShape else {
-      throw ConvError.shapeMismatch(
-        what: "the weight of conv\(rank)d", expected: problem.filterShape, found: weight.shape)
-    }
+    let problem = try convolutionProblem(
+      weight: weight, stride: stride, padding: padding, dilation: dilation, groups: groups)
     try requireSameTypes("conv\(rank)d", x, weight, bias)
     if let bias, bias.shape != [problem.k] {
       throw ConvError.shapeMismatch(
@@ -46,34 +40,72 @@ extension Variable {
         pass, problem, elementType: x.elementType, inputFormat: format, outputFormat: format,
         filterFormat: weight.value.format, epilogue: epilogue)
     }
-    var operations = [operation(.forward, Epilogue(bias: bias != nil))]
+    let epilogue = Epilogue(bias: bias != nil, relu: relu, maxPool2x2: maxPool2x2)
+    let forward = operation(.forward, epilogue)
+    if let contradiction = forward.contradiction {
+      throw ConvError.operand("conv\(rank)d of \(problem): \(contradiction)")
+    }
+    var operations = [forward]
     if needsInput { operations.append(operation(.backwardData)) }
-    if needsFilter { operations.append(operation(.backwardFilter, Epilogue(biasGradient: needsBias))) }
+    // The way back through ReLU or pooling sums the bias gradient on the way.
+    let sumsOnTheWay = relu || maxPool2x2
+    if needsFilter {
+      operations.append(operation(.backwardFilter, Epilogue(biasGradient: needsBias && !sumsOnTheWay)))
+    }
     let context = ConvolutionContext.current
     let plans = try context.plans(for: operations, layer: layer)
 
     let w = weight.value
-    let y = try plans[0].forward(
-      input: x, filter: w, bias: bias?.value, pool: context.pool
-    ).output
+    let (y, argmax) = try plans[0].forward(input: x, filter: w, bias: bias?.value, pool: context.pool)
     let inputs = [self, weight] + (bias.map { [$0] } ?? [])
     let inputCount = inputs.count
+    let way = EpilogueGradient(
+      shape: problem.outputShape, format: y.format, output: relu ? y : nil, argmax: argmax)
     return Variable.record("conv\(rank)d", y, inputs) { gradient in
-      let g = try gradient.converted(to: format)
       let pool = ConvolutionContext.current.pool
       var gradients = [Tensor?](repeating: nil, count: inputCount)
+      let g: Tensor
+      if sumsOnTheWay {
+        let back = try way.backward(gradient, pool: pool)
+        g = back.output
+        if needsBias { gradients[2] = back.bias }
+      } else {
+        g = try gradient.converted(to: format, pool: pool)
+        if needsBias && !needsFilter { gradients[2] = try channelSums(g) }
+      }
       if needsInput {
         gradients[0] = try plans[1].backwardData(outputGradient: g, filter: w, pool: pool)
       }
       if needsFilter {
         let (dw, db) = try plans[plans.count - 1].backwardFilter(input: x, outputGradient: g, pool: pool)
         gradients[1] = dw
-        if needsBias { gradients[2] = db }
-      } else if needsBias {
-        gradients[2] = try channelSums(g)
+        if let db { gradients[2] = db }
       }
       return gradients
     }
+  }
+
+  /// The problem that `conv` with these arguments solves, before any pooling.
+  ///
+  /// - Throws: `ConvError.operand`, `.invalidProblem` or `.shapeMismatch` where there is none.
+  public func convolutionProblem(
+    weight: Variable, stride: Sizes = 1, padding: Sizes = 0, dilation: Sizes = 1, groups: Int = 1
+  ) throws -> ConvProblem {
+    let rank = weight.value.rank - 2
+    guard (1...3).contains(rank) else {
+      throw ConvError.operand("the weight of a convolution needs 3 to 5 dimensions, found \(weight.shape)")
+    }
+    try requireRank("the input of conv\(rank)d", value, rank + 2)
+    let problem = try ConvProblem(
+      spatialRank: rank, n: shape[0], c: shape[1], k: weight.shape[0], groups: groups,
+      input: spatialExtent(shape), filter: spatialExtent(weight.shape),
+      stride: stride.extent(rank: rank, what: "stride"), padding: padding.padding(rank: rank),
+      dilation: dilation.extent(rank: rank, what: "dilation"))
+    guard weight.shape == problem.filterShape else {
+      throw ConvError.shapeMismatch(
+        what: "the weight of conv\(rank)d", expected: problem.filterShape, found: weight.shape)
+    }
+    return problem
   }
 
   /// A transposed 2-D convolution: the backward-data pass of the convolution that maps [N, Cout, P, Q] to this input.
@@ -122,8 +154,8 @@ extension Variable {
     let inputs = [self, weight] + (bias.map { [$0] } ?? [])
     let inputCount = inputs.count
     return Variable.record("convTranspose2d", y, inputs) { gradient in
-      let g = try gradient.converted(to: format)
       let pool = ConvolutionContext.current.pool
+      let g = try gradient.converted(to: format, pool: pool)
       var gradients = [Tensor?](repeating: nil, count: inputCount)
       if needsInput { gradients[0] = try plans[1].forward(input: g, filter: w, pool: pool).output }
       if needsFilter {

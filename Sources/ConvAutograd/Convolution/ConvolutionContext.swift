@@ -15,6 +15,14 @@ public struct ConvolutionContext: Sendable {
   public var matrixMultiplier: any MatrixMultiplier
   /// Is told which layer ran where.
   public var recorder: ExecutionRecorder?
+  /// The physical order that 2-D convolution layers bring their inputs to, as PyTorch's channels_last does for a whole network:
+  /// converted where an image enters, kept from layer to layer. nil: what the engine takes without conversion, first of all.
+  public var memoryFormat: MemoryFormat?
+
+  /// The order that `memoryFormat` or else the engine chooses.
+  public var preferredFormat: MemoryFormat {
+    memoryFormat ?? engine?.backend.nativeFormats.first ?? .nchw
+  }
 
   /// A context of its own.
   public init(
@@ -80,13 +88,32 @@ public func withBackend<R>(
 public struct ConvolutionEngine: Sendable {
   /// The engine itself.
   public let backend: any ConvolutionBackend
-  /// Type and configuration: equal identities make equal plans.
-  let identity: String
+  /// Stands for type and configuration: equal identities make equal plans.
+  let identity: Int
 
   /// Wraps a backend.
   public init(_ backend: any ConvolutionBackend) {
     self.backend = backend
-    identity = backend.name + " " + Self.identity(of: backend)
+    identity = Self.identity(ofBackend: backend)
+  }
+
+  private struct Identities {
+    var ofText: [String: Int] = [:]
+    /// Of types without stored values, whose name says everything.
+    var ofType: [ObjectIdentifier: Int] = [:]
+  }
+  private static let identities = Mutex(Identities())
+
+  private static func identity<B: ConvolutionBackend>(ofBackend backend: B) -> Int {
+    let isType = MemoryLayout<B>.size == 0
+    if isType, let known = identities.withLock({ $0.ofType[ObjectIdentifier(B.self)] }) { return known }
+    let text = backend.name + " " + identity(of: backend)
+    return identities.withLock { identities in
+      let number = identities.ofText[text] ?? identities.ofText.count
+      identities.ofText[text] = number
+      if isType { identities.ofType[ObjectIdentifier(B.self)] = number }
+      return number
+    }
   }
 
   /// All stored values, recursively; classes by their address.
@@ -115,9 +142,18 @@ public final class ExecutionRecorder: Sendable {
     public let isFallback: Bool
   }
 
+  /// What an entry follows from; its texts take longer to make than to find them known.
+  private struct Source: Hashable {
+    let layer: ObjectIdentifier?
+    let engine: Int
+    let variant: String?
+    let operation: ConvOperation
+    let isFallback: Bool
+  }
   private struct State {
     var entries: [Entry] = []
     var known: Set<Entry> = []
+    var sources: Set<Source> = []
   }
   private let state = Mutex(State())
 
@@ -127,8 +163,17 @@ public final class ExecutionRecorder: Sendable {
   /// In order of first use.
   public var entries: [Entry] { state.withLock { $0.entries } }
 
-  func add(_ entry: Entry) {
+  func add(
+    _ plan: any ConvPlan, layer: AnyObject?, engine: ConvolutionEngine, variant: String?, isFallback: Bool
+  ) {
+    let layer = layer.map { ObjectIdentifier($0) }
+    let source = Source(
+      layer: layer, engine: engine.identity, variant: variant, operation: plan.operation, isFallback: isFallback)
     state.withLock { state in
+      guard state.sources.insert(source).inserted else { return }
+      let entry = Entry(
+        layer: layer, operation: plan.operation, executedBy: plan.executedBy, variant: plan.variant,
+        isFallback: isFallback)
       if state.known.insert(entry).inserted { state.entries.append(entry) }
     }
   }

@@ -4,7 +4,7 @@ import Synchronization
 /// Plans by engine, operation and options. Thread-safe.
 final class PlanCache: Sendable {
   private struct Key: Hashable {
-    let engine: String
+    let engine: Int
     let operation: ConvOperation
     let options: PlanOptions
   }
@@ -65,9 +65,8 @@ extension ConvolutionContext {
     if let recorder {
       for plan in plans {
         recorder.add(
-          ExecutionRecorder.Entry(
-            layer: layer.map { ObjectIdentifier($0) }, operation: plan.operation,
-            executedBy: plan.executedBy, variant: plan.variant, isFallback: isFallback))
+          plan, layer: layer, engine: isFallback ? fallback ?? engine : engine, variant: options.variant,
+          isFallback: isFallback)
       }
     }
     return plans

@@ -59,6 +59,15 @@ extension Tensor {
   /// Whether the elements are float32 or float64.
   var isFloatingPoint: Bool { elementType == .float32 || elementType == .float64 }
 
+  /// The same elements in another physical order, converted on the current context's threads.
+  func ordered(_ format: MemoryFormat) throws -> Tensor {
+    if self.format == format || rank <= 2 { return self }
+    return try converted(to: format, pool: ConvolutionContext.current.pool)
+  }
+
+  /// The same elements in logical order under another shape, converted on the current context's threads where need be.
+  func regrouped(_ shape: [Int]) throws -> Tensor { try ordered(.nchw).reshaped(to: shape) }
+
   /// A tensor of one repeated value in a floating type.
   static func filled(
     _ shape: [Int], _ value: Double, _ elementType: ElementType, format: MemoryFormat = .nchw
@@ -75,7 +84,7 @@ extension Tensor {
   /// self += other, elementwise.
   mutating func add(_ other: Tensor) throws {
     try requireSame("the second gradient of a sum", other, as: self)
-    let other = try other.converted(to: format)
+    let other = try other.ordered(format)
     if elementType == .float64 { add(other, Double.self) } else { add(other, Float.self) }
   }
 

@@ -109,7 +109,7 @@ public final class Variable {
   /// Adds to `grad`, in `value`'s format.
   func accumulateGradient(_ gradient: Tensor) throws {
     guard var sum = grad else {
-      grad = try gradient.converted(to: value.format)
+      grad = try gradient.ordered(value.format)
       return
     }
     grad = nil

@@ -109,7 +109,7 @@ private func zipped<F: BinaryFunction, T: ConvScalar>(
   _: F.Type, _ what: String, _ a: Tensor, _ b: Tensor, _: T.Type
 ) throws -> Tensor {
   if a.shape == b.shape {
-    let b = try b.converted(to: a.format)
+    let b = try b.ordered(a.format)
     var y = try Tensor(uninitialized: a.shape, elementType: T.elementType, format: a.format)
     let count = a.count
     a.withUnsafePointer(as: T.self) { a in
@@ -129,8 +129,8 @@ private func zipped<F: BinaryFunction, T: ConvScalar>(
   var y = try Tensor(uninitialized: shape, elementType: T.elementType)
   let columns = shape[rank - 1]
   let (stepA, stepB) = (stridesA[rank - 1], stridesB[rank - 1])
-  try a.converted(to: .nchw).withUnsafePointer(as: T.self) { a in
-    try b.converted(to: .nchw).withUnsafePointer(as: T.self) { b in
+  try a.ordered(.nchw).withUnsafePointer(as: T.self) { a in
+    try b.ordered(.nchw).withUnsafePointer(as: T.self) { b in
       y.withUnsafeMutablePointer(as: T.self) { y in
         let rows = shape.dropLast().reduce(1, *)
         forEachTask(rows, work: rows * columns) { row in
@@ -167,7 +167,7 @@ private func reduced<T: ConvScalar>(_ gradient: Tensor, to shape: [Int], _: T.Ty
   let terms = summed.map { full[$0] }.reduce(1, *)
   var result = try Tensor(uninitialized: shape, elementType: T.elementType)
   let count = result.count
-  try gradient.converted(to: .nchw).withUnsafePointer(as: T.self) { g in
+  try gradient.ordered(.nchw).withUnsafePointer(as: T.self) { g in
     result.withUnsafeMutablePointer(as: T.self) { sum in
       forEachTask(count, work: count * terms) { element in
         var (rest, start) = (element, 0)

@@ -18,11 +18,11 @@ extension Variable {
     }
     try requireType("the mask of dropout", mask, .uint8)
     let scale = p < 1 ? 1 / (1 - p) : 0
-    let aligned = try mask.converted(to: value.format)
+    let aligned = try mask.ordered(value.format)
     let format = value.format
     let y = try masked(value, aligned, scale)
     return Variable.record("dropout", y, [self]) { g in
-      [try masked(g.converted(to: format), aligned, scale)]
+      [try masked(g.ordered(format), aligned, scale)]
     }
   }
 

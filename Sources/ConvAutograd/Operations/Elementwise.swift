@@ -15,7 +15,7 @@ extension UnaryFunction {
   static var keepsInput: Bool { false }
 }
 
-/// max(x, 0); NaN stays NaN. The gradient is 0 where x ≤ 0.
+/// max(x, 0) in float64.
 private enum ReLUFunction: UnaryFunction {
   static let name = "relu"
   static func value<T: ConvScalar>(_ x: T) -> T { x < 0 ? 0 : x }
@@ -47,9 +47,52 @@ private enum LogFunction: UnaryFunction {
   static func gradient<T: ConvScalar>(_ g: T, _ x: T, _ y: T) -> T { g / x }
 }
 
+extension Tensor {
+  /// max(x, 0) of every element; NaN stays NaN.
+  func clamped() throws -> Tensor {
+    guard elementType == .float32 else { return try mapped(ReLUFunction.self, self) }
+    var y = try Tensor(uninitialized: shape, format: format)
+    let count = count
+    withUnsafePointer(as: Float.self) { x in
+      y.withUnsafeMutablePointer(as: Float.self) { y in
+        forEachChunk(count) { range in
+          Elementwise.relu(count: range.count, x + range.lowerBound, into: y + range.lowerBound)
+        }
+      }
+    }
+    return y
+  }
+
+  /// The gradient before a ReLU whose result this tensor is.
+  func reluGradient(_ g: Tensor) throws -> Tensor {
+    guard elementType == .float32 else {
+      return try gradientMapped(ReLUFunction.self, g.ordered(format), self, self)
+    }
+    let g = try g.ordered(format)
+    var dx = try Tensor(uninitialized: shape, format: format)
+    let count = count
+    withUnsafePointer(as: Float.self) { y in
+      g.withUnsafePointer(as: Float.self) { g in
+        dx.withUnsafeMutablePointer(as: Float.self) { dx in
+          forEachChunk(count) { range in
+            let first = range.lowerBound
+            Elementwise.reluBackward(
+              count: range.count, output: y + first, outputGradient: g + first, into: dx + first)
+          }
+        }
+      }
+    }
+    return dx
+  }
+}
+
 extension Variable {
-  /// max(x, 0) per element.
-  public func relu() throws -> Variable { try unary(ReLUFunction.self) }
+  /// max(x, 0) per element; NaN stays NaN. The gradient is 0 where the result is 0.
+  public func relu() throws -> Variable {
+    try requireFloating("the input of relu", value)
+    let y = try value.clamped()
+    return Variable.record("relu", y, [self]) { [try y.reluGradient($0)] }
+  }
   /// 1 / (1 + e⁻ˣ) per element.
   public func sigmoid() throws -> Variable { try unary(SigmoidFunction.self) }
   /// Hyperbolic tangent per element.
@@ -65,7 +108,7 @@ extension Variable {
     let y = try mapped(function, x)
     let kept = F.keepsInput ? x : y
     return Variable.record(F.name, y, [self]) { g in
-      [try gradientMapped(function, g.converted(to: kept.format), kept, y)]
+      [try gradientMapped(function, g.ordered(kept.format), kept, y)]
     }
   }
 }

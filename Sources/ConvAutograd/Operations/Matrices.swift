@@ -22,7 +22,9 @@ extension Variable {
   }
 
   /// y = x · Wᵀ + b over the last dimension: [*, I] → [*, O] with `weight` [O, I] and `bias` [O].
-  public func linear(weight: Variable, bias: Variable? = nil) throws -> Variable {
+  ///
+  /// - Parameter relu: max(y, 0) in the same operation: the result is that of `relu()` after it.
+  public func linear(weight: Variable, bias: Variable? = nil, relu: Bool = false) throws -> Variable {
     let (x, w) = (value, weight.value)
     try requireRank("the weight of linear", w, 2)
     let (outputs, inputs) = (w.shape[0], w.shape[1])
@@ -37,14 +39,17 @@ extension Variable {
       try requireType("the bias of linear", bias.value, x.elementType)
     }
     let rows = x.count / inputs
-    let matrix = try x.reshaped(to: [rows, inputs])
-    let y = try product(matrix, w, transposeB: true, rowOffset: bias?.value)
+    let matrix = try x.regrouped([rows, inputs])
+    var y = try product(matrix, w, transposeB: true, rowOffset: bias?.value)
+    if relu { y = try y.clamped() }
     let needs = [requiresGrad, weight.requiresGrad, bias?.requiresGrad ?? false]
-    let result = try y.reshaped(to: x.shape.dropLast() + [outputs])
+    let clamped = relu ? y : nil
+    let result = try y.regrouped(x.shape.dropLast() + [outputs])
     return Variable.record("linear", result, [self, weight] + (bias.map { [$0] } ?? [])) { gradient in
-      let g = try gradient.reshaped(to: [rows, outputs])
+      var g = try gradient.regrouped([rows, outputs])
+      if let clamped { g = try clamped.reluGradient(g) }
       let gradients = [
-        needs[0] ? try product(g, w).reshaped(to: x.shape) : nil,
+        needs[0] ? try product(g, w).regrouped(x.shape) : nil,
         needs[1] ? try product(g, matrix, transposeA: true) : nil,
         needs[2] ? try columnSums(g) : nil,
       ]
@@ -94,14 +99,33 @@ private func columnSums(_ x: Tensor) throws -> Tensor {
 private func columnSums<T: ConvScalar>(_ x: Tensor, _: T.Type) throws -> Tensor {
   let (rows, columns) = (x.shape[0], x.shape[1])
   var result = try Tensor(uninitialized: [columns], elementType: T.elementType)
-  var totals = [Double](repeating: 0, count: columns)
+  // Blocks of rows by the vectorised kernel, their sums in Double: constant blocks, so that no bit follows the threads.
+  let block = 256
+  let blocks = (rows + block - 1) / block
+  let isFloat = T.self == Float.self
+  let parts = try PooledBuffer(count: isFloat ? blocks * columns : 1, of: Float.self)
+  let sums = parts.baseAddress.bindMemory(to: Float.self, capacity: parts.byteCount / 4)
   x.withUnsafePointer(as: T.self) { x in
-    for row in 0..<rows {
-      for column in 0..<columns { totals[column] += Double(x[row * columns + column]) }
+    if isFloat {
+      forEachTask(blocks, work: rows * columns) { index in
+        let sum = sums + index * columns
+        sum.update(repeating: 0, count: columns)
+        let from = UnsafeRawPointer(x + index * block * columns).assumingMemoryBound(to: Float.self)
+        Elementwise.addSumsNHWC(
+          pixels: min(block, rows - index * block), channels: columns, from, into: sum)
+      }
     }
-  }
-  result.withUnsafeMutablePointer(as: T.self) { sums in
-    for column in 0..<columns { sums[column] = T(totals[column]) }
+    result.withUnsafeMutablePointer(as: T.self) { result in
+      for column in 0..<columns {
+        var total = 0.0
+        if isFloat {
+          for index in 0..<blocks { total += Double(sums[index * columns + column]) }
+        } else {
+          for row in 0..<rows { total += Double(x[row * columns + column]) }
+        }
+        result[column] = T(total)
+      }
+    }
   }
   return result
 }

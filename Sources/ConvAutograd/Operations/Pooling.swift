@@ -16,7 +16,7 @@ extension Variable {
       ? try window.maximum(value, Double.self) : try window.maximum(value, Float.self)
     let format = value.format
     return Variable.record("maxPool2d", y, [self]) { g in
-      let g = try g.converted(to: format)
+      let g = try g.ordered(format)
       return [
         g.elementType == .float64
           ? try window.spread(g, to: winners, Double.self) : try window.spread(g, to: winners, Float.self)
@@ -27,9 +27,9 @@ extension Variable {
   /// 2×2 windows with stride 2 by the vectorised kernels; one byte for each winner.
   private func maxPoolPairs(_ window: PoolWindow) throws -> Variable {
     let (y, winners) = try window.pairMaximum(value)
-    let format = value.format
+    let way = EpilogueGradient(shape: value.shape, format: value.format, output: nil, argmax: winners)
     return Variable.record("maxPool2d", y, [self]) { g in
-      [try window.pairSpread(try g.converted(to: format), to: winners)]
+      [try way.backward(g, pool: ConvolutionContext.current.pool).output]
     }
   }
 
@@ -50,7 +50,7 @@ extension Variable {
       : try window.average(value, countIncludePad, Float.self)
     let format = value.format
     return Variable.record("avgPool2d", y, [self]) { g in
-      let g = try g.converted(to: format)
+      let g = try g.ordered(format)
       return [
         g.elementType == .float64
           ? try window.spreadEvenly(g, countIncludePad, Double.self)
@@ -159,36 +159,21 @@ private struct PoolWindow {
   }
 
   /// `maximum` where `isPlainPair`, with each winner's place in its window.
-  func pairMaximum(_ x: Tensor) throws -> (Tensor, PooledBuffer) {
+  func pairMaximum(_ x: Tensor) throws -> (Tensor, Tensor) {
     var y = try Tensor(uninitialized: problem.outputShape, elementType: .float32, format: format)
-    let winners = try PooledBuffer(byteCount: y.count)
-    let winner = winners.baseAddress.bindMemory(to: UInt8.self, capacity: y.count)
+    var winners = try Tensor(uninitialized: problem.outputShape, elementType: .uint8, format: format)
     x.withUnsafePointer(as: Float.self) { x in
       y.withUnsafeMutablePointer(as: Float.self) { y in
-        forEachImage { input, output, channels in
-          Elementwise.maximumOfPairs(
-            height: problem.input.h, width: problem.input.w, channels: channels, x + input, into: y + output,
-            winner: winner + output)
+        winners.withUnsafeMutablePointer(as: UInt8.self) { winner in
+          forEachImage { input, output, channels in
+            Elementwise.maximumOfPairs(
+              height: problem.input.h, width: problem.input.w, channels: channels, x + input, into: y + output,
+              winner: winner + output)
+          }
         }
       }
     }
     return (y, winners)
-  }
-
-  /// `spread` where `isPlainPair`.
-  func pairSpread(_ g: Tensor, to winners: PooledBuffer) throws -> Tensor {
-    var dx = try Tensor(uninitialized: problem.inputShape, elementType: .float32, format: format)
-    let winner = winners.baseAddress.assumingMemoryBound(to: UInt8.self)
-    g.withUnsafePointer(as: Float.self) { g in
-      dx.withUnsafeMutablePointer(as: Float.self) { dx in
-        forEachImage { input, output, channels in
-          Elementwise.spreadToPairs(
-            height: problem.input.h, width: problem.input.w, channels: channels, g + output,
-            winner: winner + output, into: dx + input)
-        }
-      }
-    }
-    return dx
   }
 
   /// Gives each output's gradient to the window's winner.

@@ -4,8 +4,15 @@ extension Variable {
   /// The same elements in logical order under another shape; one extent may be −1 and is deduced.
   public func reshape(_ shape: [Int]) throws -> Variable {
     let old = value.shape
-    let result = try value.reshaped(to: deduced(shape))
-    return Variable.record("reshape", result, [self]) { g in [try g.reshaped(to: old)] }
+    let result = try value.regrouped(deduced(shape))
+    return Variable.record("reshape", result, [self]) { g in [try g.regrouped(old)] }
+  }
+
+  /// The same elements in another physical order, as PyTorch's `to(memory_format=)`. Operations keep the order of their input.
+  public func converted(to format: MemoryFormat) throws -> Variable {
+    let result = try value.ordered(format)
+    // A gradient may come in any order.
+    return result.format == value.format ? self : Variable.record("converted", result, [self]) { [$0] }
   }
 
   /// Joins the dimensions from `startDim` on into one.

@@ -13,12 +13,15 @@ extension ConvOperands {
   ///
   /// - Parameter signature: the plan's, which a prepared filter must carry.
   /// - Throws: `ConvError.operand` for what is missing, `.stalePreparedFilter` for another plan's filter.
-  public func bound(for operation: ConvOperation, signature: String) throws -> BoundOperands {
+  public func bound(
+    for operation: ConvOperation, signature: @autoclosure () -> String
+  ) throws -> BoundOperands {
     var filter = self.filter
     if let preparedFilter {
       if operation.pass == .backwardFilter {
         throw ConvError.operand("backward-filter reads no filter, a prepared one was given")
       }
+      let signature = signature()
       guard preparedFilter.signature == signature else {
         throw ConvError.stalePreparedFilter(
           reason: "it was prepared by '\(preparedFilter.signature)', the plan is '\(signature)'")

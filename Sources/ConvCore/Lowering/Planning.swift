@@ -88,8 +88,13 @@ extension ConvolutionBackend {
     let nativeFormat = nativeFormats.lazy.compactMap { FormatLowering(operation, to: $0) }.first {
       nativeSupport(for: $0.innerOperation, $0.innerOptions(options)).isSupported
     }
+    // Bias and ReLU stay with engines that apply them while results are in registers.
+    let partOfEpilogue = EpilogueLowering(operation, keeping: Epilogue(bias: true, relu: true)).flatMap {
+      nativeSupport(for: $0.innerOperation, $0.innerOptions(options)).isSupported ? $0 : nil
+    }
     let candidates: [(any Lowering)?] = [
       nativeFormat,
+      partOfEpilogue,
       EpilogueLowering(operation),
       AccumulateLowering(operation),
       RankLowering(operation),

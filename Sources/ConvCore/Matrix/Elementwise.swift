@@ -16,7 +16,7 @@ public enum Elementwise {
     vb_relu_f32(nil, count, x, y)
   }
 
-  /// dx[i] = y[i] > 0 ? dy[i] : 0, with y the output of the forward pass. dx may be dy.
+  /// dx[i] = y[i] ≤ 0 ? 0 : dy[i], with y the output of the forward pass. dx may be dy.
   public static func reluBackward(
     count: Int, output y: UnsafePointer<Float>, outputGradient dy: UnsafePointer<Float>,
     into dx: UnsafeMutablePointer<Float>
@@ -64,11 +64,15 @@ public enum Elementwise {
   }
 
   /// The gradient of `maximumOfPairs`: dy at the winners, 0 in the rest of dx [height][width][channels].
+  ///
+  /// With `output`, the pooled values after a ReLU: dy counts as 0 where they are 0 or less. `sum`, [channels], grows by what
+  /// reaches dx: one image's share of a bias gradient.
   public static func spreadToPairs(
-    height: Int, width: Int, channels: Int, _ dy: UnsafePointer<Float>, winner: UnsafePointer<UInt8>,
-    into dx: UnsafeMutablePointer<Float>
+    height: Int, width: Int, channels: Int, _ dy: UnsafePointer<Float>,
+    output y: UnsafePointer<Float>? = nil,
+    winner: UnsafePointer<UInt8>, into dx: UnsafeMutablePointer<Float>, sum: UnsafeMutablePointer<Float>
   ) {
-    vb_spread_pairs_f32(nil, height, width, channels, dy, winner, dx)
+    vb_spread_pairs_f32(nil, height, width, channels, dy, y, winner, dx, sum)
   }
 
   /// Factors of one Adam step, see `adam`.

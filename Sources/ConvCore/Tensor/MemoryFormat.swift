@@ -40,11 +40,11 @@ public enum MemoryFormat: String, Sendable, Hashable, CaseIterable {
     switch elementType.byteCount {
     case 4:
       transpose(
-        source.assumingMemoryBound(to: UInt32.self), destination.assumingMemoryBound(to: UInt32.self),
+        source.assumingMemoryBound(to: Float.self), destination.assumingMemoryBound(to: Float.self),
         outer, rows, columns, pool)
     case 8:
       transpose(
-        source.assumingMemoryBound(to: UInt64.self), destination.assumingMemoryBound(to: UInt64.self),
+        source.assumingMemoryBound(to: Double.self), destination.assumingMemoryBound(to: Double.self),
         outer, rows, columns, pool)
     default:
       transpose(
@@ -54,12 +54,31 @@ public enum MemoryFormat: String, Sendable, Hashable, CaseIterable {
   }
 }
 
-/// Transposes `outer` row-major matrices [rows][columns] in square blocks that stay in the L1 cache.
-private func transpose<Word: BitwiseCopyable>(
-  _ source: UnsafePointer<Word>, _ destination: UnsafeMutablePointer<Word>,
+/// Transposes `outer` row-major matrices [rows][columns], some rows per task, through registers. Words of any type: moves keep bits.
+private func transpose<T: ConvScalar>(
+  _ source: UnsafePointer<T>, _ destination: UnsafeMutablePointer<T>, _ outer: Int, _ rows: Int,
+  _ columns: Int, _ pool: WorkerPool
+) {
+  let kernel = KernelMatrixMultiplier()
+  let block = rowsPerTask
+  let rowBlocks = (rows + block - 1) / block
+  pool.parallelFor(outer * rowBlocks) { task in
+    let (image, first) = (task / rowBlocks, task % rowBlocks * block)
+    let offset = image * rows * columns
+    kernel.transpose(
+      rows: min(block, rows - first), columns: columns, source: source + offset + first * columns,
+      lds: columns, target: destination + offset + first, ldt: rows)
+  }
+}
+
+private let rowsPerTask = 16
+
+/// The same for bytes, in square blocks that stay in the L1 cache.
+private func transpose(
+  _ source: UnsafePointer<UInt8>, _ destination: UnsafeMutablePointer<UInt8>,
   _ outer: Int, _ rows: Int, _ columns: Int, _ pool: WorkerPool
 ) {
-  let block = 16
+  let block = rowsPerTask
   let rowBlocks = (rows + block - 1) / block
   pool.parallelFor(outer * rowBlocks) { task in
     let image = task / rowBlocks

@@ -136,23 +136,23 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// The same elements in another physical order (shares storage where that is the same).
-  public func converted(to format: MemoryFormat) throws -> Tensor {
+  public func converted(to format: MemoryFormat, pool: WorkerPool = .shared) throws -> Tensor {
     if self.format == format || rank <= 2 { return self }
     let result = try Tensor(uninitialized: shape, elementType: elementType, format: format)
     withUnsafeRawPointer {
       MemoryFormat.convert(
         $0, from: self.format, to: result.storage.baseAddress, as: format, shape: shape,
-        elementType: elementType, pool: .shared)
+        elementType: elementType, pool: pool)
     }
     return result
   }
 
   /// The same elements in logical order under another shape of equal count.
-  public func reshaped(to shape: [Int]) throws -> Tensor {
+  public func reshaped(to shape: [Int], pool: WorkerPool = .shared) throws -> Tensor {
     guard try Tensor.validatedCount(of: shape) == count else {
       throw ConvError.shapeMismatch(what: "reshape of \(self.shape)", expected: shape, found: self.shape)
     }
-    var result = try converted(to: .nchw)
+    var result = try converted(to: .nchw, pool: pool)
     result.shape = shape
     return result
   }

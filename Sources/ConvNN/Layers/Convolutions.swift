@@ -17,6 +17,8 @@ public class ConvolutionLayer: Module {
   }
   private var engine: ConvolutionEngine?
   private let fanIn: Int
+  /// Whether 2×2 pooling can be part of the operation: 2-D convolutions.
+  private let isFusible: Bool
 
   fileprivate init(
     rank: Int, isTransposed: Bool, _ inChannels: Int, _ outChannels: Int, _ kernelSize: Sizes,
@@ -45,6 +47,7 @@ public class ConvolutionLayer: Module {
     self.padding = padding
     self.dilation = dilation
     fanIn = shape.dropFirst().reduce(1, *)
+    isFusible = rank == 2 && !isTransposed
     weight = try newParameter(shape, .fanIn(fanIn))
     self.bias = bias ? try newParameter([outChannels], .fanIn(fanIn)) : nil
   }
@@ -54,18 +57,53 @@ public class ConvolutionLayer: Module {
 
   /// The convolution, on this layer's engine.
   public func forward(_ input: Variable) throws -> Variable {
+    try onEngine { try convolve(input, relu: false, maxPool2x2: false) }
+  }
+
+  /// The convolution and what follows it: `conv(x, relu: true, maxPool: pool)` is `pool(conv(x).relu())`.
+  ///
+  /// In one operation, which neither writes nor keeps what lies between; poolings of other windows than 2×2 with stride 2 run
+  /// after it.
+  public func callAsFunction(_ input: Variable, relu: Bool, maxPool: MaxPool2d? = nil) throws -> Variable {
+    let fuses = isFusible && maxPool?.isPlainPair == true
+    let output = try onEngine { try convolve(input, relu: relu, maxPool2x2: fuses) }
+    guard let maxPool else {
+      ModuleTrace.current?.add(self, output.shape)
+      return output
+    }
+    guard fuses else {
+      ModuleTrace.current?.add(self, output.shape)
+      return try maxPool(output)
+    }
+    ModuleTrace.current?.add(self, try unpooledShape(input))
+    ModuleTrace.current?.add(maxPool, output.shape)
+    return output
+  }
+
+  private func onEngine(_ body: () throws -> Variable) rethrows -> Variable {
     DefaultBackend.installed
-    guard let engine else { return try convolve(input) }
+    guard let engine else { return try body() }
     var context = ConvolutionContext.current
     context.engine = engine
     context.options.variant = nil
-    return try context.run { try convolve(input) }
+    return try context.run(body)
   }
 
-  fileprivate func convolve(_ input: Variable) throws -> Variable {
-    try input.conv(
+  /// 2-D images in the order that the context prefers: converted where they enter a network.
+  fileprivate func ordered(_ input: Variable) throws -> Variable {
+    input.value.rank == 4 ? try input.converted(to: ConvolutionContext.current.preferredFormat) : input
+  }
+
+  fileprivate func unpooledShape(_ input: Variable) throws -> [Int] {
+    try input.convolutionProblem(
+      weight: weight, stride: stride, padding: padding, dilation: dilation, groups: groups
+    ).outputShape
+  }
+
+  fileprivate func convolve(_ input: Variable, relu: Bool, maxPool2x2: Bool) throws -> Variable {
+    try ordered(input).conv(
       weight: weight, bias: bias, stride: stride, padding: padding, dilation: dilation, groups: groups,
-      layer: self)
+      relu: relu, maxPool2x2: maxPool2x2, layer: self)
   }
 }
 
@@ -125,10 +163,11 @@ public final class ConvTranspose2d: ConvolutionLayer {
       bias)
   }
 
-  fileprivate override func convolve(_ input: Variable) throws -> Variable {
-    try input.convTranspose2d(
+  fileprivate override func convolve(_ input: Variable, relu: Bool, maxPool2x2: Bool) throws -> Variable {
+    let output = try ordered(input).convTranspose2d(
       weight: weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding,
       groups: groups, dilation: dilation, layer: self)
+    return relu ? try output.relu() : output
   }
 }
 

@@ -18,6 +18,13 @@ public final class Linear: Module, CustomStringConvertible {
   /// The product.
   public func forward(_ input: Variable) throws -> Variable { try input.linear(weight: weight, bias: bias) }
 
+  /// The product and max(·, 0) of it in one operation: `linear(x, relu: true)` is `linear(x).relu()`.
+  public func callAsFunction(_ input: Variable, relu: Bool) throws -> Variable {
+    let output = try input.linear(weight: weight, bias: bias, relu: relu)
+    ModuleTrace.current?.add(self, output.shape)
+    return output
+  }
+
   /// ±1/√inFeatures for weight and bias.
   public func initializer(ofParameter name: String) -> Initializer? { .fanIn(weight.shape[1]) }
 
@@ -37,6 +44,12 @@ public final class MaxPool2d: Module, CustomStringConvertible {
     self.kernelSize = kernelSize
     self.stride = stride ?? kernelSize
     self.padding = padding
+  }
+
+  /// Whether windows are 2×2 with stride 2, without padding: what a convolution can do on its way.
+  var isPlainPair: Bool {
+    [[2], [2, 2]].contains(kernelSize.values) && [[2], [2, 2]].contains(stride.values)
+      && [[0], [0, 0]].contains(padding.values)
   }
 
   /// The pooling.
