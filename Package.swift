@@ -93,7 +93,9 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .executableTarget(
       name: "step-probe",
-      dependencies: ["CAllocationCounter", "ConvBackends", "ConvNN", "ConvOptim", "ConvAutograd", "ConvCore"],
+      dependencies: [
+        "CAllocationCounter", "ConvBackends", "ConvNN", "ConvOptim", "ConvAutograd", "ConvCore",
+      ],
       path: "Tests/StepProbe"),
 
     // One test target per source target.
@@ -107,7 +109,8 @@ let package = Package(
     .testTarget(name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvHarness", "ConvOneDNN"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
     .testTarget(
-      name: "BackendConformanceTests", dependencies: ["ConvCore", "ConvBackends", "ConvHarness", "ConvNN"]),
+      name: "BackendConformanceTests",
+      dependencies: ["ConvCore", "ConvAutograd", "ConvBackends", "ConvHarness", "ConvNN"]),
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
     .testTarget(
       name: "ConvNNTests",

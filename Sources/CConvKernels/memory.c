@@ -25,8 +25,8 @@ uint64_t vb_memory_physical(void) {
 }
 
 typedef struct scratch {
-  void *memory[2];
-  size_t bytes[2];
+  void *memory[VB_SCRATCH_SLOTS];
+  size_t bytes[VB_SCRATCH_SLOTS];
 } scratch;
 
 static pthread_key_t scratch_key;
@@ -35,8 +35,7 @@ static int scratch_key_error;
 
 static void scratch_free(void *argument) {
   scratch *s = argument;
-  free(s->memory[0]);
-  free(s->memory[1]);
+  for (int slot = 0; slot < VB_SCRATCH_SLOTS; slot++) free(s->memory[slot]);
   free(s);
 }
 

@@ -179,36 +179,44 @@ static inline __attribute__((always_inline)) void VB_N(line)(const vb_transform_
 #define VB_MONIC VB_JOIN(monic_, VB_S)
 
 // Whole vectors through two matrices of one form and shape (literals), so that loops unroll and no branch depends on a coefficient.
-// `plain`, a literal too: whole tiles, stored as they are; otherwise elements outside the tile's ranges count as 0 (adding their
-// products changes nothing) and results are finished.
+// Literals too: `whole`, every element of the tile exists (others count as 0: adding their products changes nothing); `end`, 0 for
+// whole results stored as they are, 1 for whole results after bias and ReLU, 2 for anything.
 static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const vb_transform_form form, const int rows,
-                                                                   const int columns, const int plain,
+                                                                   const int columns, const int whole, const int end,
                                                                    const vb_transform *left, const vb_transform *right,
                                                                    const vb_transform_layout *y, const VB_T *in,
                                                                    VB_T *out, const VB_T *bias) {
   ptrdiff_t c = 0, n = (ptrdiff_t)y->n;
-  const int row0 = plain ? 0 : (int)y->row0, row1 = plain ? columns : (int)y->row1;
-  const int column0 = plain ? 0 : (int)y->column0, column1 = plain ? columns : (int)y->column1;
-  const int out_rows = plain ? rows : (int)y->out_rows, out_columns = plain ? rows : (int)y->out_columns;
+  // Copies, because a store of a vector might change what `y` points to, as far as the compiler knows.
+  const ptrdiff_t in_row = y->in_row, in_column = y->in_column, out_row = y->out_row, out_column = y->out_column;
+  const int relu = y->relu;
+  const int row0 = whole ? 0 : (int)y->row0, row1 = whole ? columns : (int)y->row1;
+  const int column0 = whole ? 0 : (int)y->column0, column1 = whole ? columns : (int)y->column1;
+  const int out_rows = end < 2 ? rows : (int)y->out_rows, out_columns = end < 2 ? rows : (int)y->out_columns;
+  const VB_N(vector) zero = {0};
   for (; c + VB_VL <= n; c += VB_VL) {
     VB_N(vector) middle[64];
-    VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, VB_VL};
-    const VB_T *tile = in + c - row0 * y->in_row - column0 * y->in_column;
+    VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, relu, VB_VL};
+    const VB_N(vector) shift = end == 1 && bias ? *(const VB_N(loose) *)(bias + c) : zero;
+    const VB_T *tile = in + c - row0 * in_row - column0 * in_column;
     for (int j = row0; j < row1 && y->prefetch_columns; j++)
       for (uint32_t w = 0; w < y->prefetch_columns; w++)
-        __builtin_prefetch(tile + j * y->in_row + (column1 + (ptrdiff_t)w) * y->in_column);
+        __builtin_prefetch(tile + j * in_row + (column1 + (ptrdiff_t)w) * in_column);
+    // Rows that do not exist are read from a vector of zeros, without a branch for each element.
+    const VB_T *line[8];
+    ptrdiff_t step[8];
+    VB_UNROLL for (int j = 0; j < columns; j++) {
+      int exists = whole || (j >= row0 && j < row1);
+      line[j] = exists ? tile + j * in_row : (const VB_T *)&zero;
+      step[j] = exists ? in_column : 0;
+    }
     for (int w = 0; w < columns; w++) {
       VB_N(vector) x[8], sums[8];
-      if (!plain && (w < column0 || w >= column1)) {
-        VB_UNROLL for (int r = 0; r < rows; r++) middle[r * columns + w] = (VB_N(vector)){0};
+      if (!whole && (w < column0 || w >= column1)) {
+        VB_UNROLL for (int r = 0; r < rows; r++) middle[r * columns + w] = zero;
         continue;
       }
-      VB_UNROLL for (int j = 0; j < columns; j++) {
-        if (plain || (j >= row0 && j < row1))
-          x[j] = *(const VB_N(loose) *)(tile + j * y->in_row + w * y->in_column);
-        else
-          x[j] = (VB_N(vector)){0};
-      }
+      VB_UNROLL for (int j = 0; j < columns; j++) x[j] = *(const VB_N(loose) *)(line[j] + w * step[j]);
       VB_N(line)(form, rows, columns, left->VB_DENSE, left->VB_MONIC, x, sums);
       VB_UNROLL for (int r = 0; r < rows; r++) middle[r * columns + w] = sums[r];
     }
@@ -216,54 +224,78 @@ static inline __attribute__((always_inline)) ptrdiff_t VB_N(fixed)(const vb_tran
       VB_N(vector) sums[8];
       VB_N(line)(form, rows, columns, right->VB_DENSE, right->VB_MONIC, middle + r * columns, sums);
       VB_UNROLL for (int q = 0; q < rows; q++) {
-        if (!plain && q >= out_columns) break;
-        VB_N(put)(plain, &finish, sums[q], out + c + r * y->out_row + q * y->out_column);
+        if (end == 2 && q >= out_columns) break;
+        VB_N(vector) sum = sums[q];
+        VB_T *to = out + c + r * out_row + q * out_column;
+        if (end == 1) {
+          if (bias) sum += shift;
+          if (relu) VB_RELU(sum);
+          *(VB_N(loose) *)to = sum;
+        } else {
+          VB_N(put)(end == 0, &finish, sum, to);
+        }
       }
     }
   }
   return c;
 }
 
-#define VB_FIXED(FORM, ROWS, COLUMNS)                                                                           \
-  if (left->form == FORM && right->form == FORM && left->rows == ROWS && left->columns == COLUMNS &&            \
-      right->rows == ROWS && right->columns == COLUMNS)                                                         \
-    return plain ? VB_N(fixed)(FORM, ROWS, COLUMNS, 1, left, right, y, in, out, bias)                           \
-                 : VB_N(fixed)(FORM, ROWS, COLUMNS, 0, left, right, y, in, out, bias);
+#define VB_CASE(FORM, ROWS, COLUMNS, WHOLE, END) \
+  return VB_N(fixed)(FORM, ROWS, COLUMNS, WHOLE, END, left, right, y, in, out, bias);
+#define VB_IS(FORM, ROWS, COLUMNS)                                                                    \
+  (left->form == FORM && right->form == FORM && left->rows == ROWS && left->columns == COLUMNS &&     \
+   right->rows == ROWS && right->columns == COLUMNS)
+// Images, gradients and filters: tiles may be cut, results are stored as they are.
+#define VB_INTO(FORM, ROWS, COLUMNS)                      \
+  if (VB_IS(FORM, ROWS, COLUMNS) && end == 0) {           \
+    if (whole) VB_CASE(FORM, ROWS, COLUMNS, 1, 0)         \
+    VB_CASE(FORM, ROWS, COLUMNS, 0, 0)                    \
+  }
+// Results: tiles are whole, results may be cut and finished.
+#define VB_BACK(ROWS, COLUMNS)                                        \
+  if (VB_IS(VB_TRANSFORM_OUTPUT, ROWS, COLUMNS) && whole) {           \
+    if (end == 0) VB_CASE(VB_TRANSFORM_OUTPUT, ROWS, COLUMNS, 1, 0)   \
+    if (end == 1) VB_CASE(VB_TRANSFORM_OUTPUT, ROWS, COLUMNS, 1, 1)   \
+    VB_CASE(VB_TRANSFORM_OUTPUT, ROWS, COLUMNS, 1, 2)                 \
+  }
 
 // Channels done by `fixed`: whole vectors where the matrices are known. F(m, r) has m + r - 1 points, of which the tile has as many
 // rows and columns; the gradient of the filter exchanges m and r.
 static ptrdiff_t VB_N(known)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *y,
                              const VB_T *in, VB_T *out, const VB_T *bias) {
-  int plain = !y->row0 && !y->column0 && y->row1 == left->columns && y->column1 == right->columns &&
-              y->out_rows == left->rows && y->out_columns == right->rows && !bias && !y->accumulate && !y->relu;
-  VB_FIXED(VB_TRANSFORM_MONIC, 6, 6)
-  VB_FIXED(VB_TRANSFORM_DATA, 6, 6)
-  VB_FIXED(VB_TRANSFORM_FILTER, 6, 3)  // F(4, 3)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 4, 6)
-  VB_FIXED(VB_TRANSFORM_FILTER, 6, 4)  // F(3, 4)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 3, 6)
-  VB_FIXED(VB_TRANSFORM_FILTER, 6, 5)  // F(2, 5)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 2, 6)
-  VB_FIXED(VB_TRANSFORM_FILTER, 6, 2)  // F(5, 2)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 5, 6)
-  VB_FIXED(VB_TRANSFORM_MONIC, 4, 4)
-  VB_FIXED(VB_TRANSFORM_FILTER, 4, 3)  // F(2, 3)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 2, 4)
-  VB_FIXED(VB_TRANSFORM_FILTER, 4, 2)  // F(3, 2)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 3, 4)
-  VB_FIXED(VB_TRANSFORM_MONIC, 8, 8)
-  VB_FIXED(VB_TRANSFORM_DATA, 8, 8)
-  VB_FIXED(VB_TRANSFORM_FILTER, 8, 3)  // F(6, 3)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 6, 8)
-  VB_FIXED(VB_TRANSFORM_FILTER, 8, 6)  // F(3, 6)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 3, 8)
-  VB_FIXED(VB_TRANSFORM_FILTER, 8, 5)  // F(4, 5)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 4, 8)
-  VB_FIXED(VB_TRANSFORM_FILTER, 8, 4)  // F(5, 4)
-  VB_FIXED(VB_TRANSFORM_OUTPUT, 5, 8)
+  int whole = !y->row0 && !y->column0 && y->row1 == left->columns && y->column1 == right->columns;
+  int end = y->accumulate || y->out_rows != left->rows || y->out_columns != right->rows ? 2 : bias || y->relu ? 1 : 0;
+  VB_INTO(VB_TRANSFORM_MONIC, 6, 6)
+  VB_INTO(VB_TRANSFORM_DATA, 6, 6)
+  VB_INTO(VB_TRANSFORM_FILTER, 6, 3)  // F(4, 3)
+  VB_BACK(4, 6)
+  VB_INTO(VB_TRANSFORM_FILTER, 6, 4)  // F(3, 4)
+  VB_BACK(3, 6)
+  VB_INTO(VB_TRANSFORM_FILTER, 6, 5)  // F(2, 5)
+  VB_BACK(2, 6)
+  VB_INTO(VB_TRANSFORM_FILTER, 6, 2)  // F(5, 2)
+  VB_BACK(5, 6)
+  VB_INTO(VB_TRANSFORM_MONIC, 4, 4)
+  VB_INTO(VB_TRANSFORM_FILTER, 4, 3)  // F(2, 3)
+  VB_BACK(2, 4)
+  VB_INTO(VB_TRANSFORM_FILTER, 4, 2)  // F(3, 2)
+  VB_BACK(3, 4)
+  VB_INTO(VB_TRANSFORM_MONIC, 8, 8)
+  VB_INTO(VB_TRANSFORM_DATA, 8, 8)
+  VB_INTO(VB_TRANSFORM_FILTER, 8, 3)  // F(6, 3)
+  VB_BACK(6, 8)
+  VB_INTO(VB_TRANSFORM_FILTER, 8, 6)  // F(3, 6)
+  VB_BACK(3, 8)
+  VB_INTO(VB_TRANSFORM_FILTER, 8, 5)  // F(4, 5)
+  VB_BACK(4, 8)
+  VB_INTO(VB_TRANSFORM_FILTER, 8, 4)  // F(5, 4)
+  VB_BACK(5, 8)
   return 0;
 }
-#undef VB_FIXED
+#undef VB_CASE
+#undef VB_IS
+#undef VB_INTO
+#undef VB_BACK
 #undef VB_DENSE
 #undef VB_MONIC
 

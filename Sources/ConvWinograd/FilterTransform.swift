@@ -60,8 +60,7 @@ struct FilterLayout: Sendable {
     let panel = T.panel
     let firstOut = index * panel
     let outs = min(panel, outputs - firstOut)
-    withUnsafeTemporaryAllocation(of: T.self, capacity: ins.count * r * s * panel) { scratch in
-      let scratch = scratch.baseAddress!
+    withStrip(of: T.self, ins.count * r * s * panel) { scratch in
       gather(filter, ins, firstOut, outs, into: scratch, panel)
       var layout = vb_transform_layout()
       layout.n = outs
@@ -133,8 +132,7 @@ struct FilterLayout: Sendable {
       let width = min(panel, k - firstK)
       let local = task % chunks * chunk..<min(ins.count, (task % chunks + 1) * chunk)
       let firstC = ins.lowerBound + local.lowerBound
-      withUnsafeTemporaryAllocation(of: T.self, capacity: local.count * taps * panel) { scratch in
-        let scratch = scratch.baseAddress!
+      withStrip(of: T.self, local.count * taps * panel) { scratch in
         var layout = vb_transform_layout()
         layout.n = width
         layout.in_row = pair.horizontal.columns * planeStride

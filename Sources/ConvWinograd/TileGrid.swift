@@ -23,7 +23,7 @@ struct TileGrid: Sendable {
   }
 
   /// Rows of tiles of one image, one tile row or several whole ones.
-  struct Band {
+  struct Band: Sendable {
     var image: Int
     var rows: Range<Int>
     var columns: Range<Int>

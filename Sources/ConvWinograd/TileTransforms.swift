@@ -7,6 +7,15 @@ import ConvCore
 /// Strip elements that stay in the L2 cache beside the planes.
 private let stripCapacity = 24 << 10
 
+/// Calls `body` with uninitialised memory of the calling thread, which is kept for the next call. Not to be nested.
+@inline(__always)
+func withStrip<T: WinogradScalar>(of: T.Type, _ count: Int, _ body: (UnsafeMutablePointer<T>) -> Void) {
+  guard let memory = vb_scratch(2, count * MemoryLayout<T>.stride) else {
+    fatalError("out of memory: a strip of \(count) elements is missing")
+  }
+  body(memory.assumingMemoryBound(to: T.self))
+}
+
 /// Element order of an image and how its channels are cut into pieces of work.
 struct ImageLayout: Sendable {
   let grid: TileGrid
@@ -29,6 +38,22 @@ struct ImageLayout: Sendable {
     if format == .nhwc { return grid.bands(of: range, maxRows: maxRows, maxColumns: grid.columns) }
     let maxColumns = max(1, (pixels / grid.windowH - (grid.windowW - grid.stepW)) / grid.stepW)
     return grid.bands(of: range, maxRows: maxRows, maxColumns: maxColumns)
+  }
+}
+
+/// Tiles that are transformed and multiplied together, as bands of both images: listed once in a plan, so that its executions
+/// allocate nothing.
+struct TileBlock: Sendable {
+  let count: Int
+  let source, target: [TileGrid.Band]
+
+  /// Tiles 0..<`tiles` in blocks of `size`.
+  static func all(of tiles: Int, by size: Int, source: ImageLayout, target: ImageLayout) -> [TileBlock] {
+    stride(from: 0, to: tiles, by: size).map { first in
+      let range = first..<min(tiles, first + size)
+      return TileBlock(
+        count: range.count, source: source.bands(of: range), target: target.bands(of: range))
+    }
   }
 }
 
@@ -66,9 +91,7 @@ func transformInput<T: WinogradScalar>(
     + columns.lowerBound
   let (runs, run) =
     columns.count == grid.sourceW ? (1, rows.count * columns.count) : (rows.count, columns.count)
-  withUnsafeTemporaryAllocation(of: T.self, capacity: max(1, rows.count * columns.count * channels.count)) {
-    strip in
-    let strip = strip.baseAddress!
+  withStrip(of: T.self, rows.count * columns.count * channels.count) { strip in
     for i in 0..<runs {
       T.transpose(
         channels.count, run, first + i * grid.sourceW, area, strip + i * run * channels.count, channels.count)
@@ -157,8 +180,7 @@ func transformOutput<T: WinogradScalar>(
   // Runs of pixels that are contiguous in one channel: whole rows together, else row by row.
   let (runs, run) =
     columns.count == grid.sourceW ? (1, rows.count * columns.count) : (rows.count, columns.count)
-  withUnsafeTemporaryAllocation(of: T.self, capacity: rows.count * columns.count * channels.count) { strip in
-    let strip = strip.baseAddress!
+  withStrip(of: T.self, rows.count * columns.count * channels.count) { strip in
     if epilogue.accumulate {
       for i in 0..<runs {
         T.transpose(

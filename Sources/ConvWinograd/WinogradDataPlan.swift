@@ -27,6 +27,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
   /// Distance between the planes of one panel.
   private let panelStride: Int
   private let isPrepared: Bool
+  private let tileBlocks: [TileBlock]
 
   var executedBy: String { "winograd" }
 
@@ -145,6 +146,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     target = ImageLayout(
       grid: grid.target, channels: filter.outputs, format: targetFormat,
       chunk: min(filter.outputs, targetFormat == .nchw ? strip : chunk))
+    tileBlocks = TileBlock.all(of: tiles, by: blockTiles, source: source, target: target)
     let block =
       planes
       * (WinogradDataPlan.padded(blockTiles * inputPitch) + WinogradDataPlan.padded(blockTiles * outputPitch))
@@ -246,8 +248,6 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     _ blocks: UnsafeMutablePointer<T>, _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool,
     _ phases: PhaseRecorder?
   ) throws {
-    let tiles = source.grid.tiles
-    let count = (tiles + blockTiles - 1) / blockTiles
     let next = Atomic<Int>(0)
     let isTimed = phases != nil
     let times = Mutex<[UInt64]>([0, 0, 0])
@@ -256,13 +256,13 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       let m = v + planes * inputStride
       var spent: (UInt64, UInt64, UInt64) = (0, 0, 0)
       while true {
-        let block = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        if block >= count { break }
-        let range = block * blockTiles..<min(tiles, (block + 1) * blockTiles)
+        let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        if index >= tileBlocks.count { break }
+        let block = tileBlocks[index]
         let start = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
         let planesTarget = PlaneTarget(
           base: v, planeStride: inputStride, tileStride: inputPitch, chunkStride: source.chunk)
-        for band in source.bands(of: range) {
+        for band in block.source {
           for chunk in 0..<source.chunks {
             transformInput(
               source, band, chunk: chunk, channels: source.channelRange(chunk), inputPair, x, planesTarget)
@@ -271,11 +271,11 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
         let transformed = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
         for plane in 0..<planes {
           try T.multiply(
-            range.count, outputs, inputs, v + plane * inputStride, inputPitch, transposed: false,
+            block.count, outputs, inputs, v + plane * inputStride, inputPitch, transposed: false,
             u + plane * filterStride, m + plane * outputStride, outputPitch, accumulate: false)
         }
         let multiplied = isTimed ? DispatchTime.now().uptimeNanoseconds : 0
-        for band in target.bands(of: range) {
+        for band in block.target {
           for chunk in 0..<target.chunks {
             transformOutput(
               target, band, chunk: chunk, outputPair, m, planeStride: outputStride, tileStride: outputPitch,
@@ -311,12 +311,10 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     _ epilogue: OutputEpilogue<T>, _ pool: WorkerPool, _ phases: PhaseRecorder?,
     products: (UnsafePointer<T>, UnsafeMutablePointer<T>, Int) throws -> Void
   ) throws {
-    let tiles = source.grid.tiles
     let m = v + planes * inputStride
-    for first in stride(from: 0, to: tiles, by: blockTiles) {
-      let range = first..<min(tiles, first + blockTiles)
+    for block in tileBlocks {
       phases.measure("input transform") {
-        let bands = source.bands(of: range)
+        let bands = block.source
         let planesTarget = PlaneTarget(
           base: v, planeStride: inputStride, tileStride: inputPitch, chunkStride: source.chunk)
         pool.parallelFor(bands.count * source.chunks) { task in
@@ -327,9 +325,9 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
             planesTarget)
         }
       }
-      try phases.measure("products") { try products(v, m, range.count) }
+      try phases.measure("products") { try products(v, m, block.count) }
       phases.measure("output transform") {
-        let bands = target.bands(of: range)
+        let bands = block.target
         pool.parallelFor(bands.count * target.chunks) { task in
           transformOutput(
             target, bands[task / target.chunks], chunk: task % target.chunks, outputPair, m,

@@ -20,6 +20,9 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
   /// Input channels of one part.
   private let part: Int
   private let panels: Int
+  /// x in chunks of channels, dy in panels.
+  private let input, gradient: ImageLayout
+  private let blocks: [TileBlock]
 
   var executedBy: String { "winograd" }
 
@@ -91,6 +94,12 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
     }
     blockTiles = count
     self.part = part
+    input = ImageLayout(
+      grid: grid, channels: problem.c, format: operation.inputFormat,
+      chunk: operation.inputFormat == .nchw ? 128 / size : 64)
+    gradient = ImageLayout(
+      grid: grid.target, channels: problem.k, format: operation.outputFormat, chunk: T.panel)
+    blocks = TileBlock.all(of: tiles, by: count, source: input, target: gradient)
     errorModel = .winograd(
       vertical: vertical, horizontal: horizontal,
       depth: KernelMatrixMultiplier.summationDepth(tiles, perCall: count))
@@ -147,12 +156,11 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
     let g = d + planes * gradientStride
     for first in stride(from: 0, to: filter.c, by: part) {
       let channels = first..<min(filter.c, first + part)
-      for tile in stride(from: 0, to: grid.tiles, by: blockTiles) {
-        let range = tile..<min(grid.tiles, tile + blockTiles)
-        phases.measure("input transform") { transform(x, channels, range, v, pool) }
-        phases.measure("gradient transform") { transform(dy, range, d, pool) }
+      for (index, block) in blocks.enumerated() {
+        phases.measure("input transform") { transform(x, channels, block, v, pool) }
+        phases.measure("gradient transform") { transform(dy, block, d, pool) }
         try phases.measure("products") {
-          try multiply(v, d, g, channels.count, range.count, accumulate: tile > 0, pool)
+          try multiply(v, d, g, channels.count, block.count, accumulate: index > 0, pool)
         }
       }
       phases.measure("filter transform") {
@@ -164,39 +172,32 @@ struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
 
   /// Windows of x, channels `channels` of it, to V.
   private func transform(
-    _ x: UnsafePointer<T>, _ channels: Range<Int>, _ range: Range<Int>, _ v: UnsafeMutablePointer<T>,
+    _ x: UnsafePointer<T>, _ channels: Range<Int>, _ block: TileBlock, _ v: UnsafeMutablePointer<T>,
     _ pool: WorkerPool
   ) {
-    let image = ImageLayout(
-      grid: grid, channels: filter.c, format: operation.inputFormat,
-      chunk: operation.inputFormat == .nchw ? 128 / MemoryLayout<T>.stride : 64)
-    let bands = image.bands(of: range)
     // Chunks of this part only; a part may begin anywhere.
-    let chunks = (channels.count + image.chunk - 1) / image.chunk
+    let chunks = (channels.count + input.chunk - 1) / input.chunk
     let target = PlaneTarget(
-      base: v, planeStride: inputStride, tileStride: channels.count, chunkStride: image.chunk)
-    pool.parallelFor(bands.count * chunks) { task in
+      base: v, planeStride: inputStride, tileStride: channels.count, chunkStride: input.chunk)
+    pool.parallelFor(block.source.count * chunks) { task in
       let chunk = task % chunks
-      let start = channels.lowerBound + chunk * image.chunk
+      let start = channels.lowerBound + chunk * input.chunk
       transformInput(
-        image, bands[task / chunks], chunk: chunk,
-        channels: start..<min(channels.upperBound, start + image.chunk), inputPair, x, target)
+        input, block.source[task / chunks], chunk: chunk,
+        channels: start..<min(channels.upperBound, start + input.chunk), inputPair, x, target)
     }
   }
 
   /// Tiles of dy to D, in panels.
   private func transform(
-    _ dy: UnsafePointer<T>, _ range: Range<Int>, _ d: UnsafeMutablePointer<T>, _ pool: WorkerPool
+    _ dy: UnsafePointer<T>, _ block: TileBlock, _ d: UnsafeMutablePointer<T>, _ pool: WorkerPool
   ) {
-    let image = ImageLayout(
-      grid: grid.target, channels: filter.k, format: operation.outputFormat, chunk: T.panel)
-    let bands = image.bands(of: range)
     let target = PlaneTarget(
-      base: d, planeStride: gradientStride, tileStride: T.panel, chunkStride: range.count * T.panel)
-    pool.parallelFor(bands.count * panels) { task in
+      base: d, planeStride: gradientStride, tileStride: T.panel, chunkStride: block.count * T.panel)
+    pool.parallelFor(block.target.count * panels) { task in
       transformInput(
-        image, bands[task / panels], chunk: task % panels, channels: image.channelRange(task % panels),
-        gradientPair, dy, target)
+        gradient, block.target[task / panels], chunk: task % panels,
+        channels: gradient.channelRange(task % panels), gradientPair, dy, target)
     }
   }
 

@@ -185,4 +185,29 @@ import Testing
     let total = try x.sum().value.scalar(as: Float.self)
     #expect(total == values.reduce(0, +))
   }
+
+  /// What an operation has kept is freed before the operations before it go back, unless the graph is to stay.
+  @Test(arguments: [false, true])
+  func theGraphFreesWhatItsLastReaderHasRead(_ retainGraph: Bool) throws {
+    final class Kept {}
+    final class Watch { weak var kept: Kept? }
+    let watch = Watch()
+    let x = Variable(try normal([4], seed: 1), requiresGrad: true)
+    var wasAlive: Bool?
+    let first = Variable.record("first", x.value, [x]) { g in
+      wasAlive = watch.kept != nil
+      return [g]
+    }
+    func second() -> Variable {
+      let kept = Kept()
+      watch.kept = kept
+      return Variable.record("second", first.value, [first]) { g in
+        withExtendedLifetime(kept) { [g] }
+      }
+    }
+    let y = second()
+    #expect(watch.kept != nil)
+    try y.sum().backward(retainGraph: retainGraph)
+    #expect(wasAlive == retainGraph)
+  }
 }

@@ -173,7 +173,83 @@ private final class Net: Module {
       lines.contains { $0.hasPrefix("conv2") && $0.contains("1×64×16×16") && $0.contains("18496") }, "\(text)"
     )
     #expect(lines.filter { $0.hasPrefix("conv") && $0.contains("naive") }.count == 3, "\(text)")
+    #expect(lines.filter { $0.hasPrefix("pool") }.last?.contains("1×128×4×4") == true, "\(text)")
     #expect(lines.last == "total: 2152258 parameters", "\(text)")
+  }
+
+  /// Naive, in another order of preference.
+  private struct LastChannels: ConvolutionBackend {
+    var name: String { "last" }
+    var nativeFormats: [MemoryFormat] { [.nhwc] }
+    var nativePasses: Set<ConvPass> { NaiveBackend().nativePasses }
+    func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+      NaiveBackend().nativeSupport(for: operation, options)
+    }
+    func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try NaiveBackend().nativePlan(for: operation, options)
+    }
+    func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try NaiveBackend().nativePlan(for: operation, options)
+    }
+    func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try NaiveBackend().nativePlan(for: operation, options)
+    }
+  }
+
+  @Test func networksStayInTheFormatThatTheEnginePrefers() throws {
+    let net = Sequential(
+      try Conv2d(3, 4, kernelSize: 3), MaxPool2d(kernelSize: 2), try Conv2d(4, 2, kernelSize: 2), ReLU())
+    let image = try Tensor((0..<192).map { Float($0 * 7 % 11) }, shape: [1, 3, 8, 8])
+    func run(_ context: ConvolutionContext) throws -> Tensor {
+      try context.run {
+        for parameter in net.parameters() { parameter.zeroGrad() }
+        let y = try net(Variable(image))
+        try y.sum().backward()
+        return y.value
+      }
+    }
+    let plain = try run(ConvolutionContext(backend: .naive))
+    #expect(plain.format == .nchw)
+    let gradients = net.parameters().map { $0.grad?.values(as: Float.self) ?? [] }
+    let last = try run(ConvolutionContext(backend: LastChannels()))
+    #expect(last.format == .nhwc && last.values(as: Float.self) == plain.values(as: Float.self))
+    for (parameter, expected) in zip(net.parameters(), gradients) {
+      #expect(parameter.grad?.format == .nchw && !expected.isEmpty)
+      for (a, b) in zip(parameter.grad?.values(as: Float.self) ?? [], expected) {
+        #expect(abs(a - b) <= 1e-5 * abs(b) + 1e-5)
+      }
+    }
+    var context = ConvolutionContext(backend: LastChannels())
+    context.memoryFormat = .nchw
+    #expect(try run(context).format == .nchw)
+  }
+
+  /// In one operation where the windows allow it, in several else: the same.
+  @Test func whatFollowsAConvolutionCanBeNamedWithIt() throws {
+    let input = Variable(try Tensor((0..<98).map { Float($0 * 5 % 13) - 6 }, shape: [1, 2, 7, 7]))
+    let (conv, up) = try withSeed(3) {
+      (try Conv2d(2, 3, kernelSize: 2), try ConvTranspose2d(2, 3, kernelSize: 2, stride: 2))
+    }
+    let pools = [
+      MaxPool2d(kernelSize: 2), MaxPool2d(kernelSize: 3), MaxPool2d(kernelSize: 2, stride: 1),
+      MaxPool2d(kernelSize: [2, 2], stride: [2, 1]), MaxPool2d(kernelSize: 2, padding: 1),
+    ]
+    try withBackend(.naive) {
+      func values(_ y: Variable) -> [Float] { y.value.values(as: Float.self) }
+      for layer in [conv, up] as [ConvolutionLayer] {
+        for pool in pools {
+          let whole = try pool(layer(input).relu())
+          let fused = try layer(input, relu: true, maxPool: pool)
+          #expect(fused.shape == whole.shape && values(fused) == values(whole), "\(layer) \(pool)")
+          #expect(try values(layer(input, relu: false, maxPool: pool)) == values(pool(layer(input))))
+        }
+        #expect(try values(layer(input, relu: true)) == values(layer(input).relu()))
+        let name = try layer(input, relu: true, maxPool: pools[0]).operationName
+        #expect(name == (layer === up ? "maxPool2d" : "conv2d"))
+      }
+      let fc = try Linear(7, 4)
+      #expect(try values(fc(input, relu: true)) == values(fc(input).relu()))
+    }
   }
 
   @Test func aLayersOwnBackendWins() throws {

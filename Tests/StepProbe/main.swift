@@ -7,8 +7,8 @@ import ConvOptim
 import Foundation
 
 // Training steps of seed-cnn in a process of their own, whose allocations are counted: `step-probe ENGINE [THREADS [STEPS
-// [BATCH]]]` prints a line for each step. With `small` for BATCH a network of the same operations, so small that a step's
-// time is what autograd and dispatch cost.
+// [BATCH [FIRST]]]]` prints a line for each step. With `small` for BATCH a network of the same operations, so small that a
+// step's time is what autograd and dispatch cost. FIRST is another engine for the first layer.
 
 /// The seed network's layers with a few channels, on 8×8 images.
 final class SmallCNN: Module {
@@ -55,12 +55,17 @@ do {
   let backend = try BackendRegistry.named(engine).backend
   let model: any Module = isSmall ? try SmallCNN() : try SeedCNN()
   try initialize(model, seed: 1)
+  if arguments.count > 4 {
+    let first = model.namedModules().lazy.compactMap { $0.module as? ConvolutionLayer }.first
+    first?.backend = try BackendRegistry.named(arguments[4]).backend
+  }
   let optimizer = try Adam(model.parameters(), learningRate: 0.001)
   let criterion = CrossEntropyLoss()
   let random = Philox(seed: 1, stream: 9)
   let size = isSmall ? 8 : 32
   let images = try Tensor(
-    (0..<batch * 3 * size * size).map { Float(random.uniform(at: UInt64($0))) }, shape: [batch, 3, size, size])
+    (0..<batch * 3 * size * size).map { Float(random.uniform(at: UInt64($0))) },
+    shape: [batch, 3, size, size])
   let labels = try Tensor((0..<batch).map { Int64($0 % 10) }, shape: [batch])
   var times: [Double] = []
   var stacks = false
@@ -75,7 +80,8 @@ do {
     }
     let elapsed = ContinuousClock.now - start
     let count = allocation_counter_stop()
-    let milliseconds = Double(elapsed.components.attoseconds) * 1e-15 + Double(elapsed.components.seconds) * 1e3
+    let milliseconds =
+      Double(elapsed.components.attoseconds) * 1e-15 + Double(elapsed.components.seconds) * 1e3
     times.append(milliseconds)
     if step <= 8 { print("step \(step): \(count) allocations, \(allocation_counter_bytes()) bytes") }
     if step > 2 && count > 0 && !stacks {

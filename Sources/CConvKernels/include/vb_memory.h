@@ -13,7 +13,9 @@ void vb_memory_free(void *memory);
 uint64_t vb_memory_physical(void);
 
 /// This thread's scratch memory, at least `bytes` large and 64-byte aligned; it stays until the thread ends.
-/// The content does not survive the next call with the same `slot` (0 or 1). NULL when there is no memory.
+/// The content does not survive the next call with the same `slot`: 0 and 1 are the matrix kernels', 2 is free for the work of an
+/// engine that calls them. NULL when there is no memory.
+#define VB_SCRATCH_SLOTS 3
 void *vb_scratch(int slot, size_t bytes);
 
 /// Asks for `bytes` from `memory` on to be brought into the cache; never faults.

@@ -168,7 +168,8 @@ public final class ExecutionRecorder: Sendable {
   ) {
     let layer = layer.map { ObjectIdentifier($0) }
     let source = Source(
-      layer: layer, engine: engine.identity, variant: variant, operation: plan.operation, isFallback: isFallback)
+      layer: layer, engine: engine.identity, variant: variant, operation: plan.operation,
+      isFallback: isFallback)
     state.withLock { state in
       guard state.sources.insert(source).inserted else { return }
       let entry = Entry(

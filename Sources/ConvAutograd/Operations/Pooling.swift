@@ -167,7 +167,8 @@ private struct PoolWindow {
         winners.withUnsafeMutablePointer(as: UInt8.self) { winner in
           forEachImage { input, output, channels in
             Elementwise.maximumOfPairs(
-              height: problem.input.h, width: problem.input.w, channels: channels, x + input, into: y + output,
+              height: problem.input.h, width: problem.input.w, channels: channels, x + input,
+              into: y + output,
               winner: winner + output)
           }
         }

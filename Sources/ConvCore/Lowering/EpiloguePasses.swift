@@ -65,7 +65,8 @@ struct EpiloguePasses {
 
   private func addBias<T: ConvScalar>(_ y: UnsafeMutablePointer<T>, _ bias: UnsafePointer<T>, _ lines: Int) {
     switch (format, T.self == Float.self) {
-    case (.nchw, true): Elementwise.addBiasNCHW(channels: lines, area: plane, bias: recast(bias), into: recast(y))
+    case (.nchw, true):
+      Elementwise.addBiasNCHW(channels: lines, area: plane, bias: recast(bias), into: recast(y))
     case (.nhwc, true):
       Elementwise.addBiasNHWC(pixels: lines * width, channels: channels, bias: recast(bias), into: recast(y))
     case (.nchw, false):
