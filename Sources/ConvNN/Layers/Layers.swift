@@ -224,7 +224,7 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
     _ input: Variable, adding residual: Variable? = nil, relu: Bool
   ) throws -> Variable {
     let output = try normalized(input, adding: residual, relu: relu)
-    ModuleTrace.current?.add(self, output)
+    ModuleTrace.current?.add(self, output.shape)
     return output
   }
 
