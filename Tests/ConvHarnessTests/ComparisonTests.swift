@@ -183,8 +183,8 @@ import Testing
   @Test(arguments: [true, false]) func fallbacksRunWhatIsNotNative(_ strides: Bool) throws {
     let network = ImageNetwork(name: "tiny", side: 8, batch: 2, summary: "") {
       Sequential(
-        try Conv2d(3, 4, kernelSize: 3, padding: 1), ReLU(),
-        try Conv2d(4, 4, kernelSize: 3, stride: strides ? 2 : 1, padding: 1), Flatten(),
+        try Conv2d(3, 4, kernelSize: 3, padding: 1, bias: false), ReLU(),
+        try Conv2d(4, 4, kernelSize: 3, stride: strides ? 2 : 1, padding: 1, bias: false), Flatten(),
         try Linear(strides ? 64 : 256, 10))
     }
     try FakePeer.withPeer { peer in

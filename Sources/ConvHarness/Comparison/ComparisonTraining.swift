@@ -135,10 +135,16 @@ private final class Trainee {
     for case let (_, layer as ConvolutionLayer) in model.namedModules() {
       guard let operation = trial.entries.first(where: { $0.layer == ObjectIdentifier(layer) })?.operation
       else { continue }
-      let formats = engine.nativeFormats
-      let format = formats.contains(operation.inputFormat) ? operation.inputFormat : formats[0]
-      let plain = ConvOperation(.forward, operation.problem, inputFormat: format, outputFormat: format)
-      if !engine.nativeSupport(for: plain, options).isSupported { layer.backend = fallback.backend }
+      // In whatever formats: their conversion is no lowering of the convolution itself.
+      let isNative = engine.nativeFormats.contains { format in
+        [MemoryFormat.nchw, .nhwc].contains { filterFormat in
+          let plain = ConvOperation(
+            .forward, operation.problem, inputFormat: format, outputFormat: format,
+            filterFormat: filterFormat)
+          return engine.nativeSupport(for: plain, options).isSupported
+        }
+      }
+      if !isNative { layer.backend = fallback.backend }
     }
   }
 
