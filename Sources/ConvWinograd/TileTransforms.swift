@@ -149,6 +149,9 @@ struct OutputEpilogue<T: WinogradScalar> {
   var bias: UnsafePointer<T>?
   var relu: Bool
   var accumulate: Bool
+  /// Where the winners of 2×2 pooling go, where the result is pooled: float32, all channels in one piece, tiles with an even
+  /// number of rows and columns.
+  var argmax: UnsafeMutablePointer<UInt8>?
 }
 
 /// Transforms the products of one band and chunk of channels back and writes them to the tiled image.
@@ -166,6 +169,32 @@ func transformOutput<T: WinogradScalar>(
   let area = grid.sourceH * grid.sourceW
   let input = planes + band.first * tileStride + channels.lowerBound
   let bias = epilogue.bias.map { $0 + channels.lowerBound }
+  if let argmax = epilogue.argmax {
+    // Rows of tiles stay in a strip until they are pooled: the whole image is never written.
+    var band = band
+    var input = input
+    let height = band.rows
+    for row in height {
+      band.rows = row..<row + 1
+      let rows = grid.sourceRows(band.rows)
+      withStrip(of: T.self, rows.count * columns.count * channels.count) { strip in
+        writeTiles(
+          grid, band, channels.count, pair, input, planeStride: planeStride, tileStride: tileStride, strip,
+          rowStride: columns.count * channels.count, columnStride: channels.count, rows, columns, bias,
+          epilogue)
+        for pooled in 0..<rows.count / 2 {
+          let line = band.image * (grid.sourceH / 2) + rows.lowerBound / 2 + pooled
+          let first = (line * (grid.sourceW / 2) + columns.lowerBound / 2) * image.channels
+          Elementwise.maximumOfPairs(
+            height: 2, width: columns.count, channels: channels.count,
+            floats(strip + 2 * pooled * columns.count * channels.count), into: floats(result + first),
+            winner: argmax + first)
+        }
+      }
+      input += band.columns.count * tileStride
+    }
+    return
+  }
   if image.format == .nhwc {
     let pixel = band.image * area + rows.lowerBound * grid.sourceW + columns.lowerBound
     writeTiles(
@@ -196,6 +225,10 @@ func transformOutput<T: WinogradScalar>(
         run, channels.count, strip + i * run * channels.count, channels.count, first + i * grid.sourceW, area)
     }
   }
+}
+
+private func floats<T: WinogradScalar>(_ pointer: UnsafeMutablePointer<T>) -> UnsafeMutablePointer<Float> {
+  UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: Float.self)
 }
 
 /// `origin` is element (rows.lowerBound, columns.lowerBound) of the result.

@@ -96,7 +96,9 @@ public struct WinogradBackend: ConvolutionBackend {
       return "winograd takes filters of 1 to 5 taps per axis, not \(filter.h)×\(filter.w)"
     }
     let epilogue = operation.epilogue
-    if epilogue.maxPool2x2 { return "winograd does not pool in its own plans" }
+    if epilogue.maxPool2x2 && (operation.elementType != .float32 || operation.outputFormat != .nhwc) {
+      return "winograd's own plans pool float32 in nhwc"
+    }
     if epilogue.biasGradient { return "winograd does not compute bias gradients" }
     if epilogue.accumulate && operation.pass == .backwardFilter {
       return "winograd accumulates into images only"

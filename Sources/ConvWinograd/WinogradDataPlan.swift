@@ -135,6 +135,13 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       blockTiles = min(most, allowed)
       slots = 1
     }
+    let pools = operation.epilogue.maxPool2x2
+    let rowBytes = Double(vertical.m * size) * Double(to.w) * Double(filter.outputs)
+    if pools && (vertical.m % 2 != 0 || horizontal.m % 2 != 0 || rowBytes > 0x1p20) {
+      throw WinogradVariant.Refusal(
+        "winograd pools rows of tiles with even sides in up to 1 MB, not \(vertical.m)×\(horizontal.m) in "
+          + "\(rowBytes) bytes")
+    }
     let chunk = driver == .privateBlocks ? 1 << 20 : 64
     let strip = 32 * 4 / size
     let (sourceFormat, targetFormat) =
@@ -145,7 +152,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       chunk: min(filter.inputs, sourceFormat == .nchw ? strip : chunk))
     target = ImageLayout(
       grid: grid.target, channels: filter.outputs, format: targetFormat,
-      chunk: min(filter.outputs, targetFormat == .nchw ? strip : chunk))
+      chunk: pools ? filter.outputs : min(filter.outputs, targetFormat == .nchw ? strip : chunk))
     tileBlocks = TileBlock.all(of: tiles, by: blockTiles, source: source, target: target)
     let block =
       planes
@@ -211,9 +218,15 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     if operation.epilogue.bias && operands.bias == nil {
       throw ConvError.operand("no bias was given for \(operation)")
     }
-    let epilogue = OutputEpilogue<T>(
+    var epilogue = OutputEpilogue<T>(
       bias: operation.epilogue.bias ? operands.bias?.assumingMemoryBound(to: T.self) : nil,
       relu: operation.epilogue.relu, accumulate: operation.epilogue.accumulate)
+    var winners: PooledBuffer?
+    if operation.epilogue.maxPool2x2 {
+      if operands.argmax == nil { winners = try PooledBuffer(byteCount: operation.outputShape.reduce(1, *)) }
+      epilogue.argmax = operands.argmax ?? winners?.baseAddress.assumingMemoryBound(to: UInt8.self)
+    }
+    defer { withExtendedLifetime(winners) {} }
     if driver == .fusedFilter && fresh {
       let panels = memory + blockElements
       try runShared(x, y, memory, epilogue, pool, phases) { v, m, count in

@@ -62,12 +62,12 @@ import Testing
   }
 
   /// From the third step on everything comes out of the pool: counted in a process of its own, all of it.
-  @Test(arguments: ["im2col", "winograd", "direct", "fft"])
-  func laterStepsAllocateNothingLarge(_ name: String) throws {
+  @Test(arguments: ["im2col", "winograd", "direct"], [1, 2])
+  func laterStepsAllocateNothingLarge(_ name: String, _ threads: Int) throws {
     let folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     let process = Process()
     process.executableURL = folder.appending(path: "step-probe")
-    process.arguments = [name, "2", "6", "64"]
+    process.arguments = [name, "\(threads)", "6", "64"]
     let (output, errors) = (Pipe(), Pipe())
     (process.standardOutput, process.standardError) = (output, errors)
     try process.run()
