@@ -12,10 +12,10 @@ public final class VGG11: Module {
   let classifier: Sequential
   private let stages: [Stage]
 
-  /// A convolution of the features, and whether pooling follows its ReLU.
+  /// A convolution of the features, and the pooling that follows its ReLU.
   private struct Stage {
     let convolution: Conv2d
-    let pools: Bool
+    let pool: MaxPool2d?
   }
 
   /// With PyTorch's default initialisation of each layer.
@@ -30,12 +30,13 @@ public final class VGG11: Module {
       (512, true),
     ] {
       let convolution = try Conv2d(channels, outChannels, kernelSize: 3, padding: 1)
-      stages.append(Stage(convolution: convolution, pools: pools))
+      let pool = pools ? MaxPool2d(kernelSize: 2) : nil
+      stages.append(Stage(convolution: convolution, pool: pool))
       channels = outChannels
-      // The layers after a convolution are here for their numbers: `convolve` does their work.
+      // The ReLUs are here for their numbers: they are part of the convolutions, as is the pooling.
       features.append(convolution)
       features.append(ReLU())
-      if pools { features.append(MaxPool2d(kernelSize: 2)) }
+      if let pool { features.append(pool) }
     }
     self.stages = stages
     classifier = Sequential(
@@ -48,11 +49,7 @@ public final class VGG11: Module {
     guard input.value.rank == 4, Array(input.shape[1...]) == [3, 64, 64] else {
       throw ConvError.operand("VGG11 needs an input [N, 3, 64, 64], found \(input.shape)")
     }
-    return try classifier(stages.reduce(input) { try convolve($0, $1) }.flatten())
-  }
-
-  private func convolve(_ x: Variable, _ stage: Stage) throws -> Variable {
-    let y = try stage.convolution(x).relu()
-    return stage.pools ? try y.maxPool2d(kernel: 2) : y
+    let x = try stages.reduce(input) { try $1.convolution($0, relu: true, maxPool: $1.pool) }
+    return try classifier(x.flatten())
   }
 }
