@@ -82,14 +82,17 @@ public struct AutoBackend: ConvolutionBackend {
   }
 
   private func cheapestPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    var best: (any ConvPlan)?
+    // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
+    var bare = operation
+    bare.epilogue = .none
+    var best: (candidate: Candidate, nanoseconds: Double)?
     for candidate in candidates where isSensible(candidate, operation) {
       let options = candidate.options(options)
       guard candidate.backend.support(for: operation, options).isSupported else { continue }
-      let plan = try candidate.backend.plan(for: operation, options)
-      if plan.predictedNanoseconds < best?.predictedNanoseconds ?? .infinity { best = plan }
+      let nanoseconds = try candidate.backend.plan(for: bare, options).predictedNanoseconds
+      if nanoseconds < best?.nanoseconds ?? .infinity { best = (candidate, nanoseconds) }
     }
-    if let best { return best }
+    if let best { return try best.candidate.backend.plan(for: operation, best.candidate.options(options)) }
     let reason = nativeSupport(for: operation, options).reason ?? ""
     throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
   }

@@ -124,7 +124,8 @@ public struct ComparisonReport: Sendable {
     for row in timed {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
       text += "| \(RunReport.cell(layer)) | \(row.pass)\(row.filterState == "prepared" ? ", prepared" : "") "
-      text += "| \(row.threads) | \(row.format.rawValue) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
+      text +=
+        "| \(row.threads) | \(row.format.rawValue) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
       text +=
         "| \(RunReport.milliseconds(row.peers)) | \(row.peerConfiguration) | \(RunReport.speedup(row.ratio)) "
       text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"

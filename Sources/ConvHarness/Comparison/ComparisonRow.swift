@@ -85,7 +85,8 @@ public struct ComparisonRow: Sendable {
   static let columns: [(name: String, value: @Sendable (ComparisonRow) -> String)] = [
     ("suite", { $0.suite }), ("problem", { $0.problem }), ("name", { $0.name }),
     ("group", { $0.group.rawValue }), ("pass", { $0.pass }), ("backend", { $0.backend }),
-    ("threads", { "\($0.threads)" }), ("format", { $0.format.rawValue }), ("filter_state", { $0.filterState }),
+    ("threads", { "\($0.threads)" }), ("format", { $0.format.rawValue }),
+    ("filter_state", { $0.filterState }),
     ("peer", { $0.peer.name }),
     ("peer_version", { $0.peer.version }), ("peer_configuration", { $0.peerConfiguration }),
     ("verdict", { $0.verification.verdict.rawValue }), ("reason", { $0.verification.reason }),
