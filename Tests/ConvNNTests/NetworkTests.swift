@@ -1,6 +1,7 @@
 import ConvAutograd
 import ConvCore
 import ConvNN
+import ConvNaive
 import Testing
 
 /// The networks of comparisons: names, sizes, formats.
@@ -42,7 +43,7 @@ import Testing
 
   /// Channels-last in, channels-last through every block, whatever the engine likes best.
   @Test(arguments: [MemoryFormat.nchw, .nhwc]) func blocksKeepTheFormat(_ format: MemoryFormat) throws {
-    var context = ConvolutionContext.current
+    var context = ConvolutionContext(backend: .naive)
     context.memoryFormat = format
     for (channels, stride) in [(8, 1), (16, 2)] {
       let block = try BasicBlock(8, channels, stride: stride)
