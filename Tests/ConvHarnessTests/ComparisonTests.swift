@@ -135,6 +135,22 @@ import Testing
     }
   }
 
+  /// What takes three times as long as the peer's best is not asked again; our own slow engines are.
+  @Test func hopelessConfigurationsOfThePeerAreDropped() throws {
+    try FakePeer.withPeer { peer in
+      let settings = ComparisonSettings(rounds: 2, secondsPerSample: 0.001, pause: 0)
+      var contestants: [Comparison.Contestant] = [
+        Comparison.Contestant(row: 0, configuration: "own") { _ in 9 }
+      ]
+      for (name, seconds) in [("best", 1.0), ("near", 3.0), ("hopeless", 3.1)] {
+        contestants.append(Comparison.Contestant(configuration: name) { _ in seconds })
+      }
+      try Comparison(peer: peer, settings: settings).takeTurns(&contestants) { false }
+      #expect(contestants.map(\.configuration) == ["own", "best", "near"])
+      #expect(contestants.allSatisfy { $0.samples.count == 2 })
+    }
+  }
+
   /// A peer whose results are right is timed, with the times that it says.
   @Test func aRightPeerIsTimed() throws {
     let data = try ProblemData(problem: item.problem.problem, seed: 1)
