@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import philox
-from seed_cnn import UNIT
+from seed_cnn import Noise
 from vbref import save
 
 SEED, BATCH = 20240301, 2
@@ -120,18 +120,6 @@ def initialize(model: nn.Module, seed: int):
 def sample_indices(size: int) -> np.ndarray:
     count = min(size, SAMPLE)
     return np.arange(count, dtype=np.int64) * size // count
-
-
-class Noise:
-    """Component-wise perturbations level * u * S * xi, xi uniform in [-1, 1], of a product's three passes."""
-
-    def __init__(self, level: float, seed: int):
-        self.scale = level * UNIT
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, value: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
-        xi = torch.rand(value.shape, generator=self.generator, dtype=torch.float64).mul_(2).sub_(1)
-        return value + xi.mul_(self.scale).mul_(magnitude)
 
 
 class Perturbed(torch.autograd.Function):

@@ -85,14 +85,18 @@ public struct AutoBackend: ConvolutionBackend {
     // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
     var bare = operation
     bare.epilogue = .none
-    var best: (candidate: Candidate, nanoseconds: Double)?
+    var best: (candidate: Candidate, plan: any ConvPlan, nanoseconds: Double)?
     for candidate in candidates where isSensible(candidate, operation) {
       let options = candidate.options(options)
       guard candidate.backend.support(for: operation, options).isSupported else { continue }
-      let nanoseconds = try candidate.backend.plan(for: bare, options).predictedNanoseconds
-      if nanoseconds < best?.nanoseconds ?? .infinity { best = (candidate, nanoseconds) }
+      let plan = try candidate.backend.plan(for: bare, options)
+      let nanoseconds = plan.predictedNanoseconds
+      if nanoseconds < best?.nanoseconds ?? .infinity { best = (candidate, plan, nanoseconds) }
     }
-    if let best { return try best.candidate.backend.plan(for: operation, best.candidate.options(options)) }
+    if let best {
+      if operation == bare { return best.plan }
+      return try best.candidate.backend.plan(for: operation, best.candidate.options(options))
+    }
     let reason = nativeSupport(for: operation, options).reason ?? ""
     throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
   }

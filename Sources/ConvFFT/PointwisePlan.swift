@@ -48,7 +48,8 @@
     /// Columns are gathered where taps or strides part them.
     var work: ConvWork {
       let problem = operation.problem
-      let columns = Double(problem.n * problem.output.count * problem.c * problem.filter.count)
+      let columns =
+        Double(problem.n * problem.output.count) * Double(problem.c) * Double(problem.filter.count)
       var work = ConvWork([.products: 1.2 * executedFLOPs])
       if !direct { work[.reordered] = 2 * columns * Double(operation.elementType.byteCount) }
       return work
