@@ -11,13 +11,16 @@ import ConvWinograd
 ///
 /// Every candidate that supports the operation makes its plan; the plans say what work they are (`ConvPlan.work`), `CostModel` prices
 /// it, and the cheapest is taken. Plans keep their own names: `executedBy` and `variant` of a plan of this backend say what was
-/// chosen. The choice follows from the operation, the instruction set and the options other than threads; no measurement enters.
+/// chosen. The choice follows from the operation, the instruction set and the options other than threads. No measurement enters,
+/// unless a plan file is followed: its choices come first.
 public struct AutoBackend: ConvolutionBackend {
   /// An engine and a variant of it.
   public typealias Candidate = BackendRegistry.Selection
 
   /// What is chosen from.
   public let candidates: [Candidate]
+  /// Choices that come before predictions.
+  private var measured: [ConvPlanFile.Key: Candidate] = [:]
 
   /// From our own engines, with those variants that an engine does not choose by itself.
   public init() {
@@ -34,6 +37,34 @@ public struct AutoBackend: ConvolutionBackend {
   /// From these.
   public init(candidates: [Candidate]) { self.candidates = candidates }
 
+  /// From our own engines, but for the operations of a plan file as it says.
+  ///
+  /// - Throws: `ConvError.unknownName` for an engine that this build has not, `.unsupported` where an engine declines what the file
+  ///   gives it under the limits that the file was made with.
+  public init(following plan: ConvPlanFile.MachinePlan) throws {
+    self.init()
+    for (key, choice) in plan.choices {
+      let candidate = try BackendRegistry.named(choice.backend)
+      let operation = ConvOperation(key.pass, key.problem, inputFormat: key.format, outputFormat: key.format)
+      let options = PlanOptions(
+        threads: plan.machine.threads, workspaceLimit: plan.workspaceLimit, filterState: key.filterState)
+      if let reason = candidate.backend.support(for: operation, candidate.options(options)).reason {
+        throw ConvError.unsupported(
+          backend: "auto", operation: "\(operation)",
+          reason: "the plan file names \(candidate), which declines: \(reason)")
+      }
+      measured[key] = candidate
+    }
+  }
+
+  /// The engines and variants that `vbench tune` tries: the candidates, and variants whose gain or loss the cost model does not see.
+  public static var tuningCandidates: [Candidate] {
+    var candidates = AutoBackend().candidates
+    candidates += ["tile=2x2", "tile=6x6"].map { Candidate(backend: .winograd, variant: $0) }
+    candidates += ["gemm=kernel"].map { Candidate(backend: .im2col, variant: $0) }
+    return candidates
+  }
+
   /// F(4×4, 5×5) does less than half of the products of F(2×2, 5×5), at about four times its error. F(6×6, 3×3) is not among the
   /// candidates: its gain is small, its error is ten times that of F(4×4, 3×3).
   private static let largeTiles = Candidate(backend: .winograd, variant: "tile=4x4")
@@ -49,6 +80,11 @@ public struct AutoBackend: ConvolutionBackend {
   public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
     if let variant = options.variant {
       return .unsupported("auto has no variants, '\(variant)' was asked for")
+    }
+    if let candidate = planned(operation, options) {
+      let support = candidate.backend.support(for: operation, candidate.options(options))
+      guard let reason = support.reason else { return .supported }
+      return .unsupported("the plan file names \(candidate), which declines: \(reason)")
     }
     var reason: String?
     for candidate in candidates where isSensible(candidate, operation) {
@@ -82,6 +118,9 @@ public struct AutoBackend: ConvolutionBackend {
   }
 
   private func cheapestPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    if let candidate = planned(operation, options) {
+      return try candidate.backend.plan(for: operation, candidate.options(options))
+    }
     // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
     var bare = operation
     bare.epilogue = .none
@@ -99,6 +138,12 @@ public struct AutoBackend: ConvolutionBackend {
     }
     let reason = nativeSupport(for: operation, options).reason ?? ""
     throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+  }
+
+  /// The plan file's choice, if it has one.
+  private func planned(_ operation: ConvOperation, _ options: PlanOptions) -> Candidate? {
+    if measured.isEmpty { return nil }
+    return ConvPlanFile.Key(operation, options.filterState).flatMap { measured[$0] }
   }
 
   /// What the cost model need not be asked: algorithms where they have nothing to save.

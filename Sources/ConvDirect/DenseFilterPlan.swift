@@ -13,6 +13,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   let band, chunk: Int
   /// Output channels of one task.
   let channels: Int
+  /// Elements of each run of a window that one task multiplies: all of them, or whole strips where a window read in place costs
+  /// nothing to read once more.
+  let reach: Int
   /// Partial sums.
   let partials: Int
   let copyCount, packedCount: Int
@@ -31,6 +34,11 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   private var across: Int { divideUp(column.count, chunk) }
   private var down: Int { divideUp(row.count, band) }
   private var items: Int { problem.n * down * across }
+  private var blocks: Int { divideUp(problem.kPerGroup, channels) }
+  /// Neighbouring elements of a window, and how many such runs it has.
+  private var length: Int { column.dilation == 1 ? column.offsets * problem.cPerGroup : problem.cPerGroup }
+  private var runs: Int { column.dilation == 1 ? 1 : column.offsets }
+  private var parts: Int { divideUp(length, reach) }
   var workspaceBytes: Int { sumBytes + slots * slotBytes }
   var executedFLOPs: Double { problem.directFLOPs }
   var variant: String { "direct[kernel=implicit]" }
@@ -45,8 +53,8 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   var work: ConvWork {
     let size = Double(MemoryLayout<T>.stride)
     let (groups, pixels) = (Double(problem.groups), Double(problem.n * problem.output.count))
-    let run = Double((column.dilation == 1 ? column.offsets : 1) * problem.cPerGroup)
-    let runs = Double(row.offsets * (column.dilation == 1 ? 1 : column.offsets))
+    let run = Double(length)
+    let runs = Double(row.offsets * runs)
     let k = Double(problem.kPerGroup)
     var work = ConvWork()
     work[.implicitProducts] =
@@ -54,10 +62,10 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
       * (pixels + 12 * Double(items))
     // Every item adds to all of dw.
     work[.streamed] = 2 * Double(items) * Double(filterCount) * size
-    let blocks = Double(divideUp(problem.kPerGroup, channels))
+    let (blocks, parts) = (Double(blocks), Double(parts))
     let inputBytes = Double(problem.n * problem.input.count * problem.c) * size
     work.addImage(operation.inputFormat, inputBytes * blocks)
-    work.addImage(operation.outputFormat, 2 * pixels * k * groups * size)
+    work.addImage(operation.outputFormat, 2 * pixels * k * groups * size * parts)
     if copyCount > 0 { work[.moved] += 2 * inputBytes * blocks }
     if stripCount > 0 { work[.moved] += 2 * pixels * Double(depth) * groups * blocks * size }
     work[.moved] += 2 * Double(partials * filterCount) * size
@@ -79,12 +87,12 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     window = ImageWindow(
       operation.inputFormat, Extent(h: height.input, w: width.input), channels: problem.c,
       groups: problem.groups, [row], [column])
-    // A panel of dy stays in the L1 cache.
     let size = MemoryLayout<T>.stride
-    let pixels = max(64, (24 << 10) / (panel * size))
-    chunk = min(column.count, column.count >= 2 * pixels ? pixels : column.count)
-    band = chunk == column.count ? max(1, min(row.count, pixels / column.count)) : 1
-    channels = min(problem.kPerGroup, divideUp(128, panel) * panel)
+    channels = evenShare(problem.kPerGroup, most: 1024 / size, unit: panel)
+    // A panel of dy and a strip of windows stay in the L1 cache, all panels of a task in half of the L2 cache.
+    let pixels = max(64, min(24 << 10, (256 << 10) / divideUp(channels, panel)) / (panel * size))
+    chunk = evenShare(column.count, most: pixels, unit: 1)
+    band = chunk == column.count ? evenShare(row.count, most: max(1, pixels / column.count), unit: 1) : 1
     copyCount = window.copyCount([row], band, [column], chunk)
     packedCount = saturatingProduct(saturatingProduct(band, chunk), divideUp(channels, panel) * panel)
     let distance = column.sourceStep * problem.cPerGroup * size
@@ -93,11 +101,20 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     let slotBytes = aligned(overflow ? .max : saturatingProduct(elements, size))
     let sums = saturatingProduct(
       saturatingProduct(problem.k, problem.cPerGroup), saturatingProduct(problem.filter.count, size))
-    // Partial sums may take half of the limit, the first one whatever it needs.
-    let tasks = saturatingProduct(problem.groups, divideUp(problem.kPerGroup, channels))
+    let blocks = saturatingProduct(problem.groups, divideUp(problem.kPerGroup, channels))
+    let length = (column.dilation == 1 ? column.offsets : 1) * problem.cPerGroup
+    // Each part packs dy again, each partial sum is one more pass over dw: both stay small beside the products.
+    let parts = window.isInPlace ? max(1, min(divideUp(wantedTasks, blocks), length / 96)) : 1
+    reach = parts == 1 ? length : evenShare(length, most: divideUp(length, parts), unit: stripHeight)
     let items = saturatingProduct(
       problem.n, divideUp(row.count, band) * divideUp(column.count, chunk))
-    partials = max(1, min(divideUp(wantedTasks, tasks), items, options.workspaceLimit / 2 / max(1, sums)))
+    let tasks = saturatingProduct(blocks, divideUp(length, reach))
+    let images = saturatingProduct(
+      problem.n,
+      saturatingProduct(problem.input.count, problem.c) + saturatingProduct(problem.output.count, problem.k))
+    let sparing = max(2, saturatingProduct(images, size) / 8 / max(1, sums))
+    partials = max(
+      1, min(divideUp(wantedTasks, tasks), items, sparing, options.workspaceLimit / 2 / max(1, sums)))
     guard options.workspaceLimit >= sums else {
       throw Refusal(
         reason:
@@ -125,19 +142,21 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     let x = UnsafePointer(bound.input.assumingMemoryBound(to: T.self))
     let dy = UnsafePointer(bound.output.assumingMemoryBound(to: T.self))
     let sums = start.bindMemory(to: T.self, capacity: partials * filterCount)
-    let blocks = divideUp(problem.kPerGroup, channels)
     phases.measure("products") {
       forEachTask(
-        problem.groups * blocks * partials, slots: slots, slotBytes: slotBytes, scratch: start + sumBytes,
+        problem.groups * blocks * parts * partials, slots: slots, slotBytes: slotBytes,
+        scratch: start + sumBytes,
         pool: pool
       ) { task, scratch in
         guard let scratch = scratch?.bindMemory(to: T.self, capacity: copyCount + packedCount + stripCount)
         else { return }
-        let (part, block, group) = (task % partials, task / partials % blocks, task / partials / blocks)
+        let (sum, part, unit) = (task % partials, task / partials % parts, task / partials / parts)
+        let (block, group) = (unit % blocks, unit / blocks)
         let own = block * channels..<min(problem.kPerGroup, (block + 1) * channels)
         add(
-          items * part / partials..<items * (part + 1) / partials, group, own, x, dy,
-          sums + part * filterCount + group * problem.kPerGroup * depth, scratch)
+          items * sum / partials..<items * (sum + 1) / partials, group, own,
+          part * reach..<min(length, (part + 1) * reach), x, dy,
+          sums + sum * filterCount + group * problem.kPerGroup * depth, scratch)
       }
     }
     phases.measure("partial sums") {
@@ -145,10 +164,11 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     }
   }
 
-  /// Sums of the items `share` for one group's output channels `own`, into their columns of sums[depth][K/g].
+  /// Sums of the items `share` for one group's output channels `own` and the elements `within` of each run, into their place of
+  /// sums[depth][K/g].
   private func add(
-    _ share: Range<Int>, _ group: Int, _ own: Range<Int>, _ x: UnsafePointer<T>, _ dy: UnsafePointer<T>,
-    _ sums: UnsafeMutablePointer<T>, _ scratch: UnsafeMutablePointer<T>
+    _ share: Range<Int>, _ group: Int, _ own: Range<Int>, _ within: Range<Int>, _ x: UnsafePointer<T>,
+    _ dy: UnsafePointer<T>, _ sums: UnsafeMutablePointer<T>, _ scratch: UnsafeMutablePointer<T>
   ) {
     let packed = scratch + copyCount
     for item in share {
@@ -170,18 +190,18 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         T.pack(kernels, pixels, own.count, from, area, transposed: true, packed)
       }
       multiply(
-        view, steps, places, own, packed, packed + packedCount, sums, accumulate: item > share.lowerBound)
+        view, steps, places, own, within, packed, packed + packedCount, sums,
+        accumulate: item > share.lowerBound)
     }
   }
 
   private func multiply(
     _ view: ImageWindow.View<T>, _ steps: Range<Int>, _ places: Range<Int>, _ own: Range<Int>,
-    _ packed: UnsafePointer<T>, _ strip: UnsafeMutablePointer<T>, _ sums: UnsafeMutablePointer<T>,
+    _ within: Range<Int>, _ packed: UnsafePointer<T>, _ strip: UnsafeMutablePointer<T>,
+    _ sums: UnsafeMutablePointer<T>,
     accumulate: Bool
   ) {
     let channels = problem.cPerGroup
-    let isDense = column.dilation == 1
-    let (runs, length) = isDense ? (1, column.offsets * channels) : (column.offsets, channels)
     let line = row.sourceFirst + steps.lowerBound * row.sourceStep - view.firstRow
     let at = column.sourceFirst + places.lowerBound * column.sourceStep - view.firstColumn
     let from = view.start + line * view.pitch + at * channels
@@ -198,7 +218,7 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         shape.length = pixels
         shape.offsets = offsets.baseAddress.map { UnsafePointer($0 + steps.count) }
       } else {
-        shape.rows = length
+        shape.rows = within.count
         shape.segments = steps.count
         shape.length = places.count
         shape.offsets = UnsafePointer(offsets.baseAddress)
@@ -215,11 +235,11 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
             }
           }
           if stripCount == 0 {
-            panels(a, c)
+            panels(a + within.lowerBound, c + within.lowerBound * problem.kPerGroup)
             continue
           }
-          for first in stride(from: 0, to: length, by: stripHeight) {
-            let height = min(stripHeight, length - first)
+          for first in stride(from: within.lowerBound, to: within.upperBound, by: stripHeight) {
+            let height = min(stripHeight, within.upperBound - first)
             shape.rows = height
             shape.term_step = height
             copyStrip(a + first, height, view.pitch, steps.count, places.count, to: strip)
@@ -284,3 +304,9 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
 
 /// Rows of a packed strip: the height of the largest tiles.
 private let stripHeight = 6
+
+/// The length, in whole units, of the least number of nearly equal pieces of `count` that are at most `most` long.
+private func evenShare(_ count: Int, most: Int, unit: Int) -> Int {
+  let pieces = max(1, divideUp(count, max(unit, most)))
+  return min(count, divideUp(divideUp(count, pieces), unit) * unit)
+}

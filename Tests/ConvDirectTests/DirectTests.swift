@@ -41,6 +41,8 @@ import Testing
   ]
   static let pointwise = [
     "n2c17h9w11k70r1s1", "n1c130h7w7k33r1s1", "n1c20h5w6k18r1s1p1,0,0,2", "n1c9h1w1k5r1s1",
+    // Backward filter: several parts of a window, with strips and without; several blocks of channels.
+    "n2c291h6w5k50r1s1", "n1c200h5w7k10r1s1", "n1c100h10w9k270r1s1u2x2",
   ]
   static let grouped = [
     "n2c24h9w10k16r3s3p1g4", "n1c8h12w11k48r3s3p1u2x2g8", "n2c6h9w9k15r3s3p1l2x2g3", "n1c36h8w7k36r1s1g2",
