@@ -72,14 +72,9 @@ struct CompareCommand: ParsableCommand {
 
   @OptionGroup var openBLAS: OpenBLASOption
 
-  /// Engines that are compared when none are named: all but the oracle.
-  private static var defaultBackends: String {
-    BackendRegistry.names.filter { $0 != "naive" }.joined(separator: ",")
-  }
-
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let competitors = try NameList.competitors(backends ?? CompareCommand.defaultBackends)
+    let competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
     let trainings = try trainings()
     let pools = try threadCounts().map { try NameList.pool(threads: $0) }

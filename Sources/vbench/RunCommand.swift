@@ -24,6 +24,10 @@ struct RunCommand: ParsableCommand {
         vbench run --suite resnet50 --batch 1 --backends winograd,im2col
         vbench run --suite shapes.txt --passes forward --format nchw,nhwc
         vbench run --network seed-cnn --backends winograd,im2col
+        vbench run --suite vgg16 --threads 1,2 --precision 2% --budget 10
+        vbench run --suite vgg16 --workspace 1MiB,16MiB,64MiB --cache cold
+        vbench run --suite shapes.txt --output out        Ctrl-C, and then:
+        vbench run --suite shapes.txt --resume out
       """)
 
   @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
@@ -35,8 +39,11 @@ struct RunCommand: ParsableCommand {
       valueName: "name|file"))
   var suite: [String] = []
 
-  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"))
-  var backends = "all"
+  @Option(
+    help: ArgumentHelp(
+      "Engines, as in winograd[tile=2x2],im2col, or all; all if left out, with --quick all but naive.",
+      valueName: "list"))
+  var backends: String?
 
   @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
   var passes = "forward,backward-data,backward-filter"
@@ -44,8 +51,9 @@ struct RunCommand: ParsableCommand {
   @Option(help: "Batch size in the place of the problems' own.")
   var batch: Int?
 
-  @Option(help: "Threads of the worker pool.")
-  var threads: Int?
+  @Option(
+    help: ArgumentHelp("Threads of the worker pool; several make a sweep, as in 1,2.", valueName: "list"))
+  var threads: String?
 
   @Option(help: ArgumentHelp("Memory formats of the images: nchw, nhwc.", valueName: "list"))
   var format = "nchw"
@@ -75,28 +83,49 @@ struct RunCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Folder of Fashion-MNIST's files, for training.", valueName: "dir"))
   var dataset: String?
 
+  @OptionGroup var measurement: MeasurementOptions
+
   @OptionGroup var openBLAS: OpenBLASOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let competitors = try NameList.competitors(backends)
+    let competitors = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
-    let pool = try NameList.pool(threads: threads)
-    let folder = output ?? RunCommand.defaultFolder
+    let conditions = try measurement.conditions(threads: threads)
+    let folder = try folder()
     try AtomicFolder.checkCreatable(folder)
     try openBLAS.apply()
     Interruption.catchSignals()
     let session = try RunSession(
-      command: self, plan: plan, competitors: competitors,
-      settings: RunSettings(
-        pool: pool, baseline: baselineLabel(competitors), seed: seed, secondsPerItem: plan.secondsPerItem,
-        warmUpSeconds: quick ? 0.01 : 0.05))
-    let report = try session.run()
-    try report.write(to: folder)
+      command: self, plan: plan, competitors: competitors, conditions: conditions,
+      settings: settings(plan, conditions, competitors))
+    let report = try session.run(folder: folder)
     print(RunSession.summary(report))
+    RunSession.printNotes(report, verbose: measurement.verbose)
     print("report: \(folder)/report.md")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  /// Where the report goes: with `--resume` where the run began.
+  private func folder() throws -> String {
+    guard let resumed = measurement.resume else { return output ?? RunCommand.defaultFolder }
+    if let output, output != resumed {
+      throw UsageError("--resume \(resumed) goes on in that folder, --output \(output) is another one")
+    }
+    return resumed
+  }
+
+  private func settings(
+    _ plan: RunPlan, _ conditions: [RunCondition], _ competitors: [Competitor]
+  ) throws -> RunSettings {
+    var limits = SamplingLimits()
+    limits.precision = try measurement.precisionFraction()
+    limits.budgetSeconds = plan.secondsPerItem
+    limits.warmUpSeconds = quick ? 0.01 : 0.05
+    // Training runs with the most threads.
+    let pool = conditions.map(\.pool).max { $0.threads < $1.threads } ?? .shared
+    return RunSettings(pool: pool, baseline: try baselineLabel(competitors), seed: seed, sampling: limits)
   }
 
   /// The competitor that `--baseline` means: of that label, else of that engine.
@@ -145,8 +174,11 @@ struct RunCommand: ParsableCommand {
       }
     }
     plan.trains = isDefault || !network.isEmpty
-    plan.secondsPerItem = quick ? 0.15 : isDefault ? 0.8 : 2
-    plan.secondsForItems = isDefault && !quick ? 105 : nil
+    if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {
+      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
+    }
+    plan.secondsPerItem = measurement.budget ?? (quick ? 0.25 : isDefault ? 0.8 : 3)
+    plan.secondsForItems = isDefault && measurement.budget == nil ? (quick ? 11 : 105) : nil
     plan.trainingSeconds = quick ? 4 : 12
     plan.trainingSteps = quick ? 6 : 25
     return plan

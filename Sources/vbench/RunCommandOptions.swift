@@ -24,6 +24,9 @@ enum NameList {
     return (names + [current]).map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
   }
 
+  /// Every engine but the oracle, whose plain loops take most of the time and win nothing.
+  static var fastBackends: String { BackendRegistry.names.filter { $0 != "naive" }.joined(separator: ",") }
+
   /// The engines that `--backends` names; `all` is every engine of the build.
   ///
   /// - Throws: `ConvError.unknownName`, `UsageError`.
@@ -88,11 +91,11 @@ struct RunPlan {
   var trainingSeconds = 0.0
   var trainingSteps = 0
 
-  /// Seconds of timing for item `index`: a run that is late, on a slower or busier machine, takes fewer samples.
-  func secondsForItem(_ index: Int, elapsed: Double) -> Double {
-    guard let secondsForItems, !items.isEmpty else { return secondsPerItem }
+  /// Seconds of timing for item `index` of `count`: a run that is late, on a slower or busier machine, takes fewer samples.
+  func secondsForItem(_ index: Int, of count: Int, elapsed: Double) -> Double {
+    guard let secondsForItems, count > 0 else { return secondsPerItem }
     // Nothing is late before the first item.
-    let isLate = index > 0 && elapsed > secondsForItems * Double(index) / Double(items.count)
+    let isLate = index > 0 && elapsed > secondsForItems * Double(index) / Double(count)
     return isLate ? secondsPerItem * 0.4 : secondsPerItem
   }
 }

@@ -31,10 +31,14 @@ struct ProgressBar {
   private let color = Terminal.hasColor
   private var lastDrawn: ContinuousClock.Instant?
   private let interval: Duration
+  private let start = ContinuousClock.now
+  /// Steps that were done before and took no time now.
+  private let skipped: Int
 
   /// A bar of `total` steps.
-  init(total: Int) {
+  init(total: Int, skipped: Int = 0) {
     self.total = max(1, total)
+    self.skipped = skipped
     interval = interactive ? .milliseconds(100) : .seconds(5)
   }
 
@@ -44,21 +48,35 @@ struct ProgressBar {
     if let lastDrawn, now - lastDrawn < interval, done < total { return }
     // A plain line for the very first step would say nothing.
     defer { lastDrawn = now }
+    let left = TimeLeft.text(
+      elapsed: Double((now - start).components.seconds), done: done - skipped, left: total - done)
     if interactive {
-      let label = " \(done)/\(total) \(text())"
+      let label = " \(done)/\(total) \(left)\(text())"
       let room = max(8, min(32, Terminal.width - label.count - 3))
       let filled = min(room, room * done / total)
       let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: room - filled)
       let line = (color ? "\u{1B}[36m\(bar)\u{1B}[0m" : bar) + String(label.prefix(Terminal.width - room - 1))
       FileHandle.standardError.write(Data("\r\u{1B}[2K\(line)".utf8))
     } else if lastDrawn != nil || done == total {
-      Terminal.warn("\(done)/\(total) \(text())")
+      Terminal.warn("\(done)/\(total) \(left)\(text())")
     }
   }
 
   /// Takes the bar away.
   func clear() {
     if interactive { FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8)) }
+  }
+}
+
+/// How long work goes on, for people.
+enum TimeLeft {
+  /// `1 min 20 s left, `; empty while nothing can be said.
+  static func text(elapsed: Double, done: Int, left: Int) -> String {
+    guard done > 0, left > 0, elapsed >= 1 else { return "" }
+    let seconds = Int((elapsed * Double(left) / Double(done)).rounded())
+    if seconds < 60 { return "\(seconds) s left, " }
+    if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s left, " }
+    return "\(seconds / 3600) h \(seconds % 3600 / 60) min left, "
   }
 }
 

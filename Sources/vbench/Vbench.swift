@@ -20,6 +20,8 @@ struct Vbench: ParsableCommand {
         vbench check                              stored reference numbers
         vbench train seed-cnn --backend winograd  a real training run
         vbench list suites                        what there is
+        vbench diff before after                  two stored runs
+        vbench report dir                         the report of a stored run, remade
 
       EXIT CODES
         0 good, 1 a verification failed, 2 a regression, 64 usage,
@@ -34,7 +36,7 @@ struct Vbench: ParsableCommand {
     version: version,
     subcommands: [
       RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
-      InfoCommand.self,
+      InfoCommand.self, ReportCommand.self, DiffCommand.self,
     ])
 
   /// Parses, runs, and turns every error into a message and an exit code.

@@ -45,7 +45,7 @@ import Testing
 
   private func report() throws -> RunReport {
     let problem = BenchmarkProblem(try ConvProblem(parsing: "conv2d:n2c3h9w9k4r3s3p1"), name: "a, \"b\"|c")
-    var run = LayerRun(settings: RunSettings(baseline: "naive"), peak: 1)
+    var run = LayerRun(settings: RunSettings(baseline: "naive"))
     var rows: [ResultRow] = []
     for pass in ConvPass.allCases {
       rows += try run.rows(
@@ -108,7 +108,7 @@ import Testing
     try withTemporaryFolder { folder in
       try report.write(to: folder + "/new/report")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/new/report").sorted()
-      #expect(files == ["report.md", "results.csv", "run.json", "training.csv"])
+      #expect(files == ["report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
       let blocked = folder + "/file"
       try AtomicFile.write("x", to: blocked)
       #expect(throws: FileError.self) { try report.write(to: blocked) }

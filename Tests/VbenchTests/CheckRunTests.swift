@@ -48,7 +48,7 @@ import Testing
         outcome.status == 0 && outcome.output.contains("report: \(folder)/report/report.md"), "\(outcome)")
       #expect(!(outcome.output + outcome.error).contains("\u{1B}"), "\(outcome)")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/report").sorted()
-      #expect(files == ["report.md", "results.csv", "run.json", "training.csv"])
+      #expect(files == ["report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
       let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
         .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
       #expect(rows.count == 5)
@@ -74,6 +74,15 @@ import Testing
         (64, ["run", "--backends", ","], "no backend"),
         (64, ["run", "--passes", "sideways"], "sideways"), (64, ["run", "--batch", "0"], "--batch"),
         (64, ["run", "--format", "nhcw"], "nhcw"), (64, ["run", "--network", "seed-cmn"], "seed-cmn"),
+        (64, ["run", "--precision", "0%"], "--precision"), (64, ["run", "--precision", "fine"], "fine"),
+        (64, ["run", "--budget", "0"], "--budget"), (64, ["run", "--cache", "hot"], "cold"),
+        (64, ["run", "--workspace", "64MB,much"], "'64MB'"), (64, ["run", "--threads", "1,two"], "'two'"),
+        (64, ["run", "--threads", "0"], "--threads"), (64, ["run", "--workspace", ","], "--workspace"),
+        (64, ["run", "--resume", folder, "--output", folder + "/other"], "--resume"),
+        (66, ["run", "--resume", folder + "/none"], "no unfinished run"),
+        (66, ["report", folder + "/none"], folder + "/none"),
+        (66, ["diff", folder + "/none", folder + "/other"], folder + "/none/results.csv"),
+        (64, ["diff", folder + "/none", folder + "/other", "--threshold", "-5%"], "--threshold"),
         (64, ["run", "conv2d:c3h9w9"], "conv2d:c3h9w9"), (64, ["run", "--baseline", "none"], "none"),
         (64, ["check", "--threads", "0"], "threads"),
         (66, ["check", "--references", folder + "/none"], folder + "/none"),

@@ -51,24 +51,24 @@ public struct RunSettings: Sendable {
   public var baseline: String
   /// Seed of the data, of the sampling and of the bootstrap.
   public var seed: UInt64
-  /// Seconds of timing per item, all competitors together.
-  public var secondsPerItem: Double
-  /// Seconds of warm-up per competitor.
-  public var warmUpSeconds: Double
-  /// Largest number of rounds.
-  public var maximumRounds: Int
+  /// How long and how often competitors are sampled.
+  public var sampling = SamplingLimits()
+  /// Whether operands are in the caches when a sample begins. Cold samples are single executions.
+  public var cache = CacheState.warm {
+    didSet { sampling.leastSampleSeconds = cache == .cold ? 0 : SamplingLimits().leastSampleSeconds }
+  }
+  /// Bytes of workspace that plans may ask for; engines obey or decline.
+  public var workspaceLimit = PlanOptions().workspaceLimit
 
   /// Settings for a thorough run.
   public init(
-    pool: WorkerPool = .shared, baseline: String = "im2col", seed: UInt64 = 1, secondsPerItem: Double = 1,
-    warmUpSeconds: Double = 0.05, maximumRounds: Int = 100
+    pool: WorkerPool = .shared, baseline: String = "im2col", seed: UInt64 = 1,
+    sampling: SamplingLimits = SamplingLimits()
   ) {
     self.pool = pool
     self.baseline = baseline
     self.seed = seed
-    self.secondsPerItem = secondsPerItem
-    self.warmUpSeconds = warmUpSeconds
-    self.maximumRounds = maximumRounds
+    self.sampling = sampling
   }
 }
 

@@ -5,33 +5,17 @@ import Foundation
 public struct LayerRun {
   /// How the run is carried out.
   public var settings: RunSettings
-  /// The measured limit of the machine, GFLOP/s.
-  public let peak: Double
-  private let verifier: Verifier
+  /// The measured limits of the machine with the threads of the settings.
+  public var limits: MachineLimits
+  /// Where the time of all rows so far went; `total` and what happens elsewhere are left at zero.
+  public private(set) var ledger = TimeLedger()
   private var cached: (problem: ConvProblem, data: ProblemData)?
 
-  /// A run with known settings.
-  public init(settings: RunSettings, peak: Double) {
+  /// A run with known settings; without limits of the machine rows say nothing about them.
+  public init(settings: RunSettings, limits: MachineLimits? = nil) {
     self.settings = settings
-    self.peak = peak
-    verifier = Verifier(pool: settings.pool)
-  }
-
-  /// A competitor that has passed its verification.
-  private struct Contestant {
-    let row: Int
-    let plan: any ConvPlan
-    let operands: ConvOperands
-    let workspace: UnsafeMutableRawBufferPointer
-    /// Whether its threads are not the pool's.
-    let hasOwnThreads: Bool
-    /// Keeps the memory of the operands alive.
-    let owners: [PooledBuffer]
-    var repetitions = 1
-    var spent = 0.0
-    var leastSamples = 2
-    /// Seconds per execution, by round.
-    var samples: [Int: Double] = [:]
+    self.limits =
+      limits ?? MachineLimits(threads: settings.pool.threads, fmaPeak: .nan, bandwidth: .nan)
   }
 
   /// Rows of one item, one per competitor in their order.
@@ -41,10 +25,12 @@ public struct LayerRun {
   public mutating func rows(
     for item: RunItem, competitors: [Competitor], times: Bool = true, shouldStop: () -> Bool = { false }
   ) throws -> [ResultRow] {
+    let start = ContinuousClock.now
     let data = try data(for: item.problem.problem)
     let operation = item.operation
     let grid = SampleGrid.stratified(item.problem.problem, item.pass, seed: settings.seed)
     let expectation = Expectation(grid: grid, data: data, pool: settings.pool)
+    ledger.verification += (ContinuousClock.now - start).seconds
     var rows: [ResultRow] = []
     var contestants: [Contestant] = []
     let (x, w, dy) = (
@@ -55,7 +41,8 @@ public struct LayerRun {
       if shouldStop() { break }
       var row = ResultRow(item: item, competitor: competitor, settings: settings)
       let options = PlanOptions(
-        threads: settings.pool.threads, filterState: item.filterState, variant: competitor.variant)
+        threads: settings.pool.threads, workspaceLimit: settings.workspaceLimit,
+        filterState: item.filterState, variant: competitor.variant)
       do {
         try prepare(
           &row, competitor, operation, options, data, expectation, operands: (x, w, dy), rowIndex: rows.count,
@@ -67,9 +54,10 @@ public struct LayerRun {
     }
     if times && !contestants.isEmpty {
       try withExtendedLifetime((x, w, dy)) {
-        try measure(&contestants, shouldStop: shouldStop)
+        try withoutActuallyEscaping(shouldStop) { shouldStop in
+          try measure(contestants, &rows, item, shouldStop: shouldStop)
+        }
       }
-      summarize(contestants, &rows, item)
     }
     return rows
   }
@@ -82,7 +70,7 @@ public struct LayerRun {
     return data
   }
 
-  private func prepare(
+  private mutating func prepare(
     _ row: inout ResultRow, _ competitor: Competitor, _ operation: ConvOperation, _ options: PlanOptions,
     _ data: ProblemData, _ expectation: Expectation, operands: (Tensor, Tensor, Tensor), rowIndex: Int,
     times: Bool, into contestants: inout [Contestant]
@@ -93,10 +81,13 @@ public struct LayerRun {
     }
     let start = ContinuousClock.now
     let plan = try competitor.backend.plan(for: operation, options)
-    row.planMilliseconds = (ContinuousClock.now - start).seconds * 1e3
+    let planned = ContinuousClock.now
+    row.planMilliseconds = (planned - start).seconds * 1e3
+    ledger.planning += (planned - start).seconds
     row.describe(plan)
-    let verification = try verifier.verify(
+    let verification = try Verifier(pool: settings.pool).verify(
       plan, data: data, expectation: expectation, filterState: options.filterState)
+    ledger.verification += (ContinuousClock.now - planned).seconds
     row.set(verification)
     guard verification.verdict == .passed, times else { return }
     contestants.append(
@@ -105,7 +96,7 @@ public struct LayerRun {
         rowIndex: rowIndex, &row))
   }
 
-  private func contestant(
+  private mutating func contestant(
     _ plan: any ConvPlan, _ tensors: (Tensor, Tensor, Tensor), filterState: FilterState,
     threading: BackendThreading,
     rowIndex: Int, _ row: inout ResultRow
@@ -128,7 +119,9 @@ public struct LayerRun {
     if filterState == .prepared && operation.pass != .backwardFilter {
       let start = ContinuousClock.now
       operands.preparedFilter = try plan.prepare(filter: pointer(tensors.1), pool: settings.pool)
-      row.prepareMilliseconds = (ContinuousClock.now - start).seconds * 1e3
+      let seconds = (ContinuousClock.now - start).seconds
+      row.prepareMilliseconds = seconds * 1e3
+      ledger.planning += seconds
       operands.filter = nil
     }
     return Contestant(
@@ -137,89 +130,69 @@ public struct LayerRun {
       hasOwnThreads: threading == .ownThreads && settings.pool.threads > 1, owners: [result, workspace])
   }
 
-  private func execute(_ contestant: Contestant, repetitions: Int) throws -> Double {
-    let start = ContinuousClock.now
-    for _ in 0..<repetitions {
-      try contestant.plan.execute(
-        contestant.operands, workspace: contestant.workspace, pool: settings.pool, phases: nil)
+  private mutating func measure(
+    _ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem,
+    shouldStop: @escaping () -> Bool
+  ) throws {
+    let baseline = contestants.firstIndex { rows[$0.row].backend == settings.baseline }
+    var executor = ContestantExecutor(
+      contestants: contestants, pool: settings.pool,
+      evictor: settings.cache == .cold ? CacheEvictor(pool: settings.pool) : nil, shouldStop: shouldStop)
+    var sampler = RoundSampler(
+      count: contestants.count, baseline: baseline, limits: settings.sampling, seed: settings.seed)
+    defer {
+      ledger.kernels += executor.kernelSeconds
+      ledger.waiting += executor.waitingSeconds
     }
-    return (ContinuousClock.now - start).seconds
+    _ = try sampler.run(&executor)
+    for (index, contestant) in contestants.enumerated() {
+      rows[contestant.row].phases = executor.phases[index]
+      rows[contestant.row].peakMemoryBytes = executor.peakBytes[index]
+      describe(sampler.series[index], contestant.plan, &rows[contestant.row], item)
+    }
+    compare(contestants, sampler, baseline: baseline, &rows)
   }
 
-  /// Warm-up by duration, then rounds A B C, B C A, … until the time is up.
-  ///
-  /// Every contestant has run once already, when it was verified. An execution that takes more than half of a contestant's share of
-  /// the time therefore counts as its first sample; it gets a second one only where that is affordable.
-  private func measure(_ contestants: inout [Contestant], shouldStop: () -> Bool) throws {
-    let share = settings.secondsPerItem / Double(contestants.count)
-    for i in contestants.indices {
-      var spent = 0.0
-      var last = 0.0
-      repeat {
-        last = try execute(contestants[i], repetitions: 1)
-        spent += last
-      } while spent < settings.warmUpSeconds && !shouldStop()
-      if last > share / 2 {
-        contestants[i].samples[0] = last
-        contestants[i].spent = last
-        contestants[i].leastSamples = last > settings.secondsPerItem ? 1 : 2
-      }
-      // A sample lasts at least half a millisecond, so that the clock does not matter.
-      contestants[i].repetitions = max(1, min(1000, Int((0.5e-3 / max(last, 1e-7)).rounded(.up))))
-    }
-    var lastRan: Int?
-    for round in 0..<settings.maximumRounds {
-      var someoneRan = false
-      for offset in contestants.indices {
-        let i = (offset + round) % contestants.count
-        // Slow engines must not use up the time of the others.
-        let isDone =
-          contestants[i].spent >= share && contestants[i].samples.count >= contestants[i].leastSamples
-        if isDone || contestants[i].samples[round] != nil { continue }
-        if shouldStop() { return }
-        if let lastRan, lastRan != i, contestants[lastRan].hasOwnThreads || contestants[i].hasOwnThreads {
-          try settle(contestants[i])
-        }
-        lastRan = i
-        let seconds = try execute(contestants[i], repetitions: contestants[i].repetitions)
-        contestants[i].samples[round] = seconds / Double(contestants[i].repetitions)
-        contestants[i].spent += seconds
-        someoneRan = true
-      }
-      if !someoneRan && round > 0 { return }
-    }
+  /// Times, rates and what they are of the machine's limits.
+  private func describe(
+    _ series: RoundSampler.Series, _ plan: any ConvPlan, _ row: inout ResultRow, _ item: RunItem
+  ) {
+    guard !series.samples.isEmpty else { return }
+    let values = series.values
+    let median = Statistics.median(values)
+    row.rounds = series.samples.keys.sorted()
+    row.seconds = values
+    row.minMilliseconds = (values.min() ?? .nan) * 1e3
+    row.medianMilliseconds = median * 1e3
+    row.p95Milliseconds = Statistics.quantile(values, 0.95) * 1e3
+    row.gflopsEffective = item.problem.problem.directFLOPs / median * 1e-9
+    row.gflopsExecuted = plan.executedFLOPs / median * 1e-9
+    row.peakPercent = row.gflopsEffective / limits.fmaPeak * 100
+    let intensity = item.problem.problem.directFLOPs / Double(item.compulsoryBytes)
+    row.rooflineGflops = limits.roofline(intensity: intensity)
+    row.rooflinePercent = row.gflopsEffective / row.rooflineGflops * 100
   }
 
-  /// Threads poll for work for some milliseconds after their last execution and would take processor time from those of
-  /// another library: one waits until they sleep, then wakes the contestant's own by an execution that is not timed.
-  private func settle(_ contestant: Contestant) throws {
-    Thread.sleep(forTimeInterval: 0.008)
-    if contestant.repetitions > 1 { _ = try execute(contestant, repetitions: 1) }
-  }
-
-  private func summarize(_ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem) {
-    let baseline = contestants.first { rows[$0.row].backend == settings.baseline }
-    for contestant in contestants {
-      let values = contestant.samples.sorted { $0.key < $1.key }.map(\.value)
-      guard !values.isEmpty else { continue }
-      let median = Statistics.median(values)
-      let row = contestant.row
-      rows[row].seconds = values
-      rows[row].minMilliseconds = (values.min() ?? .nan) * 1e3
-      rows[row].medianMilliseconds = median * 1e3
-      rows[row].p95Milliseconds = Statistics.quantile(values, 0.95) * 1e3
-      rows[row].gflopsEffective = item.problem.problem.directFLOPs / median * 1e-9
-      rows[row].gflopsExecuted = contestant.plan.executedFLOPs / median * 1e-9
-      rows[row].peakPercent = rows[row].gflopsEffective / peak * 100
-      guard let baseline else { continue }
-      if baseline.row == contestant.row {
-        rows[row].speedup = .ofBaseline
-        continue
+  /// Ratios with the baseline and with the fastest competitor, by paired rounds.
+  private func compare(
+    _ contestants: [Contestant], _ sampler: RoundSampler, baseline: Int?, _ rows: inout [ResultRow]
+  ) {
+    let measured = contestants.indices.filter { !sampler.series[$0].samples.isEmpty }
+    let medians = measured.map { Statistics.median(sampler.series[$0].values) }
+    guard let best = zip(measured, medians).min(by: { $0.1 < $1.1 })?.0 else { return }
+    let bestLabel = rows[contestants[best].row].backend
+    for index in measured {
+      let row = contestants[index].row
+      if let baseline {
+        let (reference, own) = sampler.paired(baseline, index)
+        rows[row].speedup =
+          index == baseline ? .ofBaseline : Speedup(baseline: reference, own: own, seed: settings.seed)
       }
-      let rounds = contestant.samples.keys.filter { baseline.samples[$0] != nil }.sorted()
-      rows[row].speedup = Speedup(
-        baseline: rounds.map { baseline.samples[$0]! }, own: rounds.map { contestant.samples[$0]! },
-        seed: settings.seed)
+      let (reference, own) = sampler.paired(best, index)
+      rows[row].best =
+        index == best
+        ? .ofBest(bestLabel)
+        : BestComparison(backend: bestLabel, best: reference, own: own, seed: settings.seed)
     }
   }
 }

@@ -13,8 +13,10 @@ public struct ResultRow: Sendable {
   public var filterState: FilterState
   /// Verdict and error figures; `samples` counts compared results.
   public var verification = Verification(.missingReference, reason: "not verified")
-  /// Seconds per execution, one per round.
+  /// Seconds per execution, one per round that it took part in.
   public var seconds: [Double] = []
+  /// The numbers of these rounds, ascending; rows of the same problem are compared by equal rounds.
+  public var rounds: [Int] = []
   public var minMilliseconds = Double.nan
   public var medianMilliseconds = Double.nan
   public var p95Milliseconds = Double.nan
@@ -36,6 +38,22 @@ public struct ResultRow: Sendable {
   /// Amounts of work by kind, from which the prediction is made.
   public var work = ""
   public var repro: String
+  /// Compared with the fastest competitor of the same problem.
+  public var best: BestComparison?
+  public var cache = CacheState.warm
+  /// Bytes of workspace that the plan was allowed.
+  public var workspaceLimit = PlanOptions().workspaceLimit
+  /// How many layers of the network have this shape.
+  public var multiplicity = 1
+  /// Bytes that any algorithm has to move: input, filter and output, once each.
+  public var compulsoryBytes: Int?
+  /// The lesser of the FMA peak and the compulsory traffic at full bandwidth, as GFLOP/s of the direct algorithm.
+  public var rooflineGflops = Double.nan
+  public var rooflinePercent = Double.nan
+  /// Largest resident size of the process while it ran.
+  public var peakMemoryBytes: Int?
+  /// Seconds of each phase of one execution outside of the samples.
+  public var phases: [(name: String, seconds: Double)] = []
 
   /// A row of which only the key is known.
   public init(item: RunItem, competitor: Competitor, settings: RunSettings) {
@@ -54,6 +72,12 @@ public struct ResultRow: Sendable {
       "vbench run \(problem) --backends \(ShellText.quoted(competitor.label)) --passes \(pass.rawValue) "
       + "--threads \(threads) --format \(format.rawValue) --filter-state \(filterState.rawValue) "
       + "--seed \(settings.seed)"
+    cache = settings.cache
+    workspaceLimit = settings.workspaceLimit
+    multiplicity = item.problem.multiplicity
+    compulsoryBytes = item.compulsoryBytes
+    if cache != .warm { repro += " --cache \(cache.rawValue)" }
+    if workspaceLimit != PlanOptions().workspaceLimit { repro += " --workspace \(workspaceLimit)" }
   }
 
   mutating func set(_ verification: Verification) { self.verification = verification }
@@ -106,7 +130,29 @@ public struct ResultRow: Sendable {
     ("verified_results", { "\($0.verification.samples)" }),
     ("predicted_core_ms", { number($0.predictedMilliseconds) }),
     ("work", { $0.work }),
+    ("best_backend", { $0.best?.backend ?? "" }),
+    ("ratio_to_best", { number($0.best?.ratio) }),
+    ("ratio_to_best_low", { number($0.best?.low) }),
+    ("ratio_to_best_high", { number($0.best?.high) }),
+    ("verdict_best", { $0.best?.verdict.rawValue ?? "" }),
+    ("cache", { $0.cache.rawValue }),
+    ("workspace_limit_bytes", { "\($0.workspaceLimit)" }),
+    ("multiplicity", { "\($0.multiplicity)" }),
+    ("compulsory_bytes", { $0.compulsoryBytes.map { "\($0)" } ?? "" }),
+    ("roofline_gflops", { number($0.rooflineGflops) }),
+    ("roofline_percent", { number($0.rooflinePercent) }),
+    ("peak_memory_bytes", { $0.peakMemoryBytes.map { "\($0)" } ?? "" }),
+    ("phases", { PhaseText.text($0.phases) }),
   ]
+
+  /// What a row is of, but for the backend: rows of one measurement in rounds have the same.
+  public var itemKey: [String] {
+    [
+      suite, problem, name, pass.rawValue, "\(threads)", format.rawValue, filterState.rawValue,
+      cache.rawValue,
+      "\(workspaceLimit)",
+    ]
+  }
 
   private static func number(_ value: Double?) -> String { CSV.number(value) }
 

@@ -19,6 +19,15 @@ public struct RunReport: Sendable {
   public var isPartial = false
   /// Whether times were taken at all.
   public var hasTimes: Bool
+  /// Measured limits for each number of threads.
+  public var limits: [MachineLimits] = []
+  /// What else the machine did.
+  public var noise: NoiseRecord?
+  /// Where the time went.
+  public var ledger: TimeLedger?
+
+  /// Version of `run.json`; its schema is `Reports/schema/run-1.schema.json`.
+  public static let format = "vbench-run-1"
 
   /// A report of the given findings.
   public init(
@@ -41,18 +50,39 @@ public struct RunReport: Sendable {
       || training.contains { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
   }
 
-  /// Writes `results.csv`, `training.csv`, `report.md` and `run.json`: all of them whole, or none.
+  /// Writes `results.csv`, `samples.csv`, `training.csv`, `run.json`, and what is made from them (`report.md`): all of them
+  /// whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {
-    let json = json
+    let files = RunFiles(
+      folder: folder, results: ResultRow.csv(rows), samples: SampleTable.csv(rows),
+      training: TrainingRow.csv(training), run: json)
+    // From what the files say, with their digits: a report that is remade from them is the same to the byte.
+    let derived = try RunReport(files).derived
     try AtomicFolder.write(to: folder) { writer in
-      try writer.write("results.csv", ResultRow.csv(rows))
-      try writer.write("training.csv", TrainingRow.csv(training))
-      try writer.write("report.md", markdown)
-      try writer.write("run.json", json)
+      try writer.write(RunFiles.results, files.results)
+      try writer.write(RunFiles.samples, files.samples ?? "")
+      try writer.write(RunFiles.training, files.training)
+      try writer.write(RunFiles.run, files.run)
+      for file in derived { try writer.write(file.name, file.text) }
     }
   }
+
+  /// Writes anew what is made from the files of a run that is in `folder`.
+  ///
+  /// - Returns: The names of the files.
+  /// - Throws: `FileError`, and what `init(reading:)` throws.
+  public static func remake(in folder: String) throws -> [String] {
+    let derived = try RunReport(reading: folder).derived
+    try AtomicFolder.write(to: folder) { writer in
+      for file in derived { try writer.write(file.name, file.text) }
+    }
+    return derived.map(\.name)
+  }
+
+  /// The files that are made from the tables and `run.json`.
+  var derived: [(name: String, text: String)] { [("report.md", markdown)] }
 
   // MARK: Markdown
 
@@ -60,12 +90,15 @@ public struct RunReport: Sendable {
   public var markdown: String {
     var text = "# vbench run, \(date)\n\n"
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    text += noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
     if peak > 0 { text += "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(PeakProbe.label)) |\n" }
-    text += "\n" + verdictSummary + "\n"
+    text += machineFacts + "\n" + verdictSummary + "\n"
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
-    text += layerTables + trainingTable + skips + failures
+    text +=
+      layerTables + trainingTable + threadTable + workspaceTable + phaseTable + networkTotals + skips
+      + failures
     return text
   }
 
@@ -96,30 +129,35 @@ public struct RunReport: Sendable {
     text +=
       "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
     text +=
-      " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval.\n\n"
+      " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval; so is the"
+    text +=
+      " time beside that of the fastest engine of the problem. Percents of peak and roofline count the FLOPs of the direct"
+    text += " algorithm: a better algorithm, or operands that fit into a cache, can exceed 100 %.\n\n"
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
     for suite in suites {
       text += "### \(suite)\n\n"
       text +=
-        "| layer | pass | backend | verdict | median ms | GFLOP/s | peak % | error max | error / bound |"
-      text += " speed-up | |\n|---|---|---|---|---:|---:|---:|---:|---:|---:|---|\n"
+        "| layer | pass | backend | verdict | samples | median ms | GFLOP/s | peak % | roofline % | error max |"
+      text += " error / bound | speed-up | | time / best | |\n"
+      text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
       var last = ""
       for row in rows where row.suite == suite {
         let layer = "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
-        let key = layer + row.pass.rawValue + row.format.rawValue + row.filterState.rawValue
-        var pass = row.pass.rawValue
-        if row.format != .nchw { pass += ", \(row.format.rawValue)" }
-        if row.filterState != .fresh { pass += ", \(row.filterState.rawValue)" }
+        let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
+        let key = layer + pass
         let head = key == last ? ["", ""] : [layer, pass]
         last = key
         let cells =
           head + [
             RunReport.engine(row),
-            row.verification.verdict.rawValue, RunReport.short(row.medianMilliseconds),
+            row.verification.verdict.rawValue, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
+            RunReport.short(row.medianMilliseconds),
             RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
+            RunReport.short(row.rooflinePercent),
             RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
             RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
+            RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
           ]
         text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
       }
@@ -222,10 +260,14 @@ public struct RunReport: Sendable {
     func list(_ values: [Double]) -> String {
       "[" + values.map { CSV.number($0) }.joined(separator: ", ") + "]"
     }
-    var text = "{\n  \"format\": \"vbench-run-1\",\n  \"date\": \(JSONValue.quoted(date)),\n"
+    var text = "{\n  \"format\": \"\(RunReport.format)\",\n  \"date\": \(JSONValue.quoted(date)),\n"
     text += "  \"command\": \(JSONValue.quoted(command)),\n  \"partial\": \(isPartial),\n"
-    text += "  \"fma_peak_gflops\": \(CSV.number(peak)),\n"
-    text += "  \"environment\": {\(object(environment.map { ($0.key, $0.value) }))},\n  \"results\": [\n"
+    text += "  \"fma_peak_gflops\": \(peak.isFinite ? CSV.number(peak) : "0"),\n"
+    text += "  \"has_times\": \(hasTimes),\n  \"training_source\": \(JSONValue.quoted(trainingSource)),\n"
+    text += "  \"environment\": {\(object(environment.map { ($0.key, $0.value) }))},\n"
+    text +=
+      "  \"environment_order\": [\(environment.map { JSONValue.quoted($0.key) }.joined(separator: ", "))],\n"
+    text += machineMembers + "  \"results\": [\n"
     text += rows.map { "    {\(object($0.fields)), \"seconds\": \(list($0.seconds))}" }.joined(
       separator: ",\n")
     text += "\n  ],\n  \"training\": [\n"

@@ -1,0 +1,183 @@
+import ConvCore
+
+/// How long and how often competitors are sampled.
+public struct SamplingLimits: Sendable, Hashable {
+  /// Sampling ends when the 95 % interval of every ratio with the baseline is at most this fraction of the ratio wide.
+  public var precision = 0.03
+  /// Seconds of sampling of all competitors together, waiting included; not of the warm-up and of slow competitors.
+  public var budgetSeconds = 1.0
+  /// Seconds of warm-up per competitor.
+  public var warmUpSeconds = 0.05
+  /// Rounds before the width of an interval counts.
+  public var leastRounds = 15
+  /// Largest number of rounds.
+  public var mostRounds = 200
+  /// A competitor that takes more than this many times the best one's time is sampled a few times only.
+  public var slowFactor = 10.0
+  /// Seconds that a sample lasts at least, by repetition, so that the clock does not matter; 0 where each execution has to
+  /// be prepared (cold caches).
+  public var leastSampleSeconds = 0.5e-3
+
+  /// The defaults.
+  public init() {}
+}
+
+/// What a `RoundSampler` samples.
+protocol SampledExecutor {
+  /// Executes competitor `index` that often and returns the seconds taken.
+  mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double
+  /// Brings the machine into the state that a sample of `index` begins with; returns the seconds that this took.
+  mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double
+  /// Whether the user wants the run to end.
+  var isStopRequested: Bool { get }
+}
+
+/// Samples competitors in rounds until their ratios are known well enough or the time is up.
+///
+/// In every round each competitor runs once, in a random order (seeded), so that whatever changes slowly meets all of them
+/// alike and none always follows the same other. It stops by the *width* of the intervals, never by what they say: such
+/// sequential intervals keep their coverage asymptotically (Chow & Robbins, *On the asymptotic theory of fixed-width
+/// sequential confidence intervals for the mean*, 1965).
+struct RoundSampler {
+  /// Why sampling ended.
+  enum End: String, Sendable {
+    case precise, budget, rounds, stopped
+  }
+
+  /// What is known about one competitor.
+  struct Series {
+    /// Seconds per execution, by round.
+    var samples: [Int: Double] = [:]
+    /// Executions per sample.
+    var repetitions = 1
+    /// Whether it is so much slower than the best one that it takes part in a few rounds only.
+    var isSlow = false
+    var spent = 0.0
+    var estimate = 0.0
+
+    /// The samples in the order of their rounds.
+    var values: [Double] { samples.sorted { $0.key < $1.key }.map(\.value) }
+  }
+
+  let limits: SamplingLimits
+  let seed: UInt64
+  /// Index of the competitor that the others are compared with.
+  let baseline: Int?
+  private(set) var series: [Series]
+  /// Seconds of sampling so far, but for slow competitors.
+  private var spent = 0.0
+  private var previous: Int?
+
+  /// For `count` competitors.
+  init(count: Int, baseline: Int?, limits: SamplingLimits, seed: UInt64) {
+    self.limits = limits
+    self.seed = seed
+    self.baseline = baseline
+    series = Array(repeating: Series(), count: count)
+  }
+
+  /// Warm-up by duration, then rounds.
+  ///
+  /// - Throws: what the executor throws.
+  mutating func run(_ executor: inout some SampledExecutor) throws -> End {
+    guard !series.isEmpty else { return .rounds }
+    try warmUp(&executor)
+    if executor.isStopRequested { return .stopped }
+    var random = PhiloxGenerator(seed: seed, stream: 0x40BD)
+    var nextCheck = limits.leastRounds
+    for round in 0..<limits.mostRounds {
+      for index in series.indices.shuffled(using: &random) where wants(index, round) {
+        if executor.isStopRequested { return .stopped }
+        try sample(index, round, &executor)
+      }
+      let rounds = series.lazy.filter { !$0.isSlow }.map(\.samples.count).min() ?? 0
+      let costOfRound = spent / Double(max(1, rounds))
+      if rounds >= 2 && spent + costOfRound / 2 > limits.budgetSeconds { return .budget }
+      if rounds >= nextCheck {
+        if isPrecise { return .precise }
+        // Intervals shrink with the root of the rounds: there is no point in looking after every one.
+        nextCheck = rounds + max(1, rounds / 6)
+      }
+    }
+    return .rounds
+  }
+
+  private mutating func warmUp(_ executor: inout some SampledExecutor) throws {
+    for index in series.indices {
+      var total = 0.0
+      var least = Double.infinity
+      var last = 0.0
+      repeat {
+        last = try executor.execute(index, repetitions: 1, isWarmUp: true)
+        least = min(least, last)
+        total += last
+      } while total < limits.warmUpSeconds && !executor.isStopRequested
+      series[index].estimate = least
+      let wish = (limits.leastSampleSeconds / max(least, 1e-7)).rounded(.up)
+      series[index].repetitions = max(1, min(1000, Int(wish)))
+      // Where the budget has room for a few executions only, the warm-up is one of them.
+      if limits.leastSampleSeconds > 0 && last > limits.budgetSeconds / Double(2 * series.count) {
+        record(index, 0, seconds: last, cost: last)
+      }
+    }
+    let best = series.map(\.estimate).min() ?? 0
+    for index in series.indices where index != baseline {
+      series[index].isSlow = series[index].estimate > limits.slowFactor * best
+      if series[index].isSlow { spent -= series[index].spent }
+    }
+  }
+
+  /// Whether a competitor takes part in a round.
+  private func wants(_ index: Int, _ round: Int) -> Bool {
+    let own = series[index]
+    if own.samples[round] != nil { return false }
+    guard own.isSlow else { return true }
+    // Slow ones share a quarter of the budget on top of it; two samples they get wherever one fits into the budget.
+    if own.samples.isEmpty { return true }
+    if own.samples.count < 2 && own.estimate <= limits.budgetSeconds { return true }
+    let share = limits.budgetSeconds / 4 / Double(series.count(where: \.isSlow))
+    return own.spent + own.estimate * Double(own.repetitions) <= share
+  }
+
+  private mutating func sample(_ index: Int, _ round: Int, _ executor: inout some SampledExecutor) throws {
+    let repetitions = series[index].repetitions
+    let waited = try executor.settle(before: index, after: previous, repetitions: repetitions)
+    if !series[index].isSlow { spent += waited }
+    previous = index
+    let seconds = try executor.execute(index, repetitions: repetitions, isWarmUp: false)
+    record(index, round, seconds: seconds / Double(repetitions), cost: seconds)
+  }
+
+  private mutating func record(_ index: Int, _ round: Int, seconds: Double, cost: Double) {
+    series[index].samples[round] = seconds
+    series[index].spent += cost
+    if !series[index].isSlow { spent += cost }
+  }
+
+  /// Whether every ratio with the baseline (without one, with the fastest; of a single competitor its median) is known to
+  /// `precision`.
+  private var isPrecise: Bool {
+    let fast = series.indices.filter { !series[$0].isSlow }
+    guard fast.count > 1 else {
+      return fast.allSatisfy { index in
+        let values = series[index].values
+        let interval = Statistics.medianInterval(values, seed: seed, resamples: 500)
+        return (interval.high - interval.low) / Statistics.median(values) <= limits.precision
+      }
+    }
+    let reference = baseline ?? fast.min { series[$0].estimate < series[$1].estimate }!
+    return fast.allSatisfy { index in
+      guard index != reference else { return true }
+      let (reference, own) = paired(reference, index)
+      let speedup = Speedup(baseline: reference, own: own, seed: seed, resamples: 500)
+      return speedup.relativeWidth <= limits.precision
+    }
+  }
+
+  /// The samples of two competitors in the rounds that both took part in.
+  func paired(_ first: Int, _ second: Int) -> ([Double], [Double]) {
+    let (a, b) = (series[first].samples, series[second].samples)
+    let rounds = a.keys.filter { b[$0] != nil }.sorted()
+    return (rounds.map { a[$0]! }, rounds.map { b[$0]! })
+  }
+}

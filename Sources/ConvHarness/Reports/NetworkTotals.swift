@@ -1,0 +1,152 @@
+import ConvCore
+
+/// What a network's convolutions take together: the sum over its layers of the median, each as often as it occurs.
+public struct NetworkTotals: Sendable {
+  /// The rows of one layer: one per backend.
+  struct Layer {
+    let rows: [ResultRow]
+    let multiplicity: Int
+    /// The fastest row.
+    var best: ResultRow? {
+      rows.filter { !$0.medianMilliseconds.isNaN }.min { $0.medianMilliseconds < $1.medianMilliseconds }
+    }
+  }
+
+  /// Suite, and what its rows are measured under.
+  public let suite: String
+  public let conditions: [String]
+  /// Passes in their usual order.
+  public let passes: [ConvPass]
+  /// Backends in order of appearance.
+  public let backends: [String]
+  /// Layers of each pass, in the suite's order.
+  let layers: [ConvPass: [Layer]]
+
+  /// The totals of the suites of a report that have two layers and more.
+  static func all(_ report: RunReport) -> [NetworkTotals] {
+    var order: [[String]] = []
+    var groups: [[String]: [ResultRow]] = [:]
+    for row in report.rows {
+      let key = [row.suite] + report.conditions(row) + ["\(row.threads)"]
+      if groups[key] == nil { order.append(key) }
+      groups[key, default: []].append(row)
+    }
+    return order.compactMap { key in
+      guard let rows = groups[key] else { return nil }
+      let totals = NetworkTotals(rows, conditions: report.conditions(rows[0]))
+      return totals.layers.values.contains { $0.count > 1 } ? totals : nil
+    }
+  }
+
+  /// Rows of one suite under the same conditions.
+  init(_ rows: [ResultRow], conditions: [String]) {
+    suite = rows.first?.suite ?? ""
+    self.conditions = conditions
+    var seen = Set<String>()
+    backends = rows.map(\.backend).filter { seen.insert($0).inserted }
+    passes = ConvPass.allCases.filter { pass in rows.contains { $0.pass == pass } }
+    var layers: [ConvPass: [Layer]] = [:]
+    for pass in passes {
+      var own: [[ResultRow]] = []
+      for row in rows where row.pass == pass {
+        // A backend that has a row of this layer already begins the next one of the same shape.
+        if let last = own.last, last[0].itemKey == row.itemKey,
+          !last.contains(where: { $0.backend == row.backend })
+        {
+          own[own.count - 1].append(row)
+        } else {
+          own.append([row])
+        }
+      }
+      layers[pass] = own.map { Layer(rows: $0, multiplicity: $0[0].multiplicity) }
+    }
+    self.layers = layers
+  }
+
+  /// Milliseconds of all layers of a pass on one backend; nil where it has no time of one of them.
+  public func total(_ backend: String, _ pass: ConvPass) -> Double? {
+    sum(pass) { layer in
+      layer.rows.first { $0.backend == backend && !$0.medianMilliseconds.isNaN }?.medianMilliseconds
+    }
+  }
+
+  /// Milliseconds of all layers of a pass, each on its fastest backend; nil where a layer has no time at all.
+  public func oracle(_ pass: ConvPass) -> Double? { sum(pass) { $0.best?.medianMilliseconds } }
+
+  private func sum(_ pass: ConvPass, _ time: (Layer) -> Double?) -> Double? {
+    var total = 0.0
+    for layer in layers[pass] ?? [] {
+      guard let milliseconds = time(layer) else { return nil }
+      total += milliseconds * Double(layer.multiplicity)
+    }
+    return total
+  }
+
+  /// Layers of a pass that a backend has a time of.
+  func timed(_ backend: String, _ pass: ConvPass) -> Int {
+    (layers[pass] ?? []).count { layer in
+      layer.rows.contains { $0.backend == backend && !$0.medianMilliseconds.isNaN }
+    }
+  }
+}
+
+extension RunReport {
+  /// The end of `report.md`: what each suite takes on each engine, and the best engine of every layer.
+  var networkTotals: String {
+    let totals = NetworkTotals.all(self).filter { totals in
+      totals.passes.contains { totals.oracle($0) != nil }
+    }
+    guard !totals.isEmpty else { return "" }
+    var text =
+      "## Whole networks\n\nMilliseconds of all measured layers together: the median of each as often as the network has"
+    text +=
+      " it. An engine that has no time of some layers shows how many it has; the last line takes each layer's"
+    text += " fastest engine.\n\n"
+    for network in totals {
+      let name = ([network.suite] + network.conditions).joined(separator: ", ")
+      text += "### \(name)\n\n"
+      text += "| engine | \(network.passes.map(\.rawValue).joined(separator: " | ")) | all passes |\n"
+      text += "|---" + String(repeating: "|---:", count: network.passes.count + 1) + "|\n"
+      for backend in network.backends {
+        let sums = network.passes.map { network.total(backend, $0) }
+        let cells = zip(network.passes, sums).map { pass, sum in
+          sum.map(RunReport.short)
+            ?? "\(network.timed(backend, pass)) of \(network.layers[pass]?.count ?? 0) layers"
+        }
+        text +=
+          "| \(RunReport.cell(backend)) | \(cells.joined(separator: " | ")) | \(RunReport.sum(sums)) |\n"
+      }
+      let oracle = network.passes.map { network.oracle($0) }
+      text += "| best of each layer | \(oracle.map { RunReport.short($0) }.joined(separator: " | ")) |"
+      text += " \(RunReport.sum(oracle)) |\n\n"
+      text += bestEngines(network)
+    }
+    return text
+  }
+
+  private func bestEngines(_ network: NetworkTotals) -> String {
+    var text =
+      "| layer | times | \(network.passes.map { "best \($0.rawValue)" }.joined(separator: " | ")) |\n"
+    text += "|---|---:" + String(repeating: "|---", count: network.passes.count) + "|\n"
+    let count = network.passes.map { network.layers[$0]?.count ?? 0 }.max() ?? 0
+    for index in 0..<count {
+      let layers = network.passes.map { pass -> NetworkTotals.Layer? in
+        let layers = network.layers[pass] ?? []
+        return index < layers.count ? layers[index] : nil
+      }
+      guard let first = layers.compactMap({ $0 }).first else { continue }
+      let cells = layers.map { layer -> String in
+        guard let best = layer?.best else { return "" }
+        return "\(RunReport.engine(best)) \(RunReport.short(best.medianMilliseconds))"
+      }
+      let line = [RunReport.layer(first.rows[0]), "\(first.multiplicity)"] + cells
+      text += "| \(line.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  private static func sum(_ values: [Double?]) -> String {
+    let known = values.compactMap { $0 }
+    return known.count == values.count ? short(known.reduce(0, +)) : ""
+  }
+}

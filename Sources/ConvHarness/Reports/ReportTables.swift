@@ -1,0 +1,233 @@
+import ConvCore
+import Foundation
+
+/// Tables of `report.md` about the machine, sweeps and phases.
+extension RunReport {
+  /// What the machine can do, how quiet it was and where the time went, as rows of the first table.
+  var machineFacts: String {
+    var text = ""
+    let several = limits.count > 1
+    for limit in limits {
+      let threads = several ? ", \(limit.threads) thread\(limit.threads == 1 ? "" : "s")" : ""
+      if limit.threads != limits.last?.threads && limit.fmaPeak.isFinite {
+        text += "| FMA peak\(threads) | \(RunReport.short(limit.fmaPeak)) GFLOP/s |\n"
+      }
+      if limit.bandwidth > 0 {
+        text +=
+          "| memory bandwidth\(threads) | \(RunReport.short(limit.bandwidth)) GB/s (\(BandwidthProbe.label)) |\n"
+      }
+    }
+    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
+    if let ledger, ledger.total > 0 { text += "| seconds | \(RunReport.seconds(ledger)) |\n" }
+    return text
+  }
+
+  /// `total 20 s: verification 3.1, …; outside of engines and verification 2.1 %`.
+  public static func seconds(_ ledger: TimeLedger) -> String {
+    let parts = ledger.parts.filter { $0.name != "total" && $0.seconds > 0 }
+      .map { "\($0.name) \(short($0.seconds))" }
+    return "\(short(ledger.total)) in all: \(parts.joined(separator: ", ")); tool and waiting "
+      + String(format: "%.1f %%", ledger.overhead * 100)
+  }
+
+  /// A paragraph in the head of a report whose times are to be read with care.
+  var noiseWarning: String {
+    guard hasTimes, let noise, !noise.reasons.isEmpty else { return "" }
+    return
+      "**A noisy machine: \(noise.reasons.joined(separator: "; ")). Times and verdicts are to be read with care.**\n\n"
+  }
+
+  /// What a row is measured under, where that is not the usual or not the same in all rows.
+  public func conditions(_ row: ResultRow) -> [String] {
+    var words: [String] = []
+    if row.format != .nchw { words.append(row.format.rawValue) }
+    if row.filterState != .fresh { words.append(row.filterState.rawValue) }
+    if row.cache != .warm { words.append("\(row.cache.rawValue) cache") }
+    if threadCounts.count > 1 { words.append("\(row.threads) thread\(row.threads == 1 ? "" : "s")") }
+    if workspaceLimits.count > 1 { words.append("workspace \(ByteCount.text(row.workspaceLimit))") }
+    return words
+  }
+
+  private var threadCounts: [Int] { Set(rows.map(\.threads)).sorted() }
+  private var workspaceLimits: [Int] { Set(rows.map(\.workspaceLimit)).sorted() }
+
+  static func layer(_ row: ResultRow) -> String {
+    "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
+  }
+
+  /// `1.25 (1.21–1.30)`; empty for the best itself.
+  public static func timeToBest(_ best: BestComparison?) -> String {
+    guard let best, best.verdict != .best, best.ratio.isFinite else { return "" }
+    return "\(short(best.ratio)) (\(short(best.low))–\(short(best.high)))"
+  }
+
+  /// Rows of the same measurement on the same backend but for one thing, in order of first appearance; only groups of two
+  /// and more with a time.
+  private func groups(by key: (ResultRow) -> [String]) -> [[ResultRow]] {
+    var order: [[String]] = []
+    var groups: [[String]: [ResultRow]] = [:]
+    for row in rows where !row.medianMilliseconds.isNaN || row.verification.verdict == .unsupported {
+      let key = key(row)
+      if groups[key] == nil { order.append(key) }
+      groups[key, default: []].append(row)
+    }
+    return order.compactMap { groups[$0] }.filter { group in
+      group.count > 1 && group.contains { !$0.medianMilliseconds.isNaN }
+    }
+  }
+
+  /// A table of medians with one column per value of what is swept.
+  private func sweep(
+    _ title: String, _ explanation: String, groups: [[ResultRow]], values: [Int], name: (Int) -> String,
+    value: (ResultRow) -> Int, last: String, summary: ([ResultRow]) -> String
+  ) -> String {
+    guard !groups.isEmpty else { return "" }
+    var text = "## \(title)\n\n\(explanation)\n\n"
+    text +=
+      "| layer | pass | backend | \(values.map { name($0) + " ms" }.joined(separator: " | ")) | \(last) |\n"
+    text += "|---|---|---" + String(repeating: "|---:", count: values.count + 1) + "|\n"
+    for group in groups {
+      let medians = values.map { wanted -> String in
+        guard let row = group.first(where: { value($0) == wanted }) else { return "" }
+        return row.verification.verdict == .unsupported ? "declines" : RunReport.short(row.medianMilliseconds)
+      }
+      let cells =
+        [RunReport.layer(group[0]), group[0].pass.rawValue, group[0].backend] + medians + [summary(group)]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  /// Time by number of threads.
+  var threadTable: String {
+    let counts = threadCounts
+    guard counts.count > 1 else { return "" }
+    let groups = groups { row in
+      [row.suite, row.problem, row.name, row.pass.rawValue, row.backend, row.format.rawValue]
+        + [row.filterState.rawValue, row.cache.rawValue, "\(row.workspaceLimit)"]
+    }
+    return sweep(
+      "Threads",
+      "Scaling is the time with \(counts[0]) over that with \(counts[counts.count - 1]) threads, and as a percentage of the"
+        + " ratio of threads.",
+      groups: groups, values: counts, name: { "\($0) thr." }, value: \.threads, last: "scaling"
+    ) { group in
+      let timed = group.filter { !$0.medianMilliseconds.isNaN }
+      guard let few = timed.min(by: { $0.threads < $1.threads }),
+        let many = timed.max(by: { $0.threads < $1.threads }), few.threads < many.threads
+      else { return "" }
+      let scaling = few.medianMilliseconds / many.medianMilliseconds
+      let ideal = Double(many.threads) / Double(few.threads)
+      return "\(RunReport.short(scaling)) (\(String(format: "%.0f %%", scaling / ideal * 100)))"
+    }
+  }
+
+  /// Time by limit of the workspace.
+  var workspaceTable: String {
+    let limits = workspaceLimits
+    guard limits.count > 1 else { return "" }
+    let groups = groups { row in
+      [row.suite, row.problem, row.name, row.pass.rawValue, row.backend, row.format.rawValue]
+        + [row.filterState.rawValue, row.cache.rawValue, "\(row.threads)"]
+    }
+    return sweep(
+      "Workspace",
+      "The cost is the time under the least limit that the engine accepts over that under the largest; in brackets the"
+        + " bytes that its plans ask for.",
+      groups: groups, values: limits, name: ByteCount.text, value: \.workspaceLimit, last: "cost"
+    ) { group in
+      let timed = group.filter { !$0.medianMilliseconds.isNaN }
+      guard let least = timed.min(by: { $0.workspaceLimit < $1.workspaceLimit }),
+        let most = timed.max(by: { $0.workspaceLimit < $1.workspaceLimit }),
+        least.workspaceLimit < most.workspaceLimit
+      else { return "" }
+      let cost = RunReport.short(least.medianMilliseconds / most.medianMilliseconds)
+      return
+        "\(cost) (\(ByteCount.text(least.workspaceBytes ?? 0)) / \(ByteCount.text(most.workspaceBytes ?? 0)))"
+    }
+  }
+
+  /// What each engine did in one execution outside of the samples.
+  var phaseTable: String {
+    let recorded = rows.filter { !$0.phases.isEmpty }
+    guard !recorded.isEmpty else { return "" }
+    var text =
+      "## Phases\n\nOf one execution outside of the samples: milliseconds, and percent of all phases; beside them"
+    text +=
+      " the memory that the plan asks for and the largest resident size of the process while it ran.\n\n"
+    text += "| layer | pass | backend | phases | workspace | process |\n|---|---|---|---|---:|---:|\n"
+    for row in recorded {
+      let total = row.phases.reduce(0) { $0 + $1.seconds }
+      let phases = row.phases.map { phase in
+        let percent = total > 0 ? String(format: " (%.0f %%)", phase.seconds / total * 100) : ""
+        return "\(phase.name) \(RunReport.short(phase.seconds * 1e3))\(percent)"
+      }
+      let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
+      let cells = [
+        RunReport.layer(row), pass, row.backend, phases.joined(separator: ", "),
+        ByteCount.text(row.workspaceBytes ?? 0), row.peakMemoryBytes.map(ByteCount.text) ?? "",
+      ]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  /// Members of `run.json` about the machine and the run.
+  var machineMembers: String {
+    func number(_ value: Double) -> String { value.isFinite ? CSV.number(value) : "0" }
+    var text = ""
+    if !limits.isEmpty {
+      let entries = limits.map {
+        "{\"threads\": \($0.threads), \"fma_peak_gflops\": \(number($0.fmaPeak)), "
+          + "\"bandwidth_gb_per_s\": \(number($0.bandwidth))}"
+      }
+      text += "  \"limits\": [\(entries.joined(separator: ", "))],\n"
+    }
+    if let noise {
+      var members = NoiseRecord.figures.filter { noise[keyPath: $0.1].isFinite }
+        .map { "\"\($0.0)\": \(CSV.number(noise[keyPath: $0.1]))" }
+      members.append("\"huge_pages\": \(JSONValue.quoted(noise.hugePages))")
+      members.append("\"is_noisy\": \(!noise.reasons.isEmpty)")
+      members.append("\"reasons\": [\(noise.reasons.map(JSONValue.quoted).joined(separator: ", "))]")
+      text += "  \"noise\": {\(members.joined(separator: ", "))},\n"
+    }
+    if let ledger {
+      let members = TimeLedger.members.map { "\"\($0.0)\": \(number(ledger[keyPath: $0.1]))" }
+      text += "  \"seconds\": {\(members.joined(separator: ", "))},\n"
+    }
+    return text
+  }
+}
+
+/// Numbers of bytes for people and on the command line.
+public enum ByteCount {
+  private static let units: [(name: String, bytes: Int)] = [
+    ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10),
+  ]
+
+  /// `64 MiB`, `1.5 MiB`, `300 B`.
+  public static func text(_ bytes: Int) -> String {
+    guard let unit = units.first(where: { bytes >= $0.bytes }) else { return "\(bytes) B" }
+    let value = Double(bytes) / Double(unit.bytes)
+    return value == value.rounded()
+      ? "\(Int(value)) \(unit.name)" : String(format: "%.3g %@", value, unit.name)
+  }
+
+  /// The bytes of `64MiB`, `1.5 GiB`, `1000000`; nil for anything else, negative numbers and what no memory has.
+  public static func parse(_ text: String) -> Int? {
+    let text = text.trimmingCharacters(in: .whitespaces)
+    let unit = units.first { text.lowercased().hasSuffix($0.name.lowercased()) }
+    var digits = Substring(text)
+    if let unit {
+      digits = digits.dropLast(unit.name.count)
+    } else if digits.last == "B" || digits.last == "b" {
+      digits = digits.dropLast()
+    }
+    let number = digits.trimmingCharacters(in: .whitespaces)
+    guard !number.isEmpty, number.allSatisfy({ $0.isASCII && ($0.isNumber || $0 == ".") }),
+      let value = Double(number)
+    else { return nil }
+    let bytes = value * Double(unit?.bytes ?? 1)
+    return bytes < 0x1p60 ? Int(bytes) : nil
+  }
+}

@@ -1,0 +1,178 @@
+import ConvCore
+
+/// Rows as `results.csv` says them.
+///
+/// Every column that is written is read here: a test demands that a row which has been read writes the same line again.
+extension ResultRow {
+  typealias Reader = @Sendable (inout ResultRow, CSVTable.Field) throws -> Void
+
+  /// Columns without which a file is none of ours.
+  static let requiredColumns = [
+    "suite", "problem", "name", "pass", "backend", "threads", "format", "filter_state", "verdict",
+    "median_ms",
+  ]
+
+  /// What each column sets. Columns that are not listed say what others say already.
+  static let readers: [String: Reader] = [
+    "suite": { $0.suite = $1.text },
+    "problem": { $0.problem = $1.text },
+    "name": { $0.name = $1.text },
+    "pass": { $0.pass = try $1.value(of: ConvPass.self, "pass") },
+    "backend": { $0.backend = $1.text },
+    "threads": { $0.threads = try $1.integer() },
+    "format": { $0.format = try $1.value(of: MemoryFormat.self, "format") },
+    "filter_state": { $0.filterState = try $1.value(of: FilterState.self, "filter state") },
+    "verdict": { $0.verification.verdict = try $1.value(of: Verdict.self, "verdict") },
+    "reason": { $0.verification.reason = $1.text },
+    "min_ms": { $0.minMilliseconds = try $1.number() },
+    "median_ms": { $0.medianMilliseconds = try $1.number() },
+    "p95_ms": { $0.p95Milliseconds = try $1.number() },
+    "gflops_effective": { $0.gflopsEffective = try $1.number() },
+    "peak_percent": { $0.peakPercent = try $1.number() },
+    "workspace_bytes": { $0.workspaceBytes = try $1.optionalInteger() },
+    "error_max": { $0.verification.errorMax = try $1.number() },
+    "error_bound": { $0.verification.errorBound = try $1.number() },
+    "error_ratio": { $0.verification.errorRatio = try $1.number() },
+    "baseline": { $0.baseline = $1.text },
+    "speedup": { row, field in
+      if !field.text.isEmpty { try row.readSpeedup { $0.ratio = try field.number() } }
+    },
+    "speedup_low": { row, field in
+      if !field.text.isEmpty { try row.readSpeedup { $0.low = try field.number() } }
+    },
+    "speedup_high": { row, field in
+      if !field.text.isEmpty { try row.readSpeedup { $0.high = try field.number() } }
+    },
+    "verdict_speed": { row, field in
+      if !field.text.isEmpty {
+        try row.readSpeedup { $0.verdict = try field.value(of: Speedup.Verdict.self, "verdict") }
+      }
+    },
+    "element_type": { $0.elementType = try $1.value(of: ElementType.self, "element type") },
+    "variant": { $0.variant = $1.text },
+    "isa": { $0.isa = $1.text },
+    "plan_ms": { $0.planMilliseconds = try $1.number() },
+    "prepare_ms": { $0.prepareMilliseconds = try $1.number() },
+    "gflops_executed": { $0.gflopsExecuted = try $1.number() },
+    "error_rms": { $0.verification.errorRMS = try $1.number() },
+    "executed_by": { $0.executedBy = $1.text },
+    "repro": { $0.repro = $1.text },
+    "error_bound_worst": { $0.verification.errorBoundWorst = try $1.number() },
+    "verified_results": { $0.verification.samples = try $1.optionalInteger() ?? 0 },
+    "predicted_core_ms": { $0.predictedMilliseconds = try $1.number() },
+    "work": { $0.work = $1.text },
+    "best_backend": { row, field in
+      if !field.text.isEmpty { row.readBest { $0.backend = field.text } }
+    },
+    "ratio_to_best": { row, field in
+      if !field.text.isEmpty { try row.readBest { $0.ratio = try field.number() } }
+    },
+    "ratio_to_best_low": { row, field in
+      if !field.text.isEmpty { try row.readBest { $0.low = try field.number() } }
+    },
+    "ratio_to_best_high": { row, field in
+      if !field.text.isEmpty { try row.readBest { $0.high = try field.number() } }
+    },
+    "verdict_best": { row, field in
+      if !field.text.isEmpty {
+        try row.readBest { $0.verdict = try field.value(of: BestComparison.Verdict.self, "verdict") }
+      }
+    },
+    "cache": { $0.cache = try $1.value(of: CacheState.self, "cache state") },
+    "workspace_limit_bytes": { $0.workspaceLimit = try $1.integer() },
+    "multiplicity": { $0.multiplicity = try $1.integer() },
+    "compulsory_bytes": { $0.compulsoryBytes = try $1.optionalInteger() },
+    "roofline_gflops": { $0.rooflineGflops = try $1.number() },
+    "roofline_percent": { $0.rooflinePercent = try $1.number() },
+    "peak_memory_bytes": { $0.peakMemoryBytes = try $1.optionalInteger() },
+    "phases": { $0.phases = try PhaseText.phases($1) },
+  ]
+
+  private mutating func readSpeedup(_ set: (inout Speedup) throws -> Void) rethrows {
+    var value = speedup ?? Speedup(ratio: .nan, low: .nan, high: .nan, verdict: .unknown)
+    try set(&value)
+    speedup = value
+  }
+
+  private mutating func readBest(_ set: (inout BestComparison) throws -> Void) rethrows {
+    var value = best ?? BestComparison(backend: "", ratio: .nan, low: .nan, high: .nan, verdict: .unknown)
+    try set(&value)
+    best = value
+  }
+
+  /// The rows of a table; columns that are not known are left alone.
+  ///
+  /// - Throws: `HarnessError.malformedLine`.
+  static func rows(reading table: CSVTable) throws -> [ResultRow] {
+    for name in requiredColumns { _ = try table.column(name) }
+    let readers = table.header.map { ResultRow.readers[$0] }
+    return try table.rows.map { fields in
+      var row = ResultRow()
+      for (field, reader) in zip(fields, readers) { try reader?(&row, field) }
+      return row
+    }
+  }
+
+  /// Nothing is known.
+  private init() {
+    (suite, problem, name, backend) = ("", "", "", "")
+    (pass, format, filterState) = (.forward, .nchw, .fresh)
+    (threads, baseline, elementType, isa, repro) = (0, "", .float32, "", "")
+    verification = Verification(.missingReference, reason: "")
+  }
+}
+
+/// `samples.csv`: every sample of every row.
+enum SampleTable {
+  static let header = [
+    "suite", "problem", "name", "pass", "backend", "threads", "format", "filter_state", "round",
+    "milliseconds", "cache", "workspace_limit_bytes", "row",
+  ]
+
+  /// The file; `row` counts the rows of `results.csv` from 1.
+  static func csv(_ rows: [ResultRow]) -> String {
+    var lines: [[String]] = []
+    for (index, row) in rows.enumerated() {
+      for (round, seconds) in zip(row.rounds, row.seconds) {
+        lines.append([
+          row.suite, row.problem, row.name, row.pass.rawValue, row.backend, "\(row.threads)",
+          row.format.rawValue, row.filterState.rawValue, "\(round)", CSV.number(seconds * 1e3),
+          row.cache.rawValue, "\(row.workspaceLimit)", "\(index + 1)",
+        ])
+      }
+    }
+    return CSV.text(header: header, rows: lines)
+  }
+
+  /// Gives rows their samples.
+  ///
+  /// - Throws: `HarnessError.malformedLine`, also where a sample is of another row than it says.
+  static func read(_ table: CSVTable, into rows: inout [ResultRow]) throws {
+    let (rowColumn, roundColumn) = (try table.column("row"), try table.column("round"))
+    let timeColumn = try table.column("milliseconds")
+    let backendColumn = try table.column("backend")
+    let problemColumn = try table.column("problem")
+    for fields in table.rows {
+      let number = try fields[rowColumn].integer()
+      guard rows.indices.contains(number - 1) else {
+        throw fields[rowColumn].error("row \(number) of \(rows.count) in results.csv")
+      }
+      let row = rows[number - 1]
+      for (column, expected) in [(backendColumn, row.backend), (problemColumn, row.problem)]
+      where fields[column].text != expected {
+        throw fields[column].error(
+          "'\(fields[column].text)', but row \(number) of results.csv is of '\(expected)'")
+      }
+      let round = try fields[roundColumn].integer()
+      guard round > (row.rounds.last ?? -1) else {
+        throw fields[roundColumn].error("round \(round) does not follow round \(row.rounds.last ?? -1)")
+      }
+      let milliseconds = try fields[timeColumn].number()
+      guard milliseconds > 0, milliseconds.isFinite else {
+        throw fields[timeColumn].error("a time of '\(fields[timeColumn].text)' milliseconds")
+      }
+      rows[number - 1].rounds.append(round)
+      rows[number - 1].seconds.append(milliseconds * 1e-3)
+    }
+  }
+}

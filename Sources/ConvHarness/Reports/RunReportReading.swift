@@ -1,0 +1,247 @@
+import ConvCore
+import Foundation
+
+/// The files of a run that hold what was found; all others are made from them.
+struct RunFiles {
+  /// Names of the files.
+  static let results = "results.csv"
+  static let samples = "samples.csv"
+  static let training = "training.csv"
+  static let run = "run.json"
+
+  /// Path of their folder, for errors.
+  let folder: String
+  var results: String
+  /// Nil in folders from before there were files of samples: they are in `run.json`.
+  var samples: String?
+  var training: String
+  var run: String
+}
+
+extension RunReport {
+  /// What an earlier run has written into `folder`.
+  ///
+  /// - Throws: `FileError` for files that are not there or not text, `HarnessError.malformedLine` with line and column for
+  ///   whatever is wrong in them.
+  public init(reading folder: String) throws {
+    func text(_ name: String) throws -> String { try InputFile.text(of: "\(folder)/\(name)", limit: 1 << 28) }
+    let names = [RunFiles.results, RunFiles.training, RunFiles.run]
+    let texts = try names.map(text)
+    var samples: String?
+    do {
+      samples = try text(RunFiles.samples)
+    } catch FileError.missingInput {
+      samples = nil
+    }
+    try self.init(
+      RunFiles(folder: folder, results: texts[0], samples: samples, training: texts[1], run: texts[2]))
+  }
+
+  /// What the texts of the files say.
+  init(_ files: RunFiles) throws {
+    let run = try JSONReader(files.run, file: "\(files.folder)/\(RunFiles.run)")
+    let format = try run.string("format")
+    guard format == RunReport.format else {
+      throw run.error("its format is '\(format)', '\(RunReport.format)' can be read")
+    }
+    self.init(
+      environment: try run.environment(), command: try run.string("command"), date: try run.string("date"),
+      peak: try run.number("fma_peak_gflops"))
+    isPartial = try run.bool("partial")
+    hasTimes = try run.bool("has_times", default: peak > 0)
+    trainingSource = try run.string("training_source", default: "")
+    limits = try run.limits()
+    noise = try run.noise()
+    ledger = try run.ledger()
+    rows = try ResultRow.rows(
+      reading: CSVTable(parsing: files.results, file: "\(files.folder)/\(RunFiles.results)"))
+    if let samples = files.samples {
+      try SampleTable.read(
+        CSVTable(parsing: samples, file: "\(files.folder)/\(RunFiles.samples)"), into: &rows)
+    } else {
+      for (index, seconds) in try run.lists("results", "seconds", count: rows.count).enumerated() {
+        rows[index].seconds = seconds
+        rows[index].rounds = Array(seconds.indices)
+      }
+    }
+    training = try TrainingRow.rows(
+      reading: CSVTable(parsing: files.training, file: "\(files.folder)/\(RunFiles.training)"), run)
+  }
+}
+
+extension TrainingRow {
+  /// The rows of `training.csv`; the single steps are in `run.json`.
+  ///
+  /// - Throws: `HarnessError.malformedLine`.
+  fileprivate static func rows(reading table: CSVTable, _ run: JSONReader) throws -> [TrainingRow] {
+    func column(_ name: String) throws -> Int { try table.column(name) }
+    let (network, backend) = (try column("network"), try column("backend"))
+    let (threads, batch, steps) = (try column("threads"), try column("batch"), try column("steps"))
+    let (error, verdict) = (try column("trajectory_error"), try column("verdict_speed"))
+    let speeds = try ["speedup", "speedup_low", "speedup_high"].map(column)
+    let (fallbacks, problem) = (try column("fallbacks"), try column("problem"))
+    var rows = try table.rows.map { fields in
+      var row = TrainingRow(
+        network: fields[network].text, backend: fields[backend].text, threads: try fields[threads].integer(),
+        batch: try fields[batch].integer(), steps: try fields[steps].integer())
+      if !fields[error].text.isEmpty { row.trajectoryError = try fields[error].number() }
+      if !fields[verdict].text.isEmpty {
+        let figures = try speeds.map { try fields[$0].number() }
+        row.speedup = Speedup(
+          ratio: figures[0], low: figures[1], high: figures[2],
+          verdict: try fields[verdict].value(of: Speedup.Verdict.self, "verdict"))
+      }
+      if !fields[fallbacks].text.isEmpty {
+        row.fallbacks = fields[fallbacks].text.components(separatedBy: "; ")
+      }
+      row.problem = fields[problem].text
+      return row
+    }
+    let lists = try ["losses", "forward_seconds", "backward_seconds", "optimizer_seconds"].map {
+      try run.lists("training", $0, count: rows.count)
+    }
+    for index in rows.indices {
+      rows[index].losses = lists[0][index]
+      rows[index].forward = lists[1][index]
+      rows[index].backward = lists[2][index]
+      rows[index].optimizer = lists[3][index]
+    }
+    return rows
+  }
+}
+
+/// `run.json`, whose members are asked for by name and type.
+private struct JSONReader {
+  let value: JSONValue
+  let source: CSVTable.Source
+
+  init(_ text: String, file: String) throws {
+    source = CSVTable.Source(file: file, bytes: Array(text.utf8))
+    do {
+      value = try JSONValue(parsing: source.bytes)
+    } catch let error as JSONValue.SyntaxError {
+      throw source.error(at: error.offset, error.reason)
+    }
+    guard value.object != nil else { throw error("it is no JSON object") }
+  }
+
+  func error(_ reason: String) -> HarnessError { source.error(at: 0, reason) }
+
+  /// An error about a member, at the first place where its name stands.
+  func error(_ name: String, _ reason: String) -> HarnessError {
+    let wanted = Array("\"\(name)\"".utf8)
+    let offset = source.bytes.indices.first { source.bytes[$0...].starts(with: wanted) } ?? 0
+    return source.error(at: offset, "'\(name)': \(reason)")
+  }
+
+  func string(_ name: String, default value: String? = nil) throws -> String {
+    guard let member = self.value[name] else {
+      if let value { return value }
+      throw error("there is no '\(name)'")
+    }
+    guard let text = member.string else { throw error(name, "a string is needed") }
+    return text
+  }
+
+  func bool(_ name: String, default value: Bool? = nil) throws -> Bool {
+    guard let member = self.value[name] else {
+      if let value { return value }
+      throw error("there is no '\(name)'")
+    }
+    guard let flag = member.bool else { throw error(name, "true or false is needed") }
+    return flag
+  }
+
+  func number(_ name: String) throws -> Double {
+    guard let member = value[name] else { throw error("there is no '\(name)'") }
+    guard let number = member.number else { throw error(name, "a number is needed") }
+    return number
+  }
+
+  /// The facts in their order.
+  func environment() throws -> [(key: String, value: String)] {
+    guard let members = value["environment"]?.object else {
+      throw error("environment", "an object is needed")
+    }
+    let order = value["environment_order"]?.array?.compactMap(\.string) ?? members.keys.sorted()
+    guard Set(order) == Set(members.keys), order.count == members.count else {
+      throw error("environment_order", "the names of 'environment', each once, are needed")
+    }
+    return try order.map { key in
+      guard let text = members[key]?.string else { throw error(key, "a string is needed") }
+      return (key, text)
+    }
+  }
+
+  func limits() throws -> [MachineLimits] {
+    guard let member = value["limits"] else { return [] }
+    guard let list = member.array else { throw error("limits", "a list is needed") }
+    return try list.map { entry in
+      guard let threads = entry["threads"]?.integer, let peak = entry["fma_peak_gflops"]?.number,
+        let bandwidth = entry["bandwidth_gb_per_s"]?.number
+      else { throw error("limits", "threads, fma_peak_gflops and bandwidth_gb_per_s are needed") }
+      return MachineLimits(threads: threads, fmaPeak: peak, bandwidth: bandwidth)
+    }
+  }
+
+  func noise() throws -> NoiseRecord? {
+    guard let member = value["noise"] else { return nil }
+    guard member.object != nil else { throw error("noise", "an object is needed") }
+    var record = NoiseRecord()
+    for (name, path) in NoiseRecord.figures {
+      guard let figure = member[name] else { continue }
+      guard let number = figure.number else { throw error(name, "a number is needed") }
+      record[keyPath: path] = number
+    }
+    record.hugePages = member["huge_pages"]?.string ?? ""
+    return record
+  }
+
+  func ledger() throws -> TimeLedger? {
+    guard let member = value["seconds"] else { return nil }
+    guard member.object != nil else { throw error("seconds", "an object is needed") }
+    var ledger = TimeLedger()
+    for (name, path) in TimeLedger.members {
+      guard let number = member[name]?.number else { throw error("seconds", "a number '\(name)' is needed") }
+      ledger[keyPath: path] = number
+    }
+    return ledger
+  }
+
+  /// A list of numbers out of each entry of a list.
+  func lists(_ name: String, _ member: String, count: Int) throws -> [[Double]] {
+    guard let entries = value[name]?.array else { throw error(name, "a list is needed") }
+    guard entries.count == count else {
+      throw error(name, "it has \(entries.count) entries, the table has \(count) rows")
+    }
+    return try entries.map { entry in
+      guard let numbers = entry[member]?.array else { throw error(member, "a list is needed") }
+      return try numbers.map { number in
+        guard let number = number.number else { throw error(member, "numbers are needed") }
+        return number
+      }
+    }
+  }
+}
+
+extension NoiseRecord {
+  /// The figures by their names in files.
+  static var figures: [(String, WritableKeyPath<NoiseRecord, Double>)] {
+    [
+      ("steal_percent", \.stealPercent), ("steal_percent_worst", \.stealPercentWorst),
+      ("others_percent", \.othersPercent), ("others_percent_worst", \.othersPercentWorst),
+      ("load_before", \.loadBefore), ("load_after", \.loadAfter), ("mhz_low", \.megahertzLow),
+      ("mhz_high", \.megahertzHigh),
+    ]
+  }
+}
+
+extension TimeLedger {
+  /// The measured parts by their names in files; `tool` follows from them.
+  static var members: [(String, WritableKeyPath<TimeLedger, Double>)] {
+    [
+      ("verification", \.verification), ("planning", \.planning), ("kernels", \.kernels),
+      ("waiting", \.waiting), ("training", \.training), ("probes", \.probes), ("total", \.total),
+    ]
+  }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import ConvCore
+import ConvHarness
+import Foundation
+
+/// How `vbench run` measures.
+struct MeasurementOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Sampling ends when the 95 % interval of every speed-up is narrower, as in 3% or 0.03.",
+      valueName: "fraction"))
+  var precision = "3%"
+
+  @Option(
+    help: ArgumentHelp(
+      "Seconds of sampling per item, all engines together; 0.25 with --quick, 0.8 in the default job, else 3.",
+      valueName: "seconds"))
+  var budget: Double?
+
+  @Option(help: ArgumentHelp("warm, cold (operands are evicted before every sample).", valueName: "list"))
+  var cache = "warm"
+
+  @Option(
+    help: ArgumentHelp(
+      "Limits of the workspace that engines obey or decline, as in 1MiB,16MiB,64MiB; several make a sweep.",
+      valueName: "list"))
+  var workspace = "64MiB"
+
+  @Option(
+    help: ArgumentHelp(
+      "Goes on with the unfinished run in that folder; the other arguments as they were.", valueName: "dir"))
+  var resume: String?
+
+  @Flag(help: "Prints where the time went.")
+  var verbose = false
+
+  /// The fraction that `--precision` means.
+  func precisionFraction() throws -> Double {
+    let fraction = try Percentage.parse(precision, option: "precision")
+    guard fraction > 0 else { throw UsageError("--precision is \(precision), more than 0 is needed") }
+    return fraction
+  }
+
+  /// What the rows of an item are measured under, one after the other.
+  func conditions(threads: String?) throws -> [RunCondition] {
+    let caches = try NameList.values(cache, option: "cache", as: CacheState.self)
+    let limits = try NameList.split(workspace).map { text -> Int in
+      guard let bytes = ByteCount.parse(text) else {
+        throw UsageError("--workspace: '\(text)' is no number of bytes; 64MiB, 1.5GiB and 300000 are")
+      }
+      return bytes
+    }
+    if limits.isEmpty { throw UsageError("--workspace is empty, as in 64MiB") }
+    let pools = try MeasurementOptions.pools(threads)
+    return pools.flatMap { pool in
+      limits.flatMap { limit in
+        caches.map { RunCondition(pool: pool, cache: $0, workspaceLimit: limit) }
+      }
+    }
+  }
+
+  /// A pool for each number of threads of a list; the shared one without a list.
+  static func pools(_ text: String?) throws -> [WorkerPool] {
+    guard let text else { return [.shared] }
+    let counts = NameList.split(text)
+    if counts.isEmpty { throw UsageError("--threads is empty, as in 1,2") }
+    var pools: [WorkerPool] = []
+    for count in counts {
+      guard let threads = Int(count) else {
+        throw UsageError("--threads: '\(count)' is not a number of threads")
+      }
+      let pool = try NameList.pool(threads: threads)
+      if !pools.contains(where: { $0 === pool }) { pools.append(pool) }
+    }
+    return pools
+  }
+}
+
+/// What rows are measured under.
+struct RunCondition {
+  let pool: WorkerPool
+  let cache: CacheState
+  let workspaceLimit: Int
+
+  /// The settings with this condition.
+  func applied(to settings: RunSettings) -> RunSettings {
+    var settings = settings
+    settings.pool = pool
+    settings.cache = cache
+    settings.workspaceLimit = workspaceLimit
+    return settings
+  }
+
+  /// For the names of items.
+  var text: String { "threads \(pool.threads), \(cache.rawValue), workspace \(workspaceLimit)" }
+}
+
+/// Fractions on the command line.
+enum Percentage {
+  /// `5%` and `0.05` are the same.
+  ///
+  /// - Throws: `UsageError` for anything that is no fraction from 0 to below 10.
+  static func parse(_ text: String, option: String) throws -> Double {
+    let isPercent = text.hasSuffix("%")
+    let digits = text.dropLast(isPercent ? 1 : 0).trimmingCharacters(in: .whitespaces)
+    guard let value = Double(digits), value.isFinite, value >= 0, value / (isPercent ? 100 : 1) < 10 else {
+      throw UsageError("--\(option) is '\(text)'; a fraction as in 5% or 0.05 is needed")
+    }
+    return value / (isPercent ? 100 : 1)
+  }
+}
