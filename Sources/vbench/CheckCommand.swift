@@ -96,8 +96,8 @@ struct CheckCommand: ParsableCommand {
     if !result.reason.isEmpty { text += "\n  \(result.reason)" }
     if result.verdict != .unsupported && result.verdict != .missingReference {
       text +=
-        "\n  error max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), bound "
-        + "\(CSV.number(result.errorBound)), ratio \(CSV.number(result.errorRatio)), \(result.samples) results"
+        "\n  error \(result.errorText), max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
+        + "bound \(CSV.number(result.errorBound)), \(result.samples) results"
     }
     return outcome.isFailure ? text + "\n  \(outcome.repro)" : text
   }

@@ -85,6 +85,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var measurement: MeasurementOptions
 
+  @OptionGroup var verification: VerificationOptions
+
   @OptionGroup var openBLAS: OpenBLASOption
 
   func run() throws {
@@ -125,7 +127,9 @@ struct RunCommand: ParsableCommand {
     limits.warmUpSeconds = quick ? 0.01 : 0.05
     // Training runs with the most threads.
     let pool = conditions.map(\.pool).max { $0.threads < $1.threads } ?? .shared
-    return RunSettings(pool: pool, baseline: try baselineLabel(competitors), seed: seed, sampling: limits)
+    return RunSettings(
+      pool: pool, baseline: try baselineLabel(competitors), seed: seed, sampling: limits,
+      distribution: try verification.distribution())
   }
 
   /// The competitor that `--baseline` means: of that label, else of that engine.

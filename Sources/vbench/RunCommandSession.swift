@@ -214,18 +214,17 @@ struct RunSession {
   static func summary(_ report: RunReport) -> String {
     var table = TextTable(
       [
-        "layer", "pass", "backend", "verdict", "samples", "ms", "GFLOP/s", "peak %", "error", "error/bound",
-        "speed-up", "", "time/best", "",
+        "layer", "pass", "backend", "verdict", "samples", "ms", "GFLOP/s", "peak %", "error", "speed-up", "",
+        "time/best", "",
       ],
-      rightAligned: [4, 5, 6, 7, 8, 9, 10, 12])
+      rightAligned: [4, 5, 6, 7, 8, 9, 11])
     for row in report.rows {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
       let pass = ([row.pass.rawValue] + report.conditions(row)).joined(separator: ", ")
       table.add([
         layer, pass, row.backend, row.verification.verdict.rawValue,
         row.seconds.isEmpty ? "" : "\(row.seconds.count)", RunReport.short(row.medianMilliseconds),
-        RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
-        RunReport.short(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
+        RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent), row.verification.errorText,
         RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
         row.best?.verdict.rawValue ?? "",
       ])

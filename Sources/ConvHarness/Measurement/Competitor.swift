@@ -51,6 +51,8 @@ public struct RunSettings: Sendable {
   public var baseline: String
   /// Seed of the data, of the sampling and of the bootstrap.
   public var seed: UInt64
+  /// How the operands' elements are distributed.
+  public var distribution: DataDistribution
   /// How long and how often competitors are sampled.
   public var sampling = SamplingLimits()
   /// Whether operands are in the caches when a sample begins. Cold samples are single executions.
@@ -63,11 +65,12 @@ public struct RunSettings: Sendable {
   /// Settings for a thorough run.
   public init(
     pool: WorkerPool = .shared, baseline: String = "im2col", seed: UInt64 = 1,
-    sampling: SamplingLimits = SamplingLimits()
+    sampling: SamplingLimits = SamplingLimits(), distribution: DataDistribution = .uniform
   ) {
     self.pool = pool
     self.baseline = baseline
     self.seed = seed
+    self.distribution = distribution
     self.sampling = sampling
   }
 }

@@ -65,7 +65,8 @@ public struct LayerRun {
   private mutating func data(for problem: ConvProblem) throws -> ProblemData {
     if let cached, cached.problem == problem { return cached.data }
     cached = nil
-    let data = try ProblemData(problem: problem, seed: settings.seed, pool: settings.pool)
+    let data = try ProblemData(
+      problem: problem, distribution: settings.distribution, seed: settings.seed, pool: settings.pool)
     cached = (problem, data)
     return data
   }

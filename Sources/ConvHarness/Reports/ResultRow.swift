@@ -37,6 +37,8 @@ public struct ResultRow: Sendable {
   public var predictedMilliseconds = Double.nan
   /// Amounts of work by kind, from which the prediction is made.
   public var work = ""
+  /// How the operands' elements are distributed.
+  public var distribution: DataDistribution
   public var repro: String
   /// Compared with the fastest competitor of the same problem.
   public var best: BestComparison?
@@ -68,10 +70,11 @@ public struct ResultRow: Sendable {
     baseline = settings.baseline
     elementType = item.operation.elementType
     isa = InstructionSet.current.rawValue
+    distribution = settings.distribution
     repro =
       "vbench run \(problem) --backends \(ShellText.quoted(competitor.label)) --passes \(pass.rawValue) "
       + "--threads \(threads) --format \(format.rawValue) --filter-state \(filterState.rawValue) "
-      + "--seed \(settings.seed)"
+      + "--seed \(settings.seed) --data \(settings.distribution.rawValue)"
     cache = settings.cache
     workspaceLimit = settings.workspaceLimit
     multiplicity = item.problem.multiplicity
@@ -143,6 +146,14 @@ public struct ResultRow: Sendable {
     ("roofline_percent", { number($0.rooflinePercent) }),
     ("peak_memory_bytes", { $0.peakMemoryBytes.map { "\($0)" } ?? "" }),
     ("phases", { PhaseText.text($0.phases) }),
+    ("error_rel_terms", { number($0.verification.norms?.relativeToTerms) }),
+    ("error_rel_l2", { number($0.verification.norms?.relativeL2) }),
+    ("ulp_p99", { number($0.verification.norms?.ulp99) }),
+    ("results", { $0.verification.coverage.map { "\($0.total)" } ?? "" }),
+    ("miss_probability", { number($0.verification.coverage?.scattered) }),
+    ("miss_probability_tile", { number($0.verification.coverage?.tile) }),
+    ("miss_probability_channel", { number($0.verification.coverage?.channel) }),
+    ("data", { $0.distribution.rawValue }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

@@ -97,8 +97,8 @@ public struct RunReport: Sendable {
     text += machineFacts + "\n" + verdictSummary + "\n"
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
-      layerTables + trainingTable + threadTable + workspaceTable + phaseTable + networkTotals + skips
-      + failures
+      layerTables + verificationNotes + trainingTable + threadTable + workspaceTable + phaseTable
+      + networkTotals + skips + failures
     return text
   }
 
@@ -209,7 +209,9 @@ public struct RunReport: Sendable {
     for row in failed {
       text +=
         "- \(row.verification.verdict.rawValue): \(row.backend), \(row.pass.rawValue) `\(row.problem)`: "
-      text += "\(row.verification.reason)\n  `\(row.repro)`\n"
+      text += "\(row.verification.reason)"
+      if !row.verification.errorText.isEmpty { text += " (error \(row.verification.errorText))" }
+      text += "\n  `\(row.repro)`\n"
     }
     return text + "\n"
   }

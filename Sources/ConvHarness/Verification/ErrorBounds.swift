@@ -22,6 +22,41 @@ import ConvCore
 ///
 /// All of them get the oracle's own uncertainty, min(k, λ√k)·2⁻⁵³·Σ|a·b|, and the smallest subnormal per product, for
 /// products that underflow.
+///
+/// ## Derivation
+///
+/// **The model of one rounding.** fl(a ∘ b) = (a ∘ b)(1 + δ), |δ| ≤ u, for each addition and product (Higham: *Accuracy and
+/// Stability of Numerical Algorithms*, 2nd ed., §2.2). A fused multiply-add rounds once in the place of twice, so that what
+/// holds for separate roundings holds for it.
+///
+/// **Plain sums.** ŷ = Σ aᵢbᵢ·Π(1 + δ), where each term meets at most k roundings, whatever the order of summation is (k =
+/// depth for one chain; less for partial sums, which an engine may declare). Hence ŷ − y = Σ aᵢbᵢ·θᵢ with 1 + θᵢ = Π(1 + δⱼ),
+/// and |ŷ − y| ≤ max|θ|·Σ|aᵢbᵢ|. Two statements about θ make the two bounds:
+///
+/// - *deterministic* (`worst`): |θ| ≤ γₖ = k·u/(1 − k·u), to first order k·u. It always holds, and is reached only where all
+///   k roundings err by u in the same direction.
+/// - *probabilistic* (`bounds`, which decides): with independent δ of mean zero, ln Π(1 + δⱼ) is a sum of k bounded
+///   martingale differences, and Azuma–Hoeffding's inequality gives |θ| ≤ γ̃ₖ(λ) ≈ λ√k·u but for a probability of 2·exp(−λ²/2).
+///   The smaller of k and λ√k counts.
+///
+/// **Float64 accumulators** round the products' sum in 2⁻⁵³, then once to the element type: u·|y| + γₖ(2⁻⁵³)·Σ|a·b|.
+///
+/// **Winograd.** y = Aᵀ[(Σ_c (G w Gᵀ) ⊙ (Bᵀ x B))]A is computed as sums in three stages. In each stage the terms meet the
+/// roundings of that stage's sum, and taking absolute values of every matrix bounds all that follow: with k the roundings of
+/// the longest chain (the two transforms, the depth of the products' sum, the inverse transform), |ŷ − y| ≤ γₖ·|Aᵀ|(Σ |G||w||Gᵀ| ⊙
+/// |Bᵀ||x||B|)|A|, with γ̃ₖ in the place of γₖ for the deciding bound. The matrices are the plan's own: other
+/// interpolation points have other bounds, and nothing is tuned.
+///
+/// **FFT.** A transform of length L by log₂ L levels of butterflies has a relative error of O(u·log₂ L) in the 2-norm (Higham,
+/// §24.1), by Parseval's identity the same before and after it. A product in the frequency domain of two transformed tiles
+/// is off by that share of ‖x tile‖₂‖w‖₂ (Cauchy–Schwarz), the sum over `depth` of them by √depth more; every result of a tile has
+/// the tile's bound.
+///
+/// **Lowerings** (phases of a stride, residues of a dilation) are exact copies: the bounds of the parts add up, each with one
+/// rounding more for the addition.
+///
+/// That the bounds are not vacuous is part of every verdict: `Verification` calls a check `mistrusted` whose bounds exceed 5 % of
+/// the values, or which all zeros or a result without one tap would pass.
 public struct ErrorBounds: Sendable {
   /// The confidence parameter λ.
   public static let lambda = 4.0
@@ -30,6 +65,8 @@ public struct ErrorBounds: Sendable {
   public let bounds: [Double]
   /// The deterministic bound of each sample (k in the place of λ√k); it informs only.
   public let worst: [Double]
+  /// The element type whose roundings they bound.
+  public let elementType: ElementType
 
   /// Bounds for every sample of an expectation.
   ///
@@ -41,6 +78,7 @@ public struct ErrorBounds: Sendable {
     pool: WorkerPool = .shared
   ) {
     let u = data.elementType.unitRoundoff
+    elementType = data.elementType
     let depth = data.problem.summationDepth(expectation.grid.pass)
     let magnitudes = expectation.magnitudes
     guard

@@ -8,8 +8,9 @@ public enum DataDistribution: String, Sendable, Hashable, CaseIterable {
   /// Standard normal.
   case normal
   /// Integers from −2 to 2.
-  case smallIntegers = "small-integers"
-  /// Normal about 8: a mean far from zero, so that sums do not cancel.
+  case smallIntegers = "integers"
+  /// Normal about 8: a mean far from zero, eight times the spread. Plain sums do not cancel; transforms, whose rows sum to zero,
+  /// do, and keep the roundings of the large numbers.
   case offset
   /// Nine of ten are zero, the others normal.
   case sparse

@@ -1,4 +1,5 @@
 import ConvCore
+import Foundation
 
 /// The outcome of one check.
 public enum Verdict: String, Sendable, Hashable, CaseIterable {
@@ -31,6 +32,10 @@ public struct Verification: Sendable, Hashable {
   public var errorBoundWorst: Double
   /// The largest quotient of an error and its bound; at most 1 passes.
   public var errorRatio: Double
+  /// The errors in other norms; nil where nothing was compared.
+  public var norms: ErrorNorms?
+  /// What of the result was looked at; nil where nothing was compared.
+  public var coverage: SampleCoverage?
 
   /// A verdict without figures.
   public init(_ verdict: Verdict, reason: String) {
@@ -57,6 +62,9 @@ public struct Verification: Sendable, Hashable {
     self.init(.passed, reason: "")
     let values = expectation.values
     samples = values.count
+    coverage = SampleCoverage(expectation.grid)
+    norms = ErrorNorms(
+      results: results, values: values, magnitudes: expectation.magnitudes, elementType: bounds.elementType)
     var sum = 0.0
     var worst = -1
     errorMax = 0
@@ -99,6 +107,13 @@ public struct Verification: Sendable, Hashable {
       verdict = .mistrusted
       reason = doubt
     }
+  }
+
+  /// The error that came nearest to its bound, as `3.1e-06 = 0.22 × bound`; empty where nothing was compared.
+  public var errorText: String {
+    if errorRatio.isNaN { return "" }
+    guard errorRatio.isFinite, errorBound.isFinite else { return "inf × bound" }
+    return String(format: "%.1e = %.2g × bound", errorRatio * errorBound, errorRatio)
   }
 
   private static func place(_ index: Int, _ expectation: Expectation) -> String {

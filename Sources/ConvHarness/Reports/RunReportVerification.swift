@@ -1,0 +1,59 @@
+import ConvCore
+
+extension RunReport {
+  /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.
+  var verificationNotes: String {
+    let compared = rows.filter { $0.verification.norms != nil }
+    guard !compared.isEmpty else { return "" }
+    var text = "## Verification\n\n"
+    text +=
+      "Largest figures of each engine over all layers: the error that came nearest to its bound; component-wise relative"
+    text +=
+      " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile. The bound that"
+    text +=
+      " decides is probabilistic (λ√k·u, λ = \(CSV.number(ErrorBounds.lambda))), the worst case (k·u) stands beside it in"
+    text += " `error_bound_worst`.\n\n"
+    text +=
+      "| backend | data | error | rel. to terms | rel. 2-norm | ULP, 99 % |\n|---|---|---:|---:|---:|---:|\n"
+    for backend in unique(compared.map(\.backend)) {
+      let own = compared.filter { $0.backend == backend }
+      guard let worst = own.max(by: { $0.verification.errorRatio < $1.verification.errorRatio }) else {
+        continue
+      }
+      func largest(_ figure: (ErrorNorms) -> Double) -> Double? {
+        own.compactMap { $0.verification.norms.map(figure) }.filter { !$0.isNaN }.max()
+      }
+      let cells = [
+        backend, unique(own.map(\.distribution.rawValue)).joined(separator: ", "),
+        worst.verification.errorText,
+        largest(\.relativeToTerms).map(RunReport.scientific) ?? "",
+        largest(\.relativeL2).map(RunReport.scientific) ?? "",
+        RunReport.short(largest(\.ulp99)),
+      ]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n" + sampling(compared) + "\n"
+  }
+
+  private func sampling(_ compared: [ResultRow]) -> String {
+    let coverages = compared.compactMap(\.verification.coverage)
+    let partial = coverages.filter { $0.sampled < $0.total }
+    if partial.isEmpty { return "Every result of every row was looked at.\n" }
+    func range(_ figure: (SampleCoverage) -> Double) -> String {
+      let values = partial.map(figure)
+      let (low, high) = (values.min() ?? 0, values.max() ?? 0)
+      let text = low == high ? [low] : [low, high]
+      return text.map { RunReport.short($0) }.joined(separator: " to ")
+    }
+    return
+      "\(coverages.count - partial.count) of \(coverages.count) rows were looked at whole; of the others a stratified sample "
+      + "was. There a defect at a random place goes unseen with a probability of \(range(\.scattered)) if it touches 1 % of the "
+      + "results, \(range(\.tile)) if it is one 4×4 tile of one image in all channels, \(range(\.channel)) if it is one channel. "
+      + "(A result that is not written is always seen: outputs begin as NaN, and all of them are searched for it.)\n"
+  }
+
+  private func unique(_ texts: [String]) -> [String] {
+    var seen = Set<String>()
+    return texts.filter { seen.insert($0).inserted }
+  }
+}

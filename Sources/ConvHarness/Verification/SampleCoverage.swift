@@ -1,0 +1,81 @@
+import ConvCore
+
+/// How likely a defect goes unseen because not every result is looked at.
+///
+/// s of n results are sampled. A defect of a given shape, at a place of which nothing is known (every place equally likely),
+/// goes unseen with these probabilities; all are exact for the grid that was used, and 0 where everything is looked at:
+///
+/// - `scattered`: D = ⌈f·n⌉ results anywhere, f = 1 %: C(n − D, s) / C(n, s), about (1 − f)ˢ.
+/// - `tile`: one tile of 4×4 results in one image (one filter for backward-filter), in all channels: the share of such tiles
+///   into which no sample falls.
+/// - `channel`: one whole output channel (of the result's second axis): the share of channels without a sample.
+///
+/// A result that is not written at all is always seen: outputs are filled with NaN, and all of them are searched for it. Tiles
+/// and channels at the borders, which engines treat apart, are sampled first, so that the usual defects are seen far more
+/// often than these numbers say.
+public struct SampleCoverage: Sendable, Hashable {
+  /// Results looked at.
+  public let sampled: Int
+  /// All results.
+  public let total: Int
+  /// Probability that a defect of 1 % of the results, at random places, goes unseen.
+  public let scattered: Double
+  /// Probability that one wrong 4×4 tile of one image goes unseen.
+  public let tile: Double
+  /// Probability that one wrong channel goes unseen.
+  public let channel: Double
+
+  /// The share of the results that a scattered defect touches.
+  public static let fraction = 0.01
+  /// Height and width of the tile.
+  static let tileSize = 4
+
+  /// Of a grid.
+  public init(_ grid: SampleGrid) {
+    let (first, second) = SampleGrid.outer(grid.problem, grid.pass)
+    let extent = grid.extent
+    sampled = grid.count
+    total = first * second * extent.count
+    if sampled >= total {
+      (scattered, tile, channel) = (0, 0, 0)
+      return
+    }
+    scattered = SampleCoverage.missProbability(sampled: sampled, of: total, fraction: SampleCoverage.fraction)
+    let size = SampleCoverage.tileSize
+    let (tall, wide) = ((extent.h + size - 1) / size, (extent.w + size - 1) / size)
+    var seen = Set<Int>()
+    for row in grid.rows {
+      let place = (row.at.d * tall + row.at.h / size) * wide + row.at.w / size
+      seen.insert(row.first * extent.d * tall * wide + place)
+    }
+    tile = 1 - Double(seen.count) / Double(first * extent.d * tall * wide)
+    channel = 1 - Double(Set(grid.columns).count) / Double(second)
+  }
+
+  /// C(n − D, s) / C(n, s) with D = ⌈f·n⌉: `sampled` different results of `total` hold none of the D wrong ones.
+  public static func missProbability(sampled s: Int, of n: Int, fraction: Double) -> Double {
+    let wrong = max(1, Int((fraction * Double(n)).rounded(.up)))
+    if s <= 0 { return 1 }
+    if s > n - wrong { return 0 }
+    // The smaller of the two is the number of factors; the quotient is symmetric in s and D.
+    let (few, many) = (min(s, wrong), max(s, wrong))
+    var probability = 1.0
+    for i in 0..<few {
+      probability *= Double(n - many - i) / Double(n - i)
+      if probability < 1e-300 { return 0 }
+    }
+    return probability
+  }
+}
+
+extension SampleCoverage: CustomStringConvertible {
+  /// `4096 of 802816 results; a defect goes unseen with probability 1e-18 (1 % of the results), 0.92 (one 4×4 tile), 0.75
+  /// (one channel)`.
+  public var description: String {
+    if sampled >= total { return "all \(total) results" }
+    let tile = "one \(SampleCoverage.tileSize)×\(SampleCoverage.tileSize) tile"
+    return
+      "\(sampled) of \(total) results; a defect goes unseen with probability \(RunReport.short(scattered)) "
+      + "(1 % of the results), \(RunReport.short(self.tile)) (\(tile)), \(RunReport.short(channel)) (one channel)"
+  }
+}
