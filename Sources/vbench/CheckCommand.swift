@@ -14,12 +14,32 @@ struct CheckCommand: ParsableCommand {
       its minimum support must allow. Beside the references it checks small-integer data, on which results must be exact,
       and the adjoint identity of the three passes, on dense operands and on impulses.
 
+      --laws checks what holds without any reference, on random problems: linearity; shift (a moved image has moved
+      results); groups (= the concatenation of its groups); dilation (= a filter with zeros between the taps); stride
+      (= the dense result, subsampled); adjoint and impulses (the three passes belong together); integers (exact).
+      Both sides of a law may differ by the sum of their bounds.
+
+      --invariance says what changes an engine's bits: a second run, the number of threads, splitting the batch, the
+      memory format. Engines on vbench's own threads promise equal bits for the first two; where they differ, the exit
+      code is 1.
+
+      A failure is shrunk to a minimal one, printed with a command and a test that repeat it, and its tensors are saved.
+
       EXAMPLES
         vbench check                                   all stored convolutions on all backends
         vbench check --backends winograd --passes forward
         vbench check --references my-cases             any folder in format vbench-reference-1
         vbench check --references a.safetensors        one case
+        vbench check --laws --count 100 --seed 7       laws on a hundred random problems
+        vbench check conv2d:c8h9w9k8r3s3p1 --law shift,stride
+        vbench check --invariance --backends fft,auto
       """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "Problems for --laws and --invariance, in the place of random and built-in ones.", valueName: "problem")
+  )
+  var problems: [String] = []
 
   @Option(help: ArgumentHelp("Folder of references, or one file.", valueName: "dir"))
   var references: String?
@@ -36,6 +56,29 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Prints every case, not only what did not pass.")
   var verbose = false
 
+  @Flag(help: "Checks laws that need no reference, in the place of the references.")
+  var laws = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Only these laws: \(Law.allCases.map(\.rawValue).joined(separator: ", ")). Implies --laws.",
+      valueName: "list"))
+  var law: String?
+
+  @Flag(help: "Says what changes the bits of results, in the place of the references.")
+  var invariance = false
+
+  @Option(help: "Seed of the laws' problems and of data; printed.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Random problems per engine for --laws (seeds seed, seed + 1, …); 8 if left out.")
+  var count: Int?
+
+  @Option(help: ArgumentHelp("Folder for the tensors of minimal failures.", valueName: "dir"))
+  var failures = "failures"
+
+  @OptionGroup var shrinking: ShrinkOption
+
   @OptionGroup var openBLAS: OpenBLASOption
 
   func run() throws {
@@ -43,6 +86,13 @@ struct CheckCommand: ParsableCommand {
     let competitors = try NameList.competitors(backends)
     let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
     let pool = try NameList.pool(threads: threads)
+    if laws || law != nil || invariance {
+      return try checkWithoutReferences(competitors, passes, pool)
+    }
+    guard problems.isEmpty else {
+      throw UsageError(
+        "problems are for --laws and --invariance; vbench run verifies them against float64 sums")
+    }
     let root = try references ?? ReferenceFolder.locate()
     let (cases, others) = try ReferenceLibrary(root: root).convolutions()
     guard !cases.isEmpty else {
@@ -55,8 +105,9 @@ struct CheckCommand: ParsableCommand {
     for outcome in outcomes where verbose || outcome.isFailure { print(line(outcome)) }
     print(summary(outcomes, competitors))
     printSkips(outcomes)
+    try describe(outcomes, competitors, pool)
     var failures = outcomes.count(where: \.isFailure)
-    if references == nil { failures += identities(competitors, passes, pool) }
+    if references == nil { failures += try identities(competitors, passes, pool) }
     let left = others.values.reduce(0, +)
     let rest = left > 0 ? "; \(left) cases of layers, losses and optimizers are for swift test" : ""
     print("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")
@@ -139,50 +190,19 @@ struct CheckCommand: ParsableCommand {
     return words.components(separatedBy: ", not ")[0].trimmingCharacters(in: CharacterSet(charactersIn: " )"))
   }
 
-  /// Integer lane and adjoint identity (dense and on impulses) on a few fixed problems. Returns the number of failures.
-  private func identities(_ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool) -> Int {
-    var failures = 0
-    var count = 0
-    for text in [
-      "conv2d:n2c16h23w19k20r3s3p1", "conv2d:n1c24h17w18k16r5s5p2", "conv2d:n2c8h15w14k12r3s3p0,2,1,1g4",
-    ] {
-      guard let problem = try? ConvProblem(parsing: text) else { continue }
-      for competitor in competitors {
-        let options = PlanOptions(threads: pool.threads, variant: competitor.variant)
-        for pass in passes where !Interruption.isRequested {
-          let result = IntegerLane.check(
-            competitor.backend, ConvOperation(pass, problem), options, seed: 1, pool: pool)
-          count += 1
-          if result.verdict == .failed || result.verdict == .mistrusted {
-            failures += 1
-            print(
-              "\(result.verdict.rawValue): \(competitor.label) \(pass.rawValue) \(text) on integers: \(result.reason)"
-            )
-          }
-        }
-        do {
-          let identity = try AdjointIdentity(competitor.backend, problem, options, seed: 1, pool: pool)
-          count += 1
-          if !identity.holds {
-            failures += 1
-            print("failed: \(competitor.label) \(text), adjoint identity: \(identity)")
-          }
-          for probe in try ImpulseProbe.all(competitor.backend, problem, options, pool: pool) {
-            count += 1
-            if probe.holds { continue }
-            failures += 1
-            print("failed: \(competitor.label) \(text), \(probe)")
-          }
-        } catch ConvError.unsupported {
-          continue
-        } catch {
-          failures += 1
-          print("failed: \(competitor.label) \(text), adjoint identity: \(error)")
-        }
-      }
+  /// Shrinks the failures and prints how to repeat them.
+  private func describe(
+    _ outcomes: [ReferenceCheck.Outcome], _ competitors: [Competitor], _ pool: WorkerPool
+  ) throws {
+    var report = FailureReport(folder: failures, seconds: shrinking.shrink, pool: pool)
+    for outcome in outcomes where outcome.verification.verdict == .failed {
+      guard let competitor = competitors.first(where: { $0.label == outcome.backend }) else { continue }
+      // Epilogues have no case of their own: the convolution below them is looked at.
+      var operation = outcome.operation
+      operation.epilogue = .none
+      let failure = FailureCase(competitor: competitor, operation: operation, seed: seed)
+      if let text = try report.describe(failure, shouldStop: { Interruption.isRequested }) { print(text) }
     }
-    print("\(count) checks on integers and of the adjoint identity")
-    return failures
   }
 }
 

@@ -87,6 +87,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var verification: VerificationOptions
 
+  @OptionGroup var shrinking: ShrinkOption
+
   @OptionGroup var openBLAS: OpenBLASOption
 
   func run() throws {
@@ -104,6 +106,7 @@ struct RunCommand: ParsableCommand {
     let report = try session.run(folder: folder)
     print(RunSession.summary(report))
     RunSession.printNotes(report, verbose: measurement.verbose)
+    try describeFailures(report, competitors, session.settings.pool, folder: folder)
     print("report: \(folder)/report.md")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConvBackends
 import ConvHarness
 
 /// What `vbench run` verifies on.
@@ -17,5 +18,28 @@ struct VerificationOptions: ParsableArguments {
       throw UnknownNameError(kind: "data", name: data, known: DataDistribution.allCases.map(\.rawValue))
     }
     return value
+  }
+}
+
+/// What is done about failures.
+struct ShrinkOption: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Seconds for shrinking a failure to a minimal one, of which the tensors are saved; 0: not at all.",
+      valueName: "seconds"))
+  var shrink = 10.0
+
+  mutating func validate() throws {
+    guard shrink >= 0, shrink.isFinite else {
+      throw ValidationError("--shrink is \(shrink), a number of seconds is needed")
+    }
+  }
+}
+
+extension RandomProblems {
+  /// Small problems within what an engine of the registry must support.
+  init(for backend: String) {
+    let entry = MinimumSupport.table.first { $0.backend == backend }
+    self.init(taps: entry?.taps, strides: entry?.strides ?? true, largestFLOPs: 3e5)
   }
 }

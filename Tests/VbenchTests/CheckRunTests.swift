@@ -32,7 +32,11 @@ import Testing
       #expect(good.status == 0 && good.output.contains("1 convolutions, 4 checks, 0 failures"), "\(good)")
       let wrong = try check(1.001)
       #expect(wrong.status == 1, "\(wrong)")
-      for words in ["failed: naive forward", "failed: im2col forward", "4 failures", "vbench check"] {
+      for words in [
+        "failed: naive forward", "failed: im2col forward", "4 failures", "vbench check", "× bound",
+        // The reference is wrong, not the engines: there is nothing to shrink.
+        "naive forward conv2d", "does not fail on data generated anew (uniform, seed 1): not shrunk",
+      ] {
         #expect(wrong.output.contains(words), "'\(words)' is missing: \(wrong)")
       }
     }
@@ -65,6 +69,44 @@ import Testing
     }
   }
 
+  @Test func lawsAndTheMatrixArePrinted() throws {
+    let laws = try CommandLineRunner.run([
+      "check", "--laws", "--count", "1", "--seed", "3", "--backends", "im2col,winograd",
+    ])
+    #expect(laws.status == 0, "\(laws)")
+    for words in [
+      "laws on 1 random problems per engine, seeds 3 to 3", "winograd  shift", "im2col    integers",
+      "40 checks of laws, 0 failures",
+    ] { #expect(laws.output.contains(words), "'\(words)' is missing: \(laws)") }
+    let one = try CommandLineRunner.run([
+      "check", "conv2d:c4h9w9k4r3s3p1", "--law", "shift,adjoint", "--passes", "forward", "--backends",
+      "im2col",
+      "--verbose",
+    ])
+    // The adjoint identity needs all passes.
+    #expect(
+      one.status == 0 && one.output.contains("held: im2col forward shift on conv2d:n1c4h9w9k4r3s3p1, seed 1"))
+    #expect(one.output.contains("1 checks of laws, 0 failures"), "\(one)")
+    let matrix = try CommandLineRunner.run([
+      "check", "conv2d:n2c4h9w9k4r3s3p1", "--invariance", "--backends", "naive", "--passes", "forward",
+    ])
+    #expect(matrix.status == 0 && matrix.output.contains("threads 1 vs 2"), "\(matrix)")
+    #expect(matrix.output.contains("invariance over 1 problems") && matrix.output.contains("bit-equal"))
+  }
+
+  @Test func dataAreChosen() throws {
+    try CommandLineRunner.withFolder { folder in
+      let outcome = try CommandLineRunner.run([
+        "run", "conv2d:n1c3h9w9k4r3s3p1", "--backends", "naive,im2col", "--passes", "forward", "--quick",
+        "--data", "offset", "--seed", "5", "--output", folder + "/report",
+      ])
+      #expect(outcome.status == 0 && outcome.output.contains("× bound"), "\(outcome)")
+      let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
+      #expect(rows[0].contains(",data") && rows[1].contains("--seed 5 --data offset"), "\(rows)")
+      #expect(try InputFile.text(of: folder + "/report/report.md").contains("## Verification"))
+    }
+  }
+
   @Test func usageErrors() throws {
     try CommandLineRunner.withFolder { folder in
       try AtomicFile.write("x", to: folder + "/file")
@@ -84,7 +126,11 @@ import Testing
         (66, ["diff", folder + "/none", folder + "/other"], folder + "/none/results.csv"),
         (64, ["diff", folder + "/none", folder + "/other", "--threshold", "-5%"], "--threshold"),
         (64, ["run", "conv2d:c3h9w9"], "conv2d:c3h9w9"), (64, ["run", "--baseline", "none"], "none"),
-        (64, ["check", "--threads", "0"], "threads"),
+        (64, ["check", "--threads", "0"], "threads"), (64, ["run", "--data", "ofset"], "offset"),
+        (64, ["check", "--law", "shfit"], "shift"), (64, ["check", "--laws", "--count", "0"], "--count"),
+        (64, ["check", "conv2d:c3h9w9k4r3s3"], "--laws"), (64, ["check", "--shrink=-1"], "--shrink"),
+        (64, ["check", "--laws", "--references", folder], "--references"),
+        (64, ["check", "--laws", "conv2d:n64c256h56w56k256r3s3p1"], "float64 sums"),
         (66, ["check", "--references", folder + "/none"], folder + "/none"),
         (66, ["run", "--suite", folder + "/none.txt"], folder + "/none.txt"),
         (73, ["run", "conv2d:c3h9w9k4r3s3", "--output", folder + "/file"], folder + "/file"),

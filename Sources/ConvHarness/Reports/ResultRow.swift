@@ -197,9 +197,9 @@ public enum CSV {
 }
 
 /// Text for command lines.
-enum ShellText {
+public enum ShellText {
   /// In single quotes where a shell would otherwise see more than a word.
-  static func quoted(_ text: String) -> String {
+  public static func quoted(_ text: String) -> String {
     let plain = text.allSatisfy { $0.isLetter || $0.isNumber || "-_=.,:/+".contains($0) }
     return plain && !text.isEmpty ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
   }

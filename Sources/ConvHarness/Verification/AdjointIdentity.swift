@@ -17,13 +17,19 @@ public struct AdjointIdentity: Sendable {
   public let tolerances: [Double]
 
   /// Whether the three agree.
-  public var holds: Bool {
+  public var holds: Bool { ratio <= 1 }
+
+  /// The largest quotient of a difference of two products and the sum of their tolerances; infinite where one is not finite.
+  public var ratio: Double {
     let products = [forward, backwardData, backwardFilter]
-    guard products.allSatisfy(\.isFinite) else { return false }
+    guard products.allSatisfy(\.isFinite) else { return .infinity }
+    var worst = 0.0
     for i in 0..<3 {
-      for j in 0..<i where abs(products[i] - products[j]) > tolerances[i] + tolerances[j] { return false }
+      for j in 0..<i where products[i] != products[j] {
+        worst = max(worst, abs(products[i] - products[j]) / (tolerances[i] + tolerances[j]))
+      }
     }
-    return true
+    return worst
   }
 
   /// Evaluates the identity on integer data.

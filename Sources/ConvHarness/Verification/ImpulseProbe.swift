@@ -31,6 +31,13 @@ public struct ImpulseProbe: Sendable {
     isProbative && zip(products, tolerances).allSatisfy { abs($0 - expected) <= $1 }
   }
 
+  /// The largest quotient of a sum's distance from the expected one and its tolerance.
+  public var ratio: Double {
+    zip(products, tolerances).map { product, tolerance in
+      product == expected ? 0 : product.isFinite ? abs(product - expected) / tolerance : .infinity
+    }.max() ?? 0
+  }
+
   /// Probes the first image and channels, the last ones, and those at the tail of vectors.
   ///
   /// Where the bounds of all impulses together are too wide for one to be seen, dy's are spread over several probes.

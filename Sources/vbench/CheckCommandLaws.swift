@@ -1,0 +1,136 @@
+import ArgumentParser
+import ConvBackends
+import ConvCore
+import ConvHarness
+
+extension CheckCommand {
+  /// `--laws` and `--invariance`.
+  func checkWithoutReferences(
+    _ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool
+  ) throws {
+    let wanted = try law.map { try NameList.values($0, option: "law", as: Law.self) } ?? Law.allCases
+    if references != nil { throw UsageError("--references and --laws or --invariance exclude each other") }
+    if let count, count < 1 { throw UsageError("--count is \(count), at least 1 is needed") }
+    let given = try problems.map { try ProblemFile.parse($0).problem }
+    for problem in given where problem.directFLOPs > CheckCommand.largestFLOPs {
+      throw UsageError(
+        "\(problem) has \(problem.directFLOPs) FLOPs; float64 sums of all results are made for at most "
+          + "\(CheckCommand.largestFLOPs)")
+    }
+    try openBLAS.apply()
+    Interruption.catchSignals()
+    var failures = 0
+    if laws || law != nil {
+      let count = count ?? (given.isEmpty ? 8 : 1)
+      let seeds = (0..<UInt64(count)).map { seed &+ $0 }
+      let problems = given.isEmpty ? "\(count) random problems per engine" : "\(given.count) problems"
+      print("laws on \(problems), seeds \(seed) to \(seeds.last ?? seed)")
+      var outcomes: [LawOutcome] = []
+      var progress = ProgressBar(total: count)
+      for (index, seed) in seeds.enumerated() {
+        for competitor in competitors {
+          let random = RandomProblems(for: competitor.backend.name)
+          for problem in given.isEmpty ? [random.problem(seed: seed)] : given {
+            outcomes += self.outcomes(
+              wanted, competitor, passes, problem, taps: random.taps, seed: seed, pool)
+          }
+        }
+        progress.update(index + 1, "seed \(seed)")
+      }
+      progress.clear()
+      print(CheckCommand.table(outcomes, competitors))
+      failures += try report(outcomes, competitors, pool)
+      print("\(outcomes.count) checks of laws, \(outcomes.count(where: \.isFailure)) failures")
+    }
+    if invariance && !Interruption.isRequested { failures += try matrix(given, competitors, passes) }
+    if Interruption.isRequested { throw InterruptedCheck() }
+    if failures > 0 { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  /// Problems whose results are all summed in float64.
+  static let largestFLOPs = 2e8
+
+  /// The laws that stand beside the references, on a few fixed problems. Returns the number of failures.
+  func identities(_ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool) throws -> Int {
+    var outcomes: [LawOutcome] = []
+    for text in [
+      "conv2d:n2c16h23w19k20r3s3p1", "conv2d:n1c24h17w18k16r5s5p2", "conv2d:n2c8h15w14k12r3s3p0,2,1,1g4",
+    ] {
+      let problem = try ConvProblem(parsing: text)
+      for competitor in competitors {
+        outcomes += self.outcomes(
+          [.integers, .adjoint, .impulses], competitor, passes, problem, taps: nil, seed: 1, pool)
+      }
+    }
+    print("\(outcomes.count) checks on integers and of the adjoint identity")
+    return try report(outcomes, competitors, pool)
+  }
+
+  /// Some laws on one problem. Laws that tie the passes are checked where all of them are asked for.
+  private func outcomes(
+    _ laws: [Law], _ competitor: Competitor, _ passes: [ConvPass], _ problem: ConvProblem, taps: [Int]?,
+    seed: UInt64, _ pool: WorkerPool
+  ) -> [LawOutcome] {
+    var outcomes: [LawOutcome] = []
+    for law in laws {
+      if law.tiesAllPasses && Set(passes).count < ConvPass.allCases.count { continue }
+      for pass in law.tiesAllPasses ? [.forward] : passes where !Interruption.isRequested {
+        outcomes.append(
+          LawRun(pool: pool).outcome(law, competitor, pass, problem, taps: taps, seed: seed))
+      }
+    }
+    return outcomes
+  }
+
+  private static func table(_ outcomes: [LawOutcome], _ competitors: [Competitor]) -> String {
+    var table = TextTable(
+      ["backend", "law", "checked", "failed", "skipped", "worst difference/bounds"],
+      rightAligned: [2, 3, 4, 5])
+    for competitor in competitors {
+      for law in Law.allCases {
+        let own = outcomes.filter { $0.backend == competitor.label && $0.law == law }
+        if own.isEmpty { continue }
+        let skipped = own.count {
+          if case .skipped = $0.result { return true }
+          return false
+        }
+        table.add([
+          competitor.label, law.rawValue, "\(own.count - skipped)", "\(own.count(where: \.isFailure))",
+          "\(skipped)", RunReport.short(own.map(\.ratio).filter { !$0.isNaN }.max()),
+        ])
+      }
+    }
+    return table.text
+  }
+
+  /// Prints the broken laws with a command that repeats each; the first of an engine and law is shrunk.
+  private func report(
+    _ outcomes: [LawOutcome], _ competitors: [Competitor], _ pool: WorkerPool
+  ) throws -> Int {
+    var failures = FailureReport(folder: self.failures, seconds: shrinking.shrink, pool: pool)
+    var seen = Set<String>()
+    for outcome in outcomes {
+      switch outcome.result {
+      case .held: if verbose { print("held: \(outcome) (ratio \(RunReport.short(outcome.ratio)))") }
+      case .skipped(let reason): if verbose { print("skipped: \(outcome): \(reason)") }
+      case .failed(let reason):
+        print("failed: \(outcome): \(reason)\n  \(outcome.repro)")
+        guard shrinking.shrink > 0, seen.insert("\(outcome.backend) \(outcome.law)").inserted,
+          let competitor = competitors.first(where: { $0.label == outcome.backend })
+        else { continue }
+        let small = LawRun(pool: pool).minimal(
+          outcome, competitor, seconds: shrinking.shrink, shouldStop: { Interruption.isRequested })
+        print("shrunk: \(small)\n  \(small.repro)")
+        for pass in outcome.pass.map({ [$0] }) ?? ConvPass.allCases {
+          let failure = FailureCase(
+            competitor: competitor, operation: ConvOperation(pass, small.problem),
+            distribution: outcome.law == .integers ? .smallIntegers : .uniform, seed: outcome.seed)
+          if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) {
+            print(text)
+          }
+        }
+      }
+    }
+    return outcomes.count(where: \.isFailure)
+  }
+}

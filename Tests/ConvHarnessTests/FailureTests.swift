@@ -1,0 +1,162 @@
+import ConvCore
+import ConvNaive
+import Foundation
+import Testing
+
+@testable import ConvHarness
+
+/// Failures become small, can be repeated, and are stored.
+@Suite struct FailureTests {
+  /// Wrong in the last column of wide forward passes over three channels and more.
+  static let wrong = PluginBackend { operation, y, _ in
+    let problem = operation.problem
+    guard operation.pass == .forward, problem.cPerGroup >= 3, problem.output.w >= 5 else { return }
+    for i in stride(from: problem.output.w - 1, to: y.count, by: problem.output.w) { y[i] += 1 }
+  }
+
+  private func failure(
+    _ backend: any ConvolutionBackend, _ text: String, _ pass: ConvPass = .forward,
+    _ distribution: DataDistribution = .uniform
+  ) throws -> FailureCase {
+    FailureCase(
+      competitor: Competitor(backend), operation: ConvOperation(pass, try ConvProblem(parsing: text)),
+      distribution: distribution, seed: 1)
+  }
+
+  @Test(arguments: [
+    "conv2d:n4c16h20w24k8r3s3p1", "conv2d:n3c6h9w21k4r2s3u2p0,1,2,0g2", "conv2d:n2c5h7w15k3r3s3p2l2",
+  ])
+  func casesBecomeMinimal(_ text: String) throws {
+    let minimal = try #require(
+      try failure(Self.wrong, text, .forward, .normal).minimal(seconds: 60, pool: .shared))
+    // Three channels, five results: with less of either the engine is right.
+    #expect(minimal.failure.operation.problem.description == "conv2d:n1c3h1w5k1r1s1")
+    #expect(minimal.isMinimal && minimal.attempts < 200 && minimal.verification.verdict == .failed)
+    #expect(minimal.failure.distribution == .normal && minimal.failure.seed == 1)
+  }
+
+  @Test func everySingleChangeIsTried() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n5c6h9w9k4r3s3u2p1l2g2")
+    let candidates = Set(CaseShrinker.candidates(problem).map(\.description))
+    for text in [
+      "n1c6h9w9k4r3s3u2p1l2g2", "n2c6h9w9k4r3s3u2p1l2g2", "n4c6h9w9k4r3s3u2p1l2g2", "n5c3h9w9k2r3s3u2p1l2",
+      "n5c2h9w9k4r3s3u2p1l2g2", "n5c4h9w9k4r3s3u2p1l2g2", "n5c6h9w9k2r3s3u2p1l2g2", "n5c6h4w9k4r3s3u2p1l2g2",
+      "n5c6h9w8k4r3s3u2p1l2g2", "n5c6h9w9k4r1s3u2p1l2g2", "n5c6h9w9k4r3s2u2p1l2g2",
+      "n5c6h9w9k4r3s3u1x2p1l2g2",
+      "n5c6h9w9k4r3s3u2p1,1,1,0l2g2", "n5c6h9w9k4r3s3u2p1l2x1g2",
+    ] { #expect(candidates.contains("conv2d:\(text)"), "\(text)") }
+    #expect(CaseShrinker.candidates(try ConvProblem(parsing: "conv3d:c1d1h1w1k1t1r1s1")).isEmpty)
+  }
+
+  /// A budget that is spent leaves a failing problem, though not the smallest.
+  @Test func timeIsLimited() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n4c16h20w24k8r3s3p1")
+    let none = CaseShrinker(seconds: -1).shrink(problem) { _ in true }
+    #expect(none.problem == problem && none.attempts == 0 && !none.isMinimal)
+    var calls = 0
+    let some = CaseShrinker(seconds: 60).shrink(problem, shouldStop: { calls >= 3 }) { _ in
+      calls += 1
+      return true
+    }
+    #expect(some.attempts == 3 && some.problem != problem && !some.isMinimal)
+  }
+
+  @Test func plainFormatsArePreferred() throws {
+    var failure = try failure(Self.wrong, "conv2d:n1c3h4w6k2r3s3p1")
+    (failure.operation.inputFormat, failure.operation.outputFormat) = (.nhwc, .nhwc)
+    failure.filterState = .prepared
+    let minimal = try #require(try failure.minimal(seconds: 60, pool: .shared))
+    #expect(minimal.failure.operation.isCanonicalFormat && minimal.failure.filterState == .fresh)
+  }
+
+  /// What was saved fails again as a stored reference of any other source would, and a right engine passes it.
+  @Test(arguments: ConvPass.allCases, ["conv2d:n2c4h7w8k6r3s2u2x1p0,1,2,0l1x2g2", "conv1d:n2c3w9k2s3p1"])
+  func savedCasesAreReferences(_ pass: ConvPass, _ text: String) throws {
+    let backend = PluginBackend { operation, y, _ in if operation.pass == pass { y[y.count / 2] = .nan } }
+    let failure = try failure(backend, text, pass, .normal)
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/case.safetensors"
+      #expect(try failure.save(to: path, pool: .shared))
+      let reference = try ReferenceCase(path: path)
+      #expect(reference.problem == failure.operation.problem && reference.tags == ["failure"])
+      let data = try ProblemData(problem: reference.problem, distribution: .normal, seed: 1)
+      #expect(reference.data.input.values(as: Float.self) == data.input.values(as: Float.self))
+      #expect(
+        reference.data.outputGradient.values(as: Float.self) == data.outputGradient.values(as: Float.self))
+      let check = ReferenceCheck { _, _ in false }
+      let outcomes = try check.outcomes(
+        of: reference, backends: [backend, NaiveBackend()], elementTypes: [.float32])
+      for outcome in outcomes {
+        let verdict: Verdict =
+          outcome.operation.pass != pass
+          ? .missingReference : outcome.backend == "naive" ? .passed : .failed
+        #expect(outcome.verification.verdict == verdict, "\(outcome)")
+      }
+      // The engine's own result, for people.
+      let file = try SafetensorsFile(path: path)
+      let name = try #require(file.names.first { $0.hasPrefix("engine_") })
+      let result = try file.tensor(name).values(as: Float.self)
+      #expect(result[result.count / 2].isNaN && result.count { $0.isNaN } == 1)
+      #expect(file.metadata["repro"] == failure.repro && file.metadata["engine"]?.hasPrefix("plugin") == true)
+      #expect(file.metadata["producer"]?.contains("float64 sums") == true)
+    }
+  }
+
+  @Test func hugeCasesAreNotStored() throws {
+    try withTemporaryFolder { folder in
+      let huge = try failure(Self.wrong, "conv2d:n64c256h56w56k256r3s3p1")
+      #expect(try !huge.save(to: folder + "/case.safetensors", pool: .shared))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+
+  @Test func reportsSayHowToRepeat() throws {
+    try withTemporaryFolder { folder in
+      var report = FailureReport(folder: folder + "/out/failures", seconds: 60)
+      let failure = try failure(Self.wrong, "conv2d:n4c16h20w24k8r3s3p1")
+      let text = try #require(try report.describe(failure))
+      let name = "plugin-forward-n1c3h1w5k1r1s1-uniform"
+      let path = "\(folder)/out/failures/\(name).safetensors"
+      for words in [
+        "plugin forward conv2d:n1c3h1w5k1r1s1", "× bound",
+        "  vbench run conv2d:n1c3h1w5k1r1s1 --backends plugin --passes forward --format nchw "
+          + "--filter-state fresh --seed 1 --data uniform",
+        "  vbench check --references \(path) --backends plugin --passes forward",
+        "@Test func pluginForwardN1c3h1w5k1r1s1Uniform()", "ConvProblem(parsing: \"conv2d:n1c3h1w5k1r1s1\")",
+      ] { #expect(text.contains(words), "'\(words)' is missing: \(text)") }
+      #expect(FileManager.default.fileExists(atPath: path))
+      // One of a kind.
+      #expect(try report.describe(failure) == nil)
+      let fine = try report.describe(self.failure(Self.wrong, "conv2d:n4c16h20w24k8r3s3p1", .backwardData))
+      #expect(fine?.contains("does not fail") == true)
+      var off = FailureReport(folder: folder + "/none", seconds: 0)
+      #expect(try off.describe(failure) == nil)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["out"])
+    }
+  }
+
+  /// A run's row that failed has all that a case needs.
+  @Test func distributionsReachTheRows() throws {
+    let settings = RunSettings(baseline: "naive", seed: 7, distribution: .offset)
+    var run = LayerRun(settings: settings, peak: 1)
+    let problem = try ConvProblem(parsing: "conv2d:n1c3h9w9k4r3s3p1")
+    let rows = try run.rows(
+      for: RunItem(suite: "test", problem: BenchmarkProblem(problem), pass: .forward),
+      competitors: [Competitor(NaiveBackend()), Competitor(Self.wrong)], times: false)
+    #expect(rows.map(\.verification.verdict) == [.passed, .failed])
+    for row in rows { #expect(row.repro.hasSuffix("--seed 7 --data offset")) }
+    let lines = ResultRow.csv(rows).split(separator: "\n")
+    #expect(
+      lines[0].hasSuffix(
+        "error_rel_terms,error_rel_l2,ulp_p99,results,miss_probability,miss_probability_tile,"
+          + "miss_probability_channel,data"), "\(lines[0])")
+    #expect(lines[1].hasSuffix(",324,0,0,0,offset"), "\(lines[1])")
+    // Sums of 27 products of 8 · 8: the data are what the column says.
+    let data = try ProblemData(problem: problem, distribution: .offset, seed: 7)
+    let mean = data.input.values(as: Float.self).reduce(0, +) / Float(data.input.count)
+    #expect(abs(mean - 8) < 0.5 && rows[0].verification.errorMax > 1e-6)
+    let report = RunReport(environment: [], command: "", date: "", peak: 0, rows: rows, hasTimes: false)
+    #expect(report.markdown.contains("## Verification") && report.markdown.contains("| plugin | offset |"))
+    #expect(report.markdown.contains("Every result of every row was looked at."))
+  }
+}
