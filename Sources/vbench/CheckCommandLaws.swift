@@ -96,7 +96,7 @@ extension CheckCommand {
         }
         table.add([
           competitor.label, law.rawValue, "\(own.count - skipped)", "\(own.count(where: \.isFailure))",
-          "\(skipped)", RunReport.short(own.map(\.ratio).filter { !$0.isNaN }.max()),
+          "\(skipped)", RunReport.quotient(own.map(\.ratio).filter { !$0.isNaN }.max()),
         ])
       }
     }
@@ -111,7 +111,7 @@ extension CheckCommand {
     var seen = Set<String>()
     for outcome in outcomes {
       switch outcome.result {
-      case .held: if verbose { print("held: \(outcome) (ratio \(RunReport.short(outcome.ratio)))") }
+      case .held: if verbose { print("held: \(outcome) (ratio \(RunReport.quotient(outcome.ratio)))") }
       case .skipped(let reason): if verbose { print("skipped: \(outcome): \(reason)") }
       case .failed(let reason):
         print("failed: \(outcome): \(reason)\n  \(outcome.repro)")

@@ -1,6 +1,13 @@
 import ConvCore
+import Foundation
 
 extension RunReport {
+  /// Quotients with bounds, in two significant digits; empty where there is none.
+  public static func quotient(_ value: Double?) -> String {
+    guard let value, !value.isNaN else { return "" }
+    return String(format: "%.2g", value)
+  }
+
   /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.
   var verificationNotes: String {
     let compared = rows.filter { $0.verification.norms != nil }

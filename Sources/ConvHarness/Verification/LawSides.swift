@@ -224,7 +224,8 @@ struct LawSides {
       first: values.first, second: values.second, extent: values.extent, values: logical)
     return Bounded(
       values: values, bounds: bounded,
-      doubts: far > 1 ? ["\(what) (\(problem)) is \(RunReport.short(far)) × its bound from float64 sums"] : []
+      doubts: far > 1
+        ? ["\(what) (\(problem)) is \(RunReport.quotient(far)) × its bound from float64 sums"] : []
     )
   }
 

@@ -1,5 +1,4 @@
 import ConvCore
-import Foundation
 
 /// The outcome of one check.
 public enum Verdict: String, Sendable, Hashable, CaseIterable {
@@ -113,7 +112,7 @@ public struct Verification: Sendable, Hashable {
   public var errorText: String {
     if errorRatio.isNaN { return "" }
     guard errorRatio.isFinite, errorBound.isFinite else { return "inf × bound" }
-    return String(format: "%.1e = %.2g × bound", errorRatio * errorBound, errorRatio)
+    return "\(RunReport.scientific(errorRatio * errorBound)) = \(RunReport.quotient(errorRatio)) × bound"
   }
 
   private static func place(_ index: Int, _ expectation: Expectation) -> String {
