@@ -74,6 +74,9 @@ struct CheckCommand: ParsableCommand {
   @Option(help: "Random problems per engine for --laws (seeds seed, seed + 1, …); 8 if left out.")
   var count: Int?
 
+  @Option(help: ArgumentHelp("float32, float64: what --laws computes in.", valueName: "list"))
+  var elementType = "float32"
+
   @Option(help: ArgumentHelp("Folder for the tensors of minimal failures.", valueName: "dir"))
   var failures = "failures"
 

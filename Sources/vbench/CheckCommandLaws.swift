@@ -11,6 +11,12 @@ extension CheckCommand {
     let wanted = try law.map { try NameList.values($0, option: "law", as: Law.self) } ?? Law.allCases
     if references != nil { throw UsageError("--references and --laws or --invariance exclude each other") }
     if let count, count < 1 { throw UsageError("--count is \(count), at least 1 is needed") }
+    let types = try NameList.split(elementType).map { name in
+      guard let type = ElementType(rawValue: name), type == .float32 || type == .float64 else {
+        throw UnknownNameError(kind: "element type", name: name, known: ["float32", "float64"])
+      }
+      return type
+    }
     let given = try problems.map { try ProblemFile.parse($0).problem }
     for problem in given where problem.directFLOPs > CheckCommand.largestFLOPs {
       throw UsageError(
@@ -31,8 +37,10 @@ extension CheckCommand {
         for competitor in competitors {
           let random = RandomProblems(for: competitor.backend.name)
           for problem in given.isEmpty ? [random.problem(seed: seed)] : given {
-            outcomes += self.outcomes(
-              wanted, competitor, passes, problem, taps: random.taps, seed: seed, pool)
+            for type in types {
+              outcomes += self.outcomes(
+                wanted, competitor, passes, problem, taps: random.taps, type, seed: seed, pool)
+            }
           }
         }
         progress.update(index + 1, "seed \(seed)")
@@ -59,7 +67,7 @@ extension CheckCommand {
       let problem = try ConvProblem(parsing: text)
       for competitor in competitors {
         outcomes += self.outcomes(
-          [.integers, .adjoint, .impulses], competitor, passes, problem, taps: nil, seed: 1, pool)
+          [.integers, .adjoint, .impulses], competitor, passes, problem, taps: nil, .float32, seed: 1, pool)
       }
     }
     print("\(outcomes.count) checks on integers and of the adjoint identity")
@@ -69,14 +77,15 @@ extension CheckCommand {
   /// Some laws on one problem. Laws that tie the passes are checked where all of them are asked for.
   private func outcomes(
     _ laws: [Law], _ competitor: Competitor, _ passes: [ConvPass], _ problem: ConvProblem, taps: [Int]?,
-    seed: UInt64, _ pool: WorkerPool
+    _ elementType: ElementType, seed: UInt64, _ pool: WorkerPool
   ) -> [LawOutcome] {
     var outcomes: [LawOutcome] = []
     for law in laws {
       if law.tiesAllPasses && Set(passes).count < ConvPass.allCases.count { continue }
       for pass in law.tiesAllPasses ? [.forward] : passes where !Interruption.isRequested {
         outcomes.append(
-          LawRun(pool: pool).outcome(law, competitor, pass, problem, taps: taps, seed: seed))
+          LawRun(pool: pool).outcome(
+            law, competitor, pass, problem, taps: taps, elementType: elementType, seed: seed))
       }
     }
     return outcomes
@@ -123,7 +132,8 @@ extension CheckCommand {
         print("shrunk: \(small)\n  \(small.repro)")
         for pass in outcome.pass.map({ [$0] }) ?? ConvPass.allCases {
           let failure = FailureCase(
-            competitor: competitor, operation: ConvOperation(pass, small.problem),
+            competitor: competitor,
+            operation: ConvOperation(pass, small.problem, elementType: small.elementType),
             distribution: outcome.law == .integers ? .smallIntegers : .uniform, seed: outcome.seed)
           if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) {
             print(text)

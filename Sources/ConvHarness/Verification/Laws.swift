@@ -68,7 +68,9 @@ extension LawOutcome: CustomStringConvertible {
   /// A command that repeats the check.
   public var repro: String {
     "vbench check \(problem) --law \(law.rawValue) --backends \(ShellText.quoted(backend))"
-      + (pass.map { " --passes \($0.rawValue)" } ?? "") + " --seed \(seed) --count 1"
+      + (pass.map { " --passes \($0.rawValue)" } ?? "")
+      + (elementType == .float32 ? "" : " --element-type \(elementType.rawValue)")
+      + " --seed \(seed) --count 1"
   }
 }
 
