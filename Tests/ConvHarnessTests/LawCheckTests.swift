@@ -23,6 +23,16 @@ import Testing
     }
   }
 
+  /// In float64 too sums round, so that agreement says something.
+  @Test func float64SumsRound() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n2c4h6w7k5r3s3p1")
+    for pass in ConvPass.allCases {
+      let outcome = LawRun().outcome(
+        .linearity, Competitor(FaultyBackend(fault: .none)), pass, problem, elementType: .float64, seed: 1)
+      #expect(outcome.result == .held && outcome.ratio > 0.001, "\(outcome): \(outcome.ratio)")
+    }
+  }
+
   /// Each law against the fault that it is about, of less than one per cent.
   @Test(arguments: ConvPass.allCases)
   func aBrokenLawIsSeen(_ pass: ConvPass) {

@@ -56,7 +56,7 @@ struct LawSides {
 
   private func linearity(_ a: Operands) throws -> (ratio: Double, difference: String?) {
     let b = try operands(seed &+ 0x9E37_79B9)
-    // Multiples of 2⁻¹¹ below 1: the combination has 14 bits and is exact.
+    // The combination of such operands has 14 bits (float64: 43) and is exact.
     func mix(_ p: Block, _ q: Block) -> Block { p.combined(q) { 2 * $0 - 3 * $1 } }
     var worst: (ratio: Double, difference: String?) = (0, nil)
     for second in [false, true] {
@@ -168,15 +168,29 @@ struct LawSides {
     return Extent(d: at.d / step.d, h: at.h / step.h, w: at.w / step.w)
   }
 
-  /// Multiples of 2⁻¹¹ on (−1, 1).
+  /// Multiples of 2⁻¹¹ on [−1, 1]; in float64 of 2⁻⁴⁰, so that its sums round too. Combinations with small integers are exact.
   private func operands(_ seed: UInt64) throws -> Operands {
-    let data = try ProblemData(problem: problem, elementType: .float64, seed: seed, pool: pool)
-    func coarse(_ tensor: Tensor, _ extent: Extent) throws -> Block {
-      try Block(tensor, extent).map { ($0 * 2048).rounded() / 2048 }
+    func data(_ seed: UInt64) throws -> ProblemData {
+      try ProblemData(problem: problem, elementType: .float64, seed: seed, pool: pool)
+    }
+    func rounded(_ tensor: Tensor, _ extent: Extent, _ bits: Int) throws -> Block {
+      let unit = Double(sign: .plus, exponent: bits, significand: 1)
+      return try Block(tensor, extent).map { ($0 * unit).rounded() / unit }
+    }
+    let high = try data(seed)
+    guard operation.elementType == .float64 else {
+      return Operands(
+        x: try rounded(high.input, problem.input, 11), w: try rounded(high.filter, problem.filter, 11),
+        dy: try rounded(high.outputGradient, problem.output, 11))
+    }
+    let low = try data(~seed)
+    func joined(_ a: Tensor, _ b: Tensor, _ extent: Extent) throws -> Block {
+      try rounded(a, extent, 20).combined(rounded(b, extent, 20)) { $0 + $1 * 0x1p-20 }
     }
     return Operands(
-      x: try coarse(data.input, problem.input), w: try coarse(data.filter, problem.filter),
-      dy: try coarse(data.outputGradient, problem.output))
+      x: try joined(high.input, low.input, problem.input),
+      w: try joined(high.filter, low.filter, problem.filter),
+      dy: try joined(high.outputGradient, low.outputGradient, problem.output))
   }
 
   private func changed(
