@@ -50,8 +50,8 @@ public struct RunReport: Sendable {
       || training.contains { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
   }
 
-  /// Writes `results.csv`, `samples.csv`, `training.csv`, `run.json`, and what is made from them (`report.md`): all of them
-  /// whole, or none.
+  /// Writes `results.csv`, `samples.csv`, `training.csv`, `run.json`, and what is made from them (`report.md`, `report.html`): all of
+  /// them whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {
@@ -82,13 +82,15 @@ public struct RunReport: Sendable {
   }
 
   /// The files that are made from the tables and `run.json`.
-  var derived: [(name: String, text: String)] { [("report.md", markdown)] }
+  var derived: [(name: String, text: String)] {
+    [("report.md", markdown), ("report.html", html)]
+  }
 
   // MARK: Markdown
 
   /// `report.md`.
   public var markdown: String {
-    var text = "# vbench run, \(date)\n\n"
+    var text = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
     text += noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"

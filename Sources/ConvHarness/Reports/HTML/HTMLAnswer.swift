@@ -1,0 +1,161 @@
+import ConvCore
+
+// The answer in words: who is fastest, what failed, how much the times can be trusted.
+extension HTMLReport {
+  var failedRows: [ResultRow] {
+    report.rows.filter { [.failed, .mistrusted, .missingReference].contains($0.verification.verdict) }
+  }
+
+  var failedTraining: [TrainingRow] {
+    report.training.filter { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
+  }
+
+  /// What did not pass, with the reason and the command that shows it again.
+  var failureSection: String {
+    let rows = failedRows.map { row in
+      let layer = row.name.isEmpty ? "" : "\(row.suite) \(row.name), "
+      let bound = ReportNumbers.besideBound(row.verification)
+      return "<li><span class=\"bad-text\">\(row.verification.verdict.rawValue)</span>: "
+        + "\(dot(row.backend))<b>\(XMLText.escaped(row.backend))</b>, \(row.pass.rawValue), \(XMLText.escaped(layer))"
+        + "<code>\(XMLText.escaped(row.problem))</code>: \(XMLText.escaped(row.verification.reason))"
+        + (bound.isEmpty ? "" : " (error \(bound))")
+        + "<code class=\"command\">\(XMLText.escaped(row.repro))</code></li>"
+    }
+    let training = failedTraining.map { row in
+      let reason =
+        row.problem.isEmpty
+        ? "deviates from the stored trajectory by \(RunReport.short(row.trajectoryError)) times what is allowed"
+        : row.problem
+      return
+        "<li><span class=\"bad-text\">failed</span>: \(dot(row.backend))<b>\(XMLText.escaped(row.backend))</b>, training "
+        + "\(XMLText.escaped(row.network)): \(XMLText.escaped(reason))</li>"
+    }
+    guard !(rows + training).isEmpty else { return "" }
+    return "<section id=\"failures\"><h2>Not passed</h2><div class=\"box bad\"><ul class=\"plain\">"
+      + (rows + training).joined() + "</ul></div></section>"
+  }
+
+  var answerSection: String {
+    var text = "<section id=\"answer\"><h2>Answer</h2>"
+    text += "<p class=\"lead\">\(speedSentence)</p>\(verdictBox)\(noiseBox)"
+    let table = totalsTable
+    if !table.isEmpty {
+      text +=
+        "<h3>Networks</h3><p class=\"note\">Sums of time × how often the network has the layer, over the layers that "
+      text += "were run.</p>\(table)\(styles.legend())\(totalsCharts)"
+    }
+    return text + "</section>"
+  }
+
+  /// Who is fastest, counted over layers.
+  private var speedSentence: String {
+    let layers = suites.flatMap(\.layers)
+    let timed = layers.filter { !$0.timed.isEmpty }
+    var sentences: [String] = []
+    if timed.isEmpty {
+      if layers.isEmpty && report.training.isEmpty {
+        sentences.append("Nothing was run.")
+      } else if !layers.isEmpty {
+        sentences.append(
+          report.hasTimes
+            ? "No engine has a time: none passed its verification."
+            : "No times: a debug build verifies, but refuses to time.")
+      }
+    } else {
+      let picks = NetworkTotals(timed).picks
+      let names = picks.map { pick in
+        "\(dot(pick.engine))<b>\(XMLText.escaped(pick.engine))</b> in \(pick.count)"
+          + (pick.clear == pick.count ? "" : " (\(pick.clear) clearly)")
+      }
+      let what = timed.count == 1 ? "the one layer and pass" : "\(timed.count) layers and passes"
+      sentences.append("Of \(what), the fastest engine is \(ReportNumbers.list(names)).")
+      let ratios = timed.compactMap(\.timed.first?.speedup).filter { $0.ratio.isFinite }
+      if let largest = ratios.map(\.ratio).max(), !baseline.isEmpty, largest > 1.02 {
+        let median = Statistics.median(ratios.map(\.ratio))
+        sentences.append(
+          "The fastest is \(RunReport.short(median)) × as fast as \(XMLText.escaped(baseline)) in the middle of all layers, "
+            + "\(RunReport.short(largest)) × at best.")
+      }
+    }
+    let trained = report.training.filter { !$0.forward.isEmpty && $0.problem.isEmpty }
+      .sorted { Statistics.median($0.stepSeconds) < Statistics.median($1.stepSeconds) }
+    if let first = trained.first {
+      sentences.append(
+        "A training step of \(XMLText.escaped(first.network)) takes "
+          + "\(ReportNumbers.duration(milliseconds: Statistics.median(first.stepSeconds) * 1e3)) with "
+          + "\(dot(first.backend))<b>\(XMLText.escaped(first.backend))</b>, the fastest of \(trained.count).")
+    }
+    return sentences.joined(separator: " ")
+  }
+
+  /// Whether the results are right.
+  private var verdictBox: String {
+    let verdicts = Dictionary(grouping: report.rows, by: \.verification.verdict).mapValues(\.count)
+    let failures = failedRows.count + failedTraining.count
+    var text = ""
+    if report.isPartial {
+      text +=
+        "<div class=\"box warn\"><p><span class=\"warn-text\">Interrupted:</span> what follows is what had been "
+      text += "measured by then.</p></div>"
+    }
+    guard !report.rows.isEmpty || failures > 0 else { return text }
+    var parts: [String] = []
+    if let passed = verdicts[.passed] {
+      let worst = report.rows.filter { $0.verification.verdict == .passed }.map(\.verification.errorRatio)
+        .filter(\.isFinite).max()
+      parts.append(
+        "\(ReportNumbers.count(passed, "row")) passed"
+          + (worst.map { ", the largest error is \(RunReport.short($0)) × its bound" } ?? ""))
+    }
+    for verdict in [Verdict.failed, .mistrusted, .missingReference] {
+      if let count = verdicts[verdict] {
+        parts.append("<span class=\"bad-text\">\(count) \(verdict.rawValue)</span>")
+      }
+    }
+    if !failedTraining.isEmpty {
+      parts.append(
+        "<span class=\"bad-text\">\(ReportNumbers.count(failedTraining.count, "training run")) failed</span>")
+    }
+    if let declined = verdicts[.unsupported] { parts.append("\(declined) declined") }
+    return text + "<div class=\"box \(failures > 0 ? "bad" : "good")\"><p>"
+      + (failures > 0
+        ? "Not everything passed: " : "Everything that was computed is within its derived bounds: ")
+      + parts.joined(separator: "; ") + "."
+      + (failures > 0 ? " <a href=\"#failures\">What did not, and how to see it again</a>." : "")
+      + "</p></div>"
+  }
+
+  /// How wide the intervals are, and who had few rounds.
+  private var noiseBox: String {
+    let compared = report.rows.compactMap(\.speedup).filter {
+      ![.baseline, .unknown].contains($0.verdict) && $0.ratio.isFinite
+    }
+    let wide = compared.count { $0.high - $0.low > 0.2 * $0.ratio }
+    var lines: [String] = facts.noise.map(XMLText.escaped)
+    if wide > 0 {
+      lines.append(
+        "\(wide) of \(compared.count) speed-ups have a 95 % interval that is wider than ±10 % of the ratio.")
+    }
+    var few: [String: Int] = [:]
+    for row in report.rows where !row.seconds.isEmpty && row.seconds.count < 15 {
+      few[row.backend, default: 0] += 1
+    }
+    if !few.isEmpty {
+      let names = styles.engines.compactMap { name in few[name].map { "\(XMLText.escaped(name)) (\($0))" } }
+      lines.append("Rows with fewer than 15 rounds: \(ReportNumbers.list(names)).")
+    }
+    guard !lines.isEmpty else { return "" }
+    let isNoisy = !facts.noise.isEmpty || wide * 5 > compared.count
+    return "<div class=\"box\(isNoisy ? " warn" : "")\"><p>"
+      + (isNoisy ? "<span class=\"warn-text\">Noise:</span> " : "Precision. ") + lines.joined(separator: " ")
+      + "</p></div>"
+  }
+
+  /// An engine's mark in running text.
+  func dot(_ engine: String) -> String {
+    guard styles.engines.contains(engine) else { return "" }
+    return
+      "<svg class=\"dot \(styles.colour(engine))\" viewBox=\"-7 -7 14 14\" aria-hidden=\"true\"><path class=\"mark\" d=\""
+      + styles.shape(engine) + "\"/></svg>"
+  }
+}

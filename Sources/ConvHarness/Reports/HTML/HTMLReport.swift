@@ -1,0 +1,113 @@
+import ConvCore
+
+/// `report.html`: a run as one page that needs nothing else: no network, fonts or scripts.
+///
+/// The page is XML as well as HTML, so that tests and tools can parse it. Every number is formatted from the value that
+/// `results.csv` has; cells of the results table carry the CSV's own text in `data-v`.
+public struct HTMLReport: Sendable {
+  /// What was found.
+  public let report: RunReport
+  /// What is known beyond that.
+  public let facts: Facts
+  let styles: EngineStyles
+  let suites: [ReportSuite]
+
+  /// The page of a run.
+  public init(_ report: RunReport, facts: Facts = Facts()) {
+    self.report = report
+    self.facts = facts
+    let engines = report.rows.map(\.backend) + report.training.map(\.backend)
+    styles = EngineStyles(
+      engines: engines,
+      baseline: report.rows.first?.baseline
+        ?? report.training.first { $0.speedup?.verdict == .baseline }?.backend)
+    suites = ReportSuite.all(report.rows, conditions: facts.conditions)
+  }
+
+  /// The engine that the others are compared with.
+  var baseline: String { report.rows.first?.baseline ?? "" }
+
+  /// The whole file.
+  public var text: String {
+    let machine = report.environment.first { $0.key == "CPU" }?.value ?? ""
+    let sections = [
+      head(machine: machine), failureSection, answerSection, machineSection, layerSection, rooflineSection,
+      trainingSection, declinedSection, footer,
+    ]
+    return """
+      <!DOCTYPE html>
+      <html xmlns="http://www.w3.org/1999/xhtml" lang="en">
+      <head>
+      <meta charset="utf-8"/>
+      <meta name="viewport" content="width=device-width, initial-scale=1"/>
+      <meta name="color-scheme" content="light dark"/>
+      <title>\(XMLText.escaped("vbench run, \(report.date)"))</title>
+      <style>
+      \(HTMLStyle.sheet)
+      </style>
+      </head>
+      <body>
+      \(sections.filter { !$0.isEmpty }.joined(separator: "\n"))
+      <script>
+      \(HTMLStyle.script)
+      </script>
+      </body>
+      </html>
+
+      """
+  }
+
+  private func head(machine: String) -> String {
+    var links: [(String, String)] = []
+    if !failedRows.isEmpty || !failedTraining.isEmpty { links.append(("failures", "Not passed")) }
+    links += [("answer", "Answer"), ("machine", "Machine")]
+    if !suites.isEmpty { links.append(("layers", "Layers")) }
+    if !rooflineSection.isEmpty { links.append(("roofline", "Roofline")) }
+    if !report.training.isEmpty { links.append(("training", "Training")) }
+    if !declinedSection.isEmpty { links.append(("declined", "Declined")) }
+    let nav = links.map { "<a href=\"#\($0.0)\">\($0.1)</a>" }.joined()
+    return "<header><h1>How fast, how wrong: \(ReportNumbers.list(subjects))</h1>"
+      + "<p class=\"sub\">\(XMLText.escaped([machine, report.date].filter { !$0.isEmpty }.joined(separator: " · ")))</p>"
+      + "<nav>\(nav)</nav></header>"
+  }
+
+  private var subjects: [String] {
+    let layers = Set(report.rows.map { [$0.suite, $0.name, $0.problem] }).count
+    return [
+      (styles.engines.count, "engine"), (layers, "layer"),
+      (Set(report.training.map(\.network)).count, "network"),
+    ]
+    .filter { $0.0 > 0 }.map { ReportNumbers.count($0.0, $0.1) }
+  }
+
+  private var machineSection: String {
+    var facts = report.environment.map { ($0.key, $0.value) }
+    if report.peak > 0 {
+      facts.append(("FMA peak", "\(RunReport.short(report.peak)) GFLOP/s (\(PeakProbe.label))"))
+    }
+    if let bandwidth = self.facts.bandwidth {
+      facts.append(("bandwidth", "\(RunReport.short(bandwidth)) GB/s"))
+    }
+    let items = facts.map {
+      "<div><dt>\(XMLText.escaped($0.0))</dt><dd>\(XMLText.escaped($0.1))</dd></div>"
+    }
+    return "<section id=\"machine\"><h2>Machine</h2><dl class=\"facts\">\(items.joined())</dl>"
+      + "<code class=\"command\">\(XMLText.escaped(report.command))</code></section>"
+  }
+
+  private var footer: String {
+    """
+    <footer class="note"><p>Time is the median of interleaved rounds. A speed-up is the median of the paired ratios with the \
+    baseline; its interval is a 95 % bootstrap interval; <em>faster</em> and <em>slower</em> need an interval that excludes 1 \
+    and a difference above 2 %. Bounds are derived from how an engine computes, not tuned; the error named beside a bound is the \
+    one that comes nearest to its bound, the largest error stands in a column of its own. GFLOP/s are those of the direct \
+    algorithm. The same numbers with more digits are in <code>results.csv</code>, <code>training.csv</code> and \
+    <code>run.json</code>.</p></footer>
+    """
+  }
+}
+
+extension RunReport {
+  /// `report.html`.
+  public var html: String { HTMLReport(self).text }
+}

@@ -1,0 +1,95 @@
+import ConvCore
+
+// What networks take with one engine, and with the best one of each layer.
+extension HTMLReport {
+  private var totals:
+    [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: NetworkTotals)]
+  {
+    suites.flatMap { suite in
+      suite.sections.compactMap { section in
+        let totals = NetworkTotals(section.layers)
+        guard totals.best.missing < section.layers.count else { return nil }
+        return (suite, section.condition, section.layers.reduce(0) { $0 + $1.multiplicity }, totals)
+      }
+    }
+  }
+
+  /// One line per suite and pass.
+  var totalsTable: String {
+    let totals = totals
+    guard !totals.isEmpty else { return "" }
+    var rows = ""
+    var last = ""
+    for (suite, condition, count, total) in totals {
+      let base = total.engines.first { $0.name == baseline && $0.missing == 0 }
+      func ratio(_ engine: NetworkTotals.Engine) -> String {
+        guard let base, engine.missing == 0, engine.name != base.name else { return "" }
+        return RunReport.short(base.milliseconds / engine.milliseconds) + "×"
+      }
+      let fastest = total.fastest
+      let picks = total.picks.map { "\(dot($0.engine))\(XMLText.escaped($0.engine)) \($0.count)" }
+      if suite.name != last {
+        rows += "<tr class=\"layer\"><th colspan=\"7\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
+        rows += "<span class=\"pass\">\(ReportNumbers.count(count, "layer"))</span></th></tr>"
+      }
+      rows += "<tr><td>\(XMLText.escaped(condition.label))</td>"
+      if let fastest {
+        rows += "<td>\(dot(fastest.name))\(XMLText.escaped(fastest.name))</td>"
+        rows += "<td class=\"n\">\(ReportNumbers.duration(milliseconds: fastest.milliseconds))</td>"
+        rows += "<td class=\"n\">\(ratio(fastest))</td>"
+      } else {
+        rows += "<td class=\"sub\">none runs all layers</td><td></td><td></td>"
+      }
+      rows +=
+        "<td class=\"n\"><b>\(total.best.missing > 0 ? "" : ReportNumbers.duration(milliseconds: total.best.milliseconds))</b></td>"
+      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(picks.joined(separator: ", "))</td></tr>"
+      last = suite.name
+    }
+    return "<div class=\"scroll\"><table><thead><tr><th>pass</th>"
+      + "<th>fastest single engine</th><th class=\"n\">total</th><th class=\"n\">\(comparison)</th>"
+      + "<th class=\"n\">best per layer</th><th class=\"n\">\(comparison)</th><th>the best are</th></tr></thead><tbody>"
+      + rows + "</tbody></table></div>"
+  }
+
+  private var comparison: String { baseline.isEmpty ? "" : "vs. \(XMLText.escaped(baseline))" }
+
+  /// Bars of every engine's total, by suite and pass.
+  var totalsCharts: String {
+    let figures = totals.filter { $0.totals.engines.count > 1 }.map {
+      suite, condition, count, total -> String in
+      var bars = total.engines.map { engine -> StackChart.Bar in
+        var bar = StackChart.Bar(
+          label: engine.name, shape: styles.shape(engine.name), shapeStyle: styles.colour(engine.name),
+          parts: [
+            .init(name: "total", value: engine.milliseconds, style: styles.colour(engine.name))
+          ], value: ReportNumbers.duration(milliseconds: engine.milliseconds))
+        if engine.missing > 0 {
+          bar.remark = "no time for \(ReportNumbers.count(engine.missing, "layer"))"
+        }
+        return bar
+      }
+      if total.best.missing == 0 {
+        bars.insert(
+          StackChart.Bar(
+            label: total.best.name, shape: nil,
+            parts: [.init(name: "total", value: total.best.milliseconds, style: "best")],
+            value: ReportNumbers.duration(milliseconds: total.best.milliseconds)), at: 0)
+      }
+      let title = "\(suite.name), \(condition.label)"
+      return figure(
+        title, note: ReportNumbers.count(count, "layer"),
+        StackChart(blocks: [.init(title: "", bars: bars)]).svg(
+          title: "Total time of the layers of \(title), by engine"))
+    }
+    guard !figures.isEmpty else { return "" }
+    let grid = "<div class=\"grid\">\(figures.joined())</div>"
+    if figures.count <= 6 { return grid }
+    return
+      "<details><summary>Totals of every engine<span class=\"note\">\(figures.count) charts</span></summary>\(grid)</details>"
+  }
+
+  func figure(_ title: String, note: String = "", _ content: String) -> String {
+    "<figure><figcaption>\(XMLText.escaped(title))"
+      + (note.isEmpty ? "" : "<span>\(XMLText.escaped(note))</span>") + "</figcaption>\(content)</figure>"
+  }
+}
