@@ -83,6 +83,7 @@ struct CheckCommand: ParsableCommand {
   @OptionGroup var shrinking: ShrinkOption
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var junit: JUnitOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
@@ -101,6 +102,7 @@ struct CheckCommand: ParsableCommand {
     guard !cases.isEmpty else {
       throw FileError.missingInput(path: root, reason: "it holds no convolution among its references")
     }
+    try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()
 
@@ -110,7 +112,9 @@ struct CheckCommand: ParsableCommand {
     printSkips(outcomes)
     try describe(outcomes, competitors, pool)
     var failures = outcomes.count(where: \.isFailure)
-    if references == nil { failures += try identities(competitors, passes, pool) }
+    var report = JUnitReport(name: "vbench check", cases: outcomes.map(JUnitReport.Case.init))
+    if references == nil { failures += try identities(competitors, passes, pool, &report) }
+    try junit.write(report)
     let left = others.values.reduce(0, +)
     let rest = left > 0 ? "; \(left) cases of layers, losses and optimizers are for swift test" : ""
     print("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")

@@ -23,6 +23,7 @@ extension CheckCommand {
         "\(problem) has \(problem.directFLOPs) FLOPs; float64 sums of all results are made for at most "
           + "\(CheckCommand.largestFLOPs)")
     }
+    try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()
     var failures = 0
@@ -47,6 +48,7 @@ extension CheckCommand {
       }
       progress.clear()
       print(CheckCommand.table(outcomes, competitors))
+      try junit.write(JUnitReport(name: "vbench check --laws", cases: outcomes.map(JUnitReport.Case.init)))
       failures += try report(outcomes, competitors, pool)
       print("\(outcomes.count) checks of laws, \(outcomes.count(where: \.isFailure)) failures")
     }
@@ -59,7 +61,9 @@ extension CheckCommand {
   static let largestFLOPs = 2e8
 
   /// The laws that stand beside the references, on a few fixed problems. Returns the number of failures.
-  func identities(_ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool) throws -> Int {
+  func identities(
+    _ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool, _ junit: inout JUnitReport
+  ) throws -> Int {
     var outcomes: [LawOutcome] = []
     for text in [
       "conv2d:n2c16h23w19k20r3s3p1", "conv2d:n1c24h17w18k16r5s5p2", "conv2d:n2c8h15w14k12r3s3p0,2,1,1g4",
@@ -70,6 +74,7 @@ extension CheckCommand {
           [.integers, .adjoint, .impulses], competitor, passes, problem, taps: nil, .float32, seed: 1, pool)
       }
     }
+    junit.cases += outcomes.map(JUnitReport.Case.init)
     print("\(outcomes.count) checks on integers and of the adjoint identity")
     return try report(outcomes, competitors, pool)
   }

@@ -90,6 +90,7 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var shrinking: ShrinkOption
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var junit: JUnitOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
@@ -98,16 +99,18 @@ struct RunCommand: ParsableCommand {
     let conditions = try measurement.conditions(threads: threads)
     let folder = try folder()
     try AtomicFolder.checkCreatable(folder)
+    try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()
     let session = try RunSession(
       command: self, plan: plan, competitors: competitors, conditions: conditions,
       settings: settings(plan, conditions, competitors))
     let report = try session.run(folder: folder)
+    try junit.write(JUnitReport(report))
     print(RunSession.summary(report))
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)
-    print("report: \(folder)/report.md")
+    print("report: \(folder)/report.md, to look at: \(folder)/report.html")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }

@@ -25,7 +25,8 @@ import Testing
       func check(_ factor: Double) throws -> CommandLineRunner.Outcome {
         try writeCase(folder + "/case.safetensors", factor: factor)
         return try CommandLineRunner.run([
-          "check", "--references", folder, "--backends", "naive,im2col", "--passes", "forward",
+          "check", "--references", folder, "--backends", "naive,im2col", "--passes", "forward", "--junit",
+          folder + "/check.xml",
         ])
       }
       let good = try check(1)
@@ -39,6 +40,8 @@ import Testing
       ] {
         #expect(wrong.output.contains(words), "'\(words)' is missing: \(wrong)")
       }
+      let xml = try InputFile.text(of: folder + "/check.xml")
+      #expect(xml.contains("<testsuites name=\"vbench check\" tests=\"4\" failures=\"4\""), "\(xml)")
     }
   }
 
@@ -47,6 +50,7 @@ import Testing
       let outcome = try CommandLineRunner.run([
         "run", "conv2d:n1c3h9w9k4r3s3p1", "--backends", "naive,im2col", "--baseline", "naive", "--passes",
         "forward,backward-filter", "--threads", "2", "--quick", "--output", folder + "/report",
+        "--junit", folder + "/run.xml",
       ])
       #expect(
         outcome.status == 0 && outcome.output.contains("report: \(folder)/report/report.md"), "\(outcome)")
@@ -65,7 +69,11 @@ import Testing
       ) {
         #expect(row[3...4].map(String.init) == key && row[5] == "2" && row[8] == "passed", "\(row)")
       }
-      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["report"])
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["report", "run.xml"])
+      let xml = try InputFile.text(of: folder + "/run.xml")
+      #expect(xml.contains("<testsuites name=\"vbench run\" tests=\"4\" failures=\"0\""), "\(xml)")
+      #expect(try InputFile.text(of: folder + "/report/report.html").contains("im2col"))
+      #expect(try InputFile.text(of: folder + "/report/report.md").contains("(report.html)"))
     }
   }
 
@@ -145,6 +153,7 @@ import Testing
         (66, ["check", "--references", folder + "/none"], folder + "/none"),
         (66, ["run", "--suite", folder + "/none.txt"], folder + "/none.txt"),
         (73, ["run", "conv2d:c3h9w9k4r3s3", "--output", folder + "/file"], folder + "/file"),
+        (73, ["check", "--junit", folder + "/file/check.xml"], folder + "/file/check.xml"),
       ] {
         let outcome = try CommandLineRunner.run(arguments)
         #expect(outcome.status == status && outcome.error.contains(words), "\(outcome)")
