@@ -165,7 +165,7 @@ enum ReportSamples {
       }
     }
     #expect(compared == rows.count * 8)
-    let shown = lines.map { $0.all("td")[4].text }
+    let shown = lines.map { $0.all("td")[2].text }
     #expect(
       shown == ["1.23", "4.57", "432", "2.47", "9.14", "864", "1.23", "4.57", "432", "2.47", "9.14", "864"])
     // error_ratio × error_bound = 0.22 · 4 · 2.71828e-5, not the largest error.

@@ -16,7 +16,7 @@ extension HTMLReport {
       let layer = row.name.isEmpty ? "" : "\(row.suite) \(row.name), "
       let bound = ReportNumbers.besideBound(row.verification)
       return "<li><span class=\"bad-text\">\(row.verification.verdict.rawValue)</span>: "
-        + "\(dot(row.backend))<b>\(XMLText.escaped(row.backend))</b>, \(row.pass.rawValue), \(XMLText.escaped(layer))"
+        + "\(mention(row.backend)), \(row.pass.rawValue), \(XMLText.escaped(layer))"
         + "<code>\(XMLText.escaped(row.problem))</code>: \(XMLText.escaped(row.verification.reason))"
         + (bound.isEmpty ? "" : " (error \(bound))")
         + "<code class=\"command\">\(XMLText.escaped(row.repro))</code></li>"
@@ -27,7 +27,7 @@ extension HTMLReport {
         ? "deviates from the stored trajectory by \(RunReport.short(row.trajectoryError)) times what is allowed"
         : row.problem
       return
-        "<li><span class=\"bad-text\">failed</span>: \(dot(row.backend))<b>\(XMLText.escaped(row.backend))</b>, training "
+        "<li><span class=\"bad-text\">failed</span>: \(mention(row.backend)), training "
         + "\(XMLText.escaped(row.network)): \(XMLText.escaped(reason))</li>"
     }
     guard !(rows + training).isEmpty else { return "" }
@@ -64,7 +64,7 @@ extension HTMLReport {
     } else {
       let picks = NetworkTotals(timed).picks
       let names = picks.map { pick in
-        "\(dot(pick.engine))<b>\(XMLText.escaped(pick.engine))</b> in \(pick.count)"
+        "\(mention(pick.engine)) in \(pick.count)"
           + (pick.clear == pick.count ? "" : " (\(pick.clear) clearly)")
       }
       let what = timed.count == 1 ? "the one layer and pass" : "\(timed.count) layers and passes"
@@ -83,7 +83,7 @@ extension HTMLReport {
       sentences.append(
         "A training step of \(XMLText.escaped(first.network)) takes "
           + "\(ReportNumbers.duration(milliseconds: Statistics.median(first.stepSeconds) * 1e3)) with "
-          + "\(dot(first.backend))<b>\(XMLText.escaped(first.backend))</b>, the fastest of \(trained.count).")
+          + "\(mention(first.backend)), the fastest of \(trained.count).")
     }
     return sentences.joined(separator: " ")
   }
@@ -151,7 +151,18 @@ extension HTMLReport {
       + "</p></div>"
   }
 
-  /// An engine's mark in running text.
+  /// An engine in running text: its mark and its name on one line.
+  func mention(_ engine: String) -> String {
+    "<span class=\"engine\">\(dot(engine))<b>\(XMLText.escaped(engine))</b></span>"
+  }
+
+  /// How often engines are the fastest, as a list.
+  func list(_ picks: [(engine: String, count: Int, clear: Int)]) -> String {
+    picks.map { "<span class=\"engine\">\(dot($0.engine))\(XMLText.escaped($0.engine)) \($0.count)</span>" }
+      .joined(separator: ", ")
+  }
+
+  /// An engine's mark.
   func dot(_ engine: String) -> String {
     guard styles.engines.contains(engine) else { return "" }
     return

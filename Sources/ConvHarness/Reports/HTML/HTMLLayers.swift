@@ -21,11 +21,9 @@ extension HTMLReport {
       [.failed, .mistrusted, .missingReference].contains($0.verification.verdict)
     }
     let timed = suite.layers.filter { !$0.timed.isEmpty }
-    let picks = NetworkTotals(timed).picks.map {
-      "\(dot($0.engine))\(XMLText.escaped($0.engine)) \($0.count)"
-    }
+    let picks = NetworkTotals(timed).picks
     return "\(ReportNumbers.count(layers, "layer")), \(ReportNumbers.count(rows, "row"))"
-      + (picks.isEmpty ? "" : "; fastest: \(picks.joined(separator: ", "))")
+      + (picks.isEmpty ? "" : "; fastest: \(list(picks))")
       + (failed > 0 ? ", <span class=\"bad-text\">\(failed) not passed</span>" : "")
   }
 

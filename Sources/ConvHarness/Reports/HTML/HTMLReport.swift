@@ -66,7 +66,8 @@ public struct HTMLReport: Sendable {
     if !report.training.isEmpty { links.append(("training", "Training")) }
     if !declinedSection.isEmpty { links.append(("declined", "Declined")) }
     let nav = links.map { "<a href=\"#\($0.0)\">\($0.1)</a>" }.joined()
-    return "<header><h1>How fast, how wrong: \(ReportNumbers.list(subjects))</h1>"
+    return
+      "<header><h1>How fast, how wrong\(subjects.isEmpty ? "" : ": " + ReportNumbers.list(subjects))</h1>"
       + "<p class=\"sub\">\(XMLText.escaped([machine, report.date].filter { !$0.isEmpty }.joined(separator: " · ")))</p>"
       + "<nav>\(nav)</nav></header>"
   }

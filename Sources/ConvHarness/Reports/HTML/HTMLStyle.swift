@@ -91,12 +91,12 @@ enum HTMLStyle {
     vertical-align:bottom}
     td{border-top:1px solid var(--line)}
     .n{text-align:right}
-    tr.layer th{background:var(--card);border-top:1px solid var(--line);padding-top:7px;white-space:normal}
+    .results thead th{white-space:normal}tr.layer th{background:var(--card);border-top:1px solid var(--line);padding-top:7px;white-space:normal}
     tr.layer code{font-weight:400;color:var(--muted);margin-left:.6em;overflow-wrap:anywhere}
     tr.layer .pass{font-weight:400;margin-left:.6em}
     tr.fastest td:first-child{font-weight:650}
     td.wrap{white-space:normal;min-width:16em}
-    .variant{font-size:.9em;color:var(--muted)}
+    .engine{white-space:nowrap}.variant{font-size:.9em;color:var(--muted)}
     td .command{max-width:9em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;margin:0;padding:1px 6px}
     td .command:hover,td .command:focus{max-width:22em;white-space:normal}
     .copied{outline:2px solid var(--good)}
@@ -111,8 +111,8 @@ enum HTMLStyle {
     footer{margin-top:40px;border-top:1px solid var(--line);padding-top:10px}
     @media (max-width:600px){body{padding:14px 12px 32px}h1{font-size:1.35rem}.lead{font-size:1rem}\
     details.suite{padding:2px 9px}.facts dt{flex-basis:6.5em}th,td{padding:4px 6px}\
-    .variant{display:block;font-size:.78em;max-width:12em;white-space:normal;overflow-wrap:anywhere}.results .word{display:none}\
-    .results td:first-child{position:sticky;left:0;background:var(--page)}}
+    .variant{display:block;font-size:.78em;min-width:9em;max-width:12em;white-space:normal;overflow-wrap:anywhere}.results .word{display:none}\
+    .results td[data-c=error_ratio]{white-space:normal;min-width:6.6em}}
     @media print{body{max-width:none;padding:0;font-size:11px}nav{display:none}.scroll{overflow:visible;border:0}\
     td,th{white-space:normal;padding:2px 4px}table{font-size:8.5px}td .command{white-space:normal;max-width:none;border:0}\
     details::details-content{content-visibility:visible;height:auto}h2,h3{break-after:avoid}tr{break-inside:avoid}}

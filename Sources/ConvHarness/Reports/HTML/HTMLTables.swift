@@ -18,9 +18,8 @@ extension HTMLReport {
       }
     }
     let heads = [
-      ("engine", ""), ("verdict", ""), ("error beside its bound", "n"), ("largest error", "n"),
-      ("median ms", "n"),
-      ("speed-up (95 %)", "n"), ("", ""),
+      ("engine", ""), ("verdict", ""), ("median ms", "n"), ("error beside its bound", "n"),
+      ("largest error", "n"), ("speed-up (95 %)", "n"), ("", ""),
     ]
     let rest = [
       ("GFLOP/s", "n"), ("% of peak", "n"), ("least ms", "n"), ("rounds", "n"), ("workspace", "n"),
@@ -48,13 +47,13 @@ extension HTMLReport {
     }
     var text = "<tr\(isFastest ? " class=\"fastest\"" : "") data-backend=\"\(XMLText.escaped(row.backend))\">"
     text += "<td>\(dot(row.backend))\(engineCell(row))</td><td>\(verdict)</td>"
+    text += number("median_ms", row.medianMilliseconds, RunReport.short(row.medianMilliseconds))
     text += number("error_ratio", check.errorRatio, ReportNumbers.besideBound(check))
     text += number("error_max", check.errorMax, ReportNumbers.error(check.errorMax))
     if check.verdict != .passed && !row.medianMilliseconds.isFinite {
       // The reason takes the place of the times.
-      text += "<td class=\"wrap sub\" colspan=\"\(hasBest ? 8 : 7)\">\(XMLText.escaped(check.reason))</td>"
+      text += "<td class=\"wrap sub\" colspan=\"\(hasBest ? 7 : 6)\">\(XMLText.escaped(check.reason))</td>"
     } else {
-      text += number("median_ms", row.medianMilliseconds, RunReport.short(row.medianMilliseconds))
       text += number("speedup", row.speedup?.ratio, RunReport.speedup(row.speedup))
       text += "<td>\(speedVerdict(row.speedup))</td>"
       if hasBest { text += "<td class=\"n\">\(XMLText.escaped(facts.besideBest(row)))</td>" }

@@ -27,7 +27,6 @@ extension HTMLReport {
         return RunReport.short(base.milliseconds / engine.milliseconds) + "×"
       }
       let fastest = total.fastest
-      let picks = total.picks.map { "\(dot($0.engine))\(XMLText.escaped($0.engine)) \($0.count)" }
       if suite.name != last {
         rows += "<tr class=\"layer\"><th colspan=\"7\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
         rows += "<span class=\"pass\">\(ReportNumbers.count(count, "layer"))</span></th></tr>"
@@ -42,7 +41,7 @@ extension HTMLReport {
       }
       rows +=
         "<td class=\"n\"><b>\(total.best.missing > 0 ? "" : ReportNumbers.duration(milliseconds: total.best.milliseconds))</b></td>"
-      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(picks.joined(separator: ", "))</td></tr>"
+      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(list(total.picks))</td></tr>"
       last = suite.name
     }
     return "<div class=\"scroll\"><table><thead><tr><th>pass</th>"
