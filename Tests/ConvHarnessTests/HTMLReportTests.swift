@@ -29,10 +29,19 @@ final class XMLNode {
   /// The text with that of everything inside.
   var text: String { ownText + children.map(\.text).joined() }
 
-  /// Parses a document; records where it is not well-formed.
+  /// Parses a document that has to be well-formed.
   static func parse(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> XMLNode {
+    let (root, fault) = read(text)
+    try #require(fault == nil, "\(fault ?? "")", sourceLocation: sourceLocation)
+    return root
+  }
+
+  /// What a document holds, and where it is not well-formed.
+  static func read(_ text: String) -> (root: XMLNode, fault: String?) {
     final class Reader: NSObject, XMLParserDelegate {
       var stack = [XMLNode("document", [:])]
+      var hasErrors = false
+      func parser(_ parser: XMLParser, parseErrorOccurred error: any Error) { hasErrors = true }
       func parser(
         _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
         attributes: [String: String]
@@ -52,11 +61,12 @@ final class XMLNode {
     let root = reader.stack[0]
     let parser = XMLParser(data: Data(text.utf8))
     parser.delegate = reader
-    let isWellFormed = parser.parse()
-    try #require(
-      isWellFormed, "line \(parser.lineNumber): \(parser.parserError.map { "\($0)" } ?? "")",
-      sourceLocation: sourceLocation)
-    return root
+    // Foundation's parser mends what it can: one of these tells.
+    let isWellFormed =
+      parser.parse() && parser.parserError == nil && reader.stack.count == 1 && root.children.count == 1
+      && !reader.hasErrors
+    let fault = "line \(parser.lineNumber): \(parser.parserError.map { "\($0)" } ?? "not well-formed")"
+    return (root, isWellFormed ? nil : fault)
   }
 }
 
@@ -141,6 +151,14 @@ enum ReportSamples {
 }
 
 @Suite struct HTMLReportTests {
+  @Test(arguments: [
+    "<a><b></a>", "<a>&</a>", "<a>&nbsp;</a>", "<a b=\"<\"/>", "<a/><b/>", "<a b=c/>", "<a>\u{1}</a>",
+    "<a>1 < 2</a>", "",
+  ])
+  func theParserIsStrict(_ text: String) {
+    #expect(XMLNode.read(text).fault != nil)
+  }
+
   @Test func tableHasTheNumbersOfTheCSV() throws {
     let rows = try ReportSamples.rows()
     let page = try XMLNode.parse(ReportSamples.report(rows).html)
@@ -300,6 +318,24 @@ enum ReportSamples {
     }
     let ids = Set(page.all("section").compactMap { $0.attributes["id"] })
     for link in page.all("a") { #expect(ids.contains(String(link.attributes["href"]?.dropFirst() ?? ""))) }
+  }
+
+  /// A page of a very long run stays readable and still counts everything.
+  @Test func longRunsAreCut() throws {
+    var rows = try ReportSamples.rows()
+    rows += try (0..<120).map {
+      try ReportSamples.row(
+        "base", name: "late\($0)", milliseconds: nil, verdict: .failed, reason: "wrong \($0)")
+    }
+    let page = try XMLNode.parse(HTMLReport(ReportSamples.report(rows), maximumRows: 10).text)
+    #expect(page.all("tr") { $0.attributes["data-backend"] != nil }.count == 9)
+    let layers = try #require(page.first("section", id: "layers"))
+    #expect(layers.text.contains("121 more layers"))
+    let failures = try #require(page.first("section", id: "failures"))
+    #expect(failures.all("li").count == 100 && failures.text.contains("and 20 more"))
+    #expect(page.first("section", id: "answer")?.text.contains("120 failed") == true)
+    let whole = ReportSuite.first(1000, of: ReportSuite.all(rows))
+    #expect(whole.leftOut == 0 && whole.suites[0].layers.count == 124)
   }
 
   @Test func theFrontHasNoLosers() throws {

@@ -12,7 +12,9 @@ extension HTMLReport {
 
   /// What did not pass, with the reason and the command that shows it again.
   var failureSection: String {
-    let rows = failedRows.map { row in
+    // The first hundred tell enough; JUnit and the CSV have the others.
+    let failed = failedRows
+    let rows = failed.prefix(100).map { row in
       let layer = row.name.isEmpty ? "" : "\(row.suite) \(row.name), "
       let bound = ReportNumbers.besideBound(row.verification)
       return "<li><span class=\"bad-text\">\(row.verification.verdict.rawValue)</span>: "
@@ -32,7 +34,9 @@ extension HTMLReport {
     }
     guard !(rows + training).isEmpty else { return "" }
     return "<section id=\"failures\"><h2>Not passed</h2><div class=\"box bad\"><ul class=\"plain\">"
-      + (rows + training).joined() + "</ul></div></section>"
+      + (rows + training).joined()
+      + "</ul>\(failed.count > 100 ? "<p>… and \(failed.count - 100) more in <code>results.csv</code>.</p>" : "")"
+      + "</div></section>"
   }
 
   var answerSection: String {

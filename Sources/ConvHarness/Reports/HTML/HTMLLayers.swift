@@ -6,12 +6,17 @@ extension HTMLReport {
     guard !suites.isEmpty else { return "" }
     // Two hundred rows on one page are for looking up, not for scrolling past.
     let isLong = report.rows.count > 120
-    let parts = suites.enumerated().map { index, suite in
+    let parts = shown.suites.enumerated().map { index, suite in
       "<details class=\"suite\"\(index == 0 || !isLong ? " open=\"open\"" : "")><summary>\(XMLText.escaped(suite.name))"
         + "<span class=\"note\">\(summary(suite))</span></summary>"
         + speedups(suite) + paretos(suite) + phases(suite) + table(suite) + "</details>"
     }
-    return "<section id=\"layers\"><h2>Layers</h2>\(parts.joined())</section>"
+    let rest =
+      shown.leftOut == 0
+      ? ""
+      : "<div class=\"box warn\"><p>\(ReportNumbers.count(shown.leftOut, "more layer")) would make this page too "
+        + "long: their rows are in <code>results.csv</code>.</p></div>"
+    return "<section id=\"layers\"><h2>Layers</h2>\(rest)\(parts.joined())</section>"
   }
 
   private func summary(_ suite: ReportSuite) -> String {
@@ -116,11 +121,11 @@ extension HTMLReport {
   }
 
   var rooflineSection: String {
-    let figures = suites.flatMap(\.sections).map(\.condition).reduce(into: [ReportLayer.Condition]()) {
+    let figures = shown.suites.flatMap(\.sections).map(\.condition).reduce(into: [ReportLayer.Condition]()) {
       if !$0.contains($1) { $0.append($1) }
     }.compactMap { condition -> String? in
       let chart = RooflineChart(
-        layers: suites.flatMap(\.layers).filter { $0.condition == condition }, styles: styles,
+        layers: shown.suites.flatMap(\.layers).filter { $0.condition == condition }, styles: styles,
         peak: report.peak,
         bandwidth: facts.bandwidth)
       if chart.isEmpty { return nil }

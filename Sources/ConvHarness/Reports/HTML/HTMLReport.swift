@@ -11,9 +11,14 @@ public struct HTMLReport: Sendable {
   public let facts: Facts
   let styles: EngineStyles
   let suites: [ReportSuite]
+  /// The layers that are drawn and listed one by one, and how many are not.
+  let shown: (suites: [ReportSuite], leftOut: Int)
 
   /// The page of a run.
-  public init(_ report: RunReport, facts: Facts = Facts()) {
+  ///
+  /// - Parameter maximumRows: of how many rows the page draws and lists the layers; a browser copes with some thousands. Sums,
+  ///   counts and what did not pass are those of all rows.
+  public init(_ report: RunReport, facts: Facts = Facts(), maximumRows: Int = 3000) {
     self.report = report
     self.facts = facts
     let engines = report.rows.map(\.backend) + report.training.map(\.backend)
@@ -22,6 +27,7 @@ public struct HTMLReport: Sendable {
       baseline: report.rows.first?.baseline
         ?? report.training.first { $0.speedup?.verdict == .baseline }?.backend)
     suites = ReportSuite.all(report.rows, conditions: facts.conditions)
+    shown = ReportSuite.first(maximumRows, of: suites)
   }
 
   /// The engine that the others are compared with.

@@ -112,7 +112,7 @@ enum HTMLStyle {
     @media (max-width:600px){body{padding:14px 12px 32px}h1{font-size:1.35rem}.lead{font-size:1rem}\
     details.suite{padding:2px 9px}.facts dt{flex-basis:6.5em}th,td{padding:4px 6px}\
     .variant{display:block;font-size:.78em;min-width:9em;max-width:12em;white-space:normal;overflow-wrap:anywhere}.results .word{display:none}\
-    .results td[data-c=error_ratio]{white-space:normal;min-width:6.6em}}
+    .results td[data-c=error_ratio]{white-space:normal;min-width:7.6em}}
     @media print{body{max-width:none;padding:0;font-size:11px}nav{display:none}.scroll{overflow:visible;border:0}\
     td,th{white-space:normal;padding:2px 4px}table{font-size:8.5px}td .command{white-space:normal;max-width:none;border:0}\
     details::details-content{content-visibility:visible;height:auto}h2,h3{break-after:avoid}tr{break-inside:avoid}}

@@ -91,6 +91,22 @@ struct ReportSuite {
     return order.map { ($0, groups[$0] ?? []) }
   }
 
+  /// The first layers, of at most so many rows together, and how many layers that leaves out.
+  static func first(_ maximumRows: Int, of suites: [ReportSuite]) -> (suites: [ReportSuite], leftOut: Int) {
+    var rows = 0
+    var leftOut = 0
+    var result: [ReportSuite] = []
+    for suite in suites {
+      var part = ReportSuite(name: suite.name, layers: [])
+      for layer in suite.layers {
+        rows += layer.rows.count
+        if rows <= maximumRows { part.layers.append(layer) } else { leftOut += 1 }
+      }
+      if !part.layers.isEmpty { result.append(part) }
+    }
+    return (result, leftOut)
+  }
+
   /// Suites and their layers, in the order of the rows.
   static func all(_ rows: [ResultRow], conditions: (ResultRow) -> String = { _ in "" }) -> [ReportSuite] {
     struct Key: Hashable {

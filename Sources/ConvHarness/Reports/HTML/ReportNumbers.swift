@@ -40,7 +40,7 @@ enum ReportNumbers {
 
   /// `1 row`, `3 rows`.
   static func count(_ count: Int, _ noun: String) -> String {
-    let plural = noun.hasSuffix("s") || noun.hasSuffix("x") ? noun + "es" : noun + "s"
+    let plural = noun.hasSuffix("s") ? noun + "es" : noun + "s"
     return "\(count) \(count == 1 ? noun : plural)"
   }
 
