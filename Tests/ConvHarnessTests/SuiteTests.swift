@@ -56,6 +56,13 @@ import Testing
     // Dilation 1 leaves one gap.
     ("ic4ih10oc4oh10kh3ph2dh1ndilated", "conv2d:n2c4h10w10k4r3s3p2l2", "dilated", 1),
     ("mb1_ic2_id4ih5iw6_oc3_kd1kh2kw3", "conv3d:n1c2d4h5w6k3t1r2s3", "", 1),
+    // What is written but says the default makes no axis: this is square, and that is not 3-D.
+    ("mb1ic2ih6oc2kh3sw1pw0", "conv2d:n1c2h6w6k2r3s3", "", 1),
+    ("mb1ic2ih6iw5oc2kh3kw2sd1pd0dd0", "conv2d:n1c2h6w5k2r3s2", "", 1),
+    ("mb1ic2id6oc2kd3pd1ncubic*2", "conv3d:n1c2d6h6w6k2t3r3s3p1", "cubic", 2),
+    // An output of 0 is one that is not given.
+    ("mb1ic2ih6oc2oh0kh3ph1", "conv2d:n1c2h6w6k2r3s3p1", "", 1),
+    ("mb1ic2ih6oc2kh3n\"*6\"", "conv2d:n1c2h6w6k2r3s3", "", 6),
     // A negative far padding that changes nothing is clipped.
     ("mb1ic1ih8oc1oh3kh3sh2ph0nclip", "conv2d:n1c1h8w8k1r3s3u2", "clip", 1),
     ("conv2d:n1c2h5w5k3r3s3 \"my layer*2\"", "conv2d:n1c2h5w5k3r3s3", "my layer", 2),
@@ -71,14 +78,15 @@ import Testing
     ("ic3ih5", 1, "'oc' is missing"), ("ic3ih5oc4", 1, "'kh' is missing"),
     ("ic3ih5oc4khx", 12, "a number is needed"), ("ic3ic4", 4, "given twice"),
     ("ic3ih5oc4oh2kh3ph1", 10, "does not follow"), ("zz3", 1, "unexpected"),
-    ("  ic3ih5oc4kh9", 3, "the output would be empty"), ("--batch=shapes", 1, "option lines"),
+    ("  ic3ih5oc4kh9", 3, "the output would be empty"), ("ic3id5ih5oc4kd1kh1", 1, "both height and width"),
+    ("ic3ih5oc4kh3n\"größe\" ic3ih5oc4kh9", 22, "the output would be empty"),
     ("conv2d:n1c2h5", 14, "'k' is missing"), ("ic3ih5oc4kh99999999999999999999", 12, "too large"),
     ("ic3ih5oc4kh3g2", 1, "do not divide"), ("ic3ih5iw4oc4kh3", 1, "'kw' is missing"),
     ("ic3ih5oc4kh3sh0", 1, "stride"),
   ])
   func malformedLinesNameTheirPlace(line: String, column: Int, reason: String) {
     #expect {
-      try ProblemFile.suite(from: "# a comment\n\n" + line + "\n", file: "shapes.txt")
+      try ProblemFile.suites(from: "# a comment\n\n" + line + "\n", file: "shapes.txt")
     } throws: { error in
       guard case HarnessError.malformedLine("shapes.txt", 3, let found, _, let text) = error else {
         Issue.record("\(line): \(error)")
@@ -92,12 +100,21 @@ import Testing
   @Test func randomBytesNeverCrash() {
     let seed: UInt64 = 20_240_607
     var random = PhiloxGenerator(seed: seed)
-    let alphabet = Array("mbgicohkwsdpn0123456789_\"*:,x convl-#")
-    for _ in 0..<4_000 {
-      let length = Int.random(in: 0..<40, using: &random)
-      let line = String((0..<length).map { _ in alphabet.randomElement(using: &random)! })
-      if let problem = try? ProblemFile.problem(line: line, number: 1, file: "f") {
-        #expect(problem.problem.output.count > 0, "seed \(seed): \(line)")
+    let alphabet = Array("mbgicohkwsdpn0123456789_\"*:,x convl-#\\=\n")
+    let words = [
+      "ic3", "ih9", "oc4", "kh3", "conv2d:", "--mb=", "--dir=FWD_D", "--stag=axb,any", "--match=", "--reset ",
+    ]
+    for _ in 0..<20_000 {
+      var text = ""
+      for _ in 0..<Int.random(in: 0..<16, using: &random) {
+        if random.nextWord() % 2 == 0 {
+          text += words.randomElement(using: &random)!
+        } else {
+          text.append(alphabet.randomElement(using: &random)!)
+        }
+      }
+      for problem in (try? ProblemFile.suites(from: text, file: "f"))?.flatMap(\.problems) ?? [] {
+        #expect(problem.problem.output.count > 0, "seed \(seed): \(text)")
       }
     }
   }

@@ -9,6 +9,12 @@ public struct BenchmarkProblem: Hashable, Sendable {
   public var name: String
   /// How many layers of the network have this shape.
   public var multiplicity: Int
+  /// The nodes of the model that have this shape, where it was read from one.
+  public var nodes: [String] = []
+  /// Passes that the suite's file restricts the problem to; nil: none.
+  public var passes: [ConvPass]?
+  /// Memory formats that the suite's file asks for; nil among them stands for those of the command line.
+  public var formats: [MemoryFormat?] = [nil]
 
   /// A problem that occurs once unless said otherwise.
   public init(_ problem: ConvProblem, name: String = "", multiplicity: Int = 1) {
@@ -26,6 +32,8 @@ public struct BenchmarkSuite: Hashable, Sendable {
   public var summary: String
   /// The problems in the network's order.
   public var problems: [BenchmarkProblem]
+  /// What a reader has to say about the suite: options without a meaning here, problems that are left out.
+  public var notes: [String] = []
   /// Names of the problems that stand for the suite in the default job, and the batch that they run at there.
   public var representatives: [(name: String, batch: Int)] {
     BenchmarkSuite.representativeNames[name] ?? problems.prefix(2).map { ($0.name, $0.problem.n) }
@@ -38,22 +46,32 @@ public struct BenchmarkSuite: Hashable, Sendable {
     self.problems = problems
   }
 
-  /// The suite that a command line names: one that is built in, else a file of problem lines.
+  /// The suite of that name: one that is built in, else a file of problem lines with all files that it reads.
   ///
   /// - Throws: `HarnessError.unknownName` where there is neither; what `ProblemFile.read` throws.
   public static func named(_ name: String) throws -> BenchmarkSuite {
     if let suite = builtIn.first(where: { $0.name == name }) { return suite }
+    let suites = try file(name)
+    let problems = suites.flatMap(\.problems)
+    var suite = BenchmarkSuite(
+      name: name, summary: "\(problems.count) problems of \(name)", problems: problems)
+    suite.notes = suites.flatMap(\.notes)
+    return suite
+  }
+
+  /// The suites of a file.
+  static func file(_ path: String) throws -> [BenchmarkSuite] {
     var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory) {
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) {
       if isDirectory.boolValue {
-        throw FileError.missingInput(path: name, reason: "is a folder, a file of problem lines is needed")
+        throw FileError.missingInput(path: path, reason: "is a folder, a file of problem lines is needed")
       }
-      return try ProblemFile.read(path: name)
+      return try ProblemFile.read(path: path)
     }
-    if name.contains("/") {
-      throw FileError.missingInput(path: name, reason: "no such file")
+    if path.contains("/") {
+      throw FileError.missingInput(path: path, reason: "no such file")
     }
     throw HarnessError.unknownName(
-      kind: "suite", name: name, known: NearNames.sorted(builtIn.map(\.name), by: name))
+      kind: "suite", name: path, known: NearNames.sorted(builtIn.map(\.name), by: path))
   }
 }

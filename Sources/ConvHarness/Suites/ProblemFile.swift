@@ -1,56 +1,29 @@
 import ConvCore
-import Foundation
 
-/// Text files with one problem per line: canonical text or benchdnn's descriptor language.
+/// Text files of problems: one per line in canonical text, or whatever benchdnn's batch files hold.
 ///
-/// `#` begins a comment, blank lines are skipped. After a canonical text a name may follow, with `*3` in it as the
-/// multiplicity; in benchdnn's language everything after `n` is the name.
+/// `#` at the beginning of a word begins a comment, blank lines are skipped. After a canonical text a name may follow, with `*3` at
+/// its end as the multiplicity. In benchdnn's language several problems and options may share a line, everything after `n` is the name,
+/// and `--batch=FILE` reads another file; see `BatchFileReader`.
 public enum ProblemFile {
   /// Largest file that is read: 16 MiB.
   static let largestByteCount = 16 << 20
 
-  /// Reads a file.
+  /// Reads a file and those that it names: one suite per file with problems of its own, in the order of their first problem.
   ///
   /// - Throws: `FileError` (not there, too large, not UTF-8, no problem in it), `HarnessError.malformedLine` with
   ///   line and column.
-  public static func read(path: String) throws -> BenchmarkSuite {
-    let text = try InputFile.text(of: path, limit: largestByteCount)
-    return try suite(from: text, file: path)
+  public static func read(path: String) throws -> [BenchmarkSuite] {
+    var reader = BatchFileReader()
+    try reader.read(path: path)
+    return try reader.finish(path: path)
   }
 
-  /// The problems of a text.
-  static func suite(from text: String, file: String) throws -> BenchmarkSuite {
-    var problems: [BenchmarkProblem] = []
-    var number = 0
-    for line in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
-      number += 1
-      if let problem = try self.problem(line: String(line), number: number, file: file) {
-        problems.append(problem)
-      }
-    }
-    guard !problems.isEmpty else {
-      throw FileError.malformed(path: file, reason: "holds no problem in its \(number) lines")
-    }
-    return BenchmarkSuite(name: file, summary: "\(problems.count) problems of \(file)", problems: problems)
-  }
-
-  /// The problem of one line, nil for a blank line or a comment.
-  static func problem(line: String, number: Int, file: String) throws -> BenchmarkProblem? {
-    let characters = Array(line)
-    let start = characters.firstIndex { $0 != " " && $0 != "\t" } ?? characters.count
-    guard start < characters.count, characters[start] != "#" else { return nil }
-    var end = characters.firstIndex(of: "#") ?? characters.count
-    while end > start, characters[end - 1] == " " || characters[end - 1] == "\t" { end -= 1 }
-    let body = String(characters[start..<end])
-    do {
-      return try parse(body)
-    } catch ConvError.malformedProblem(_, let offset, let reason) {
-      throw HarnessError.malformedLine(
-        file: file, line: number, column: start + offset + 1, text: line, reason: reason)
-    } catch ConvError.invalidProblem(let reason) {
-      throw HarnessError.malformedLine(
-        file: file, line: number, column: start + 1, text: line, reason: reason)
-    }
+  /// The suites of a text; `file` names it, and `--batch` in it is relative to its folder.
+  static func suites(from text: String, file: String) throws -> [BenchmarkSuite] {
+    var reader = BatchFileReader()
+    try reader.read(Array(text.utf8), file: file)
+    return try reader.finish(path: file)
   }
 
   /// One problem in either language.
@@ -60,30 +33,35 @@ public enum ProblemFile {
     if text.hasPrefix("--") {
       throw ConvError.malformedProblem(
         text: text, offset: 0,
-        reason: "option lines are not part of a problem file; give options on vbench's own command line")
+        reason: "option lines are not part of a problem; give options on vbench's own command line")
     }
     guard text.hasPrefix("conv") else {
-      var reader = BenchdnnReader(text)
+      var reader = BenchdnnReader(Array(text.utf8)[...])
       return try reader.problem()
     }
-    let parts = text.split(maxSplits: 1, whereSeparator: { $0 == " " || $0 == "\t" })
+    let bytes = text.utf8
+    let end = bytes.firstIndex { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") } ?? bytes.endIndex
     let problem: ConvProblem
     do {
-      problem = try ConvProblem(parsing: String(parts[0]))
+      problem = try ConvProblem(parsing: String(text[..<end]))
     } catch ConvError.malformedProblem(_, let offset, let reason) {
       throw ConvError.malformedProblem(text: text, offset: offset, reason: reason)
     }
-    let label = parts.count > 1 ? parts[1].trimmingCharacters(in: .whitespaces) : ""
-    let (name, multiplicity) = splitMultiplicity(label)
+    let (name, multiplicity) = splitMultiplicity(text[end...])
     return BenchmarkProblem(problem, name: name, multiplicity: multiplicity)
   }
 
-  /// `res4b*5` is the name `res4b`, five times. Surrounding quotes are dropped.
-  static func splitMultiplicity(_ label: String) -> (name: String, multiplicity: Int) {
-    var text = Substring(label)
-    if text.count >= 2, text.first == "\"", text.last == "\"" { text = text.dropFirst().dropLast() }
-    guard let star = text.lastIndex(of: "*"), let count = Int(text[text.index(after: star)...]), count > 0
-    else { return (String(text), 1) }
-    return (String(text[..<star]), count)
+  /// `res4b*5` is the name `res4b`, five times. Surrounding blanks and quotes are dropped.
+  static func splitMultiplicity(_ label: some StringProtocol) -> (name: String, multiplicity: Int) {
+    let blanks = [UInt8(ascii: " "), UInt8(ascii: "\t")]
+    let quote = UInt8(ascii: "\"")
+    var text = Substring(label).utf8
+    while let first = text.first, blanks.contains(first) { text.removeFirst() }
+    while let last = text.last, blanks.contains(last) { text.removeLast() }
+    if text.count >= 2, text.first == quote, text.last == quote { text = text.dropFirst().dropLast() }
+    guard let star = text.lastIndex(of: UInt8(ascii: "*")),
+      let count = Int(Substring(text[text.index(after: star)...])), count > 0
+    else { return (String(Substring(text)), 1) }
+    return (String(Substring(text[..<star])), count)
   }
 }

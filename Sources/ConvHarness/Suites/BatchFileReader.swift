@@ -1,0 +1,211 @@
+import ConvCore
+import Foundation
+
+/// Reads problem files in the grammar of benchdnn's batch files.
+///
+/// A file is a row of words between blanks and line ends; `#` at the beginning of a word comments the rest of its line out, and a word
+/// that ends in `\`, or has one behind it, goes on with the next one. A word is an option (`--mb=2`), which holds for all problems after it, in other files
+/// too, until `--reset`; `--batch=FILE`, which reads a file (relative to the folder of the one that names it) at that place; or a
+/// problem. A line that begins with a canonical text holds that problem and its name. What options ask for that cannot be had is said
+/// in the suites' notes, together with the number of problems that were left out for it.
+struct BatchFileReader {
+  /// Words and files that are read at most, so that files which name each other again and again end.
+  static let wordLimit = 1_000_000
+  static let fileLimit = 10_000
+
+  private var suites: [BenchmarkSuite] = []
+  private var suiteIndex: [String: Int] = [:]
+  private var settings = BenchdnnSettings()
+  /// Problems that were left out, by what was asked for, and options without a meaning here, in order of appearance.
+  private var leftOut: [(reason: String, count: Int)] = []
+  private var passedOver: [(option: String, note: String)] = []
+  private var open: [(path: String, identity: String)] = []
+  private var words = 0
+  private var files = 0
+
+  init() {}
+
+  /// A place in a file; lines count from 1, columns are byte offsets in the line.
+  private struct Place {
+    let file: String
+    let line: Int
+    let column: Int
+    let text: ArraySlice<UInt8>
+
+    func error(_ reason: String, offset: Int = 0) -> HarnessError {
+      let lead = String(decoding: text.prefix(column), as: UTF8.self).count
+      return .malformedLine(
+        file: file, line: line, column: lead + offset + 1, text: String(decoding: text, as: UTF8.self),
+        reason: reason)
+    }
+  }
+
+  /// Reads a file.
+  mutating func read(path: String) throws { try read(path: path, from: nil) }
+
+  /// The suites of all that has been read; `path` names the whole in errors.
+  mutating func finish(path: String) throws -> [BenchmarkSuite] {
+    var notes: [String] = []
+    for (reason, count) in leftOut { notes.append("\(count) problems are left out: \(reason)") }
+    for (_, note) in passedOver { notes.append(note) }
+    guard !suites.isEmpty else {
+      let why = notes.isEmpty ? "holds no problem" : "holds no problem that can be run; " + notes[0]
+      throw FileError.malformed(path: path, reason: why)
+    }
+    for i in suites.indices {
+      suites[i].summary = "\(suites[i].problems.count) problems of \(suites[i].name)"
+    }
+    suites[0].notes = notes
+    return suites
+  }
+
+  private mutating func read(path: String, from place: Place?) throws {
+    let identity = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    if open.contains(where: { $0.identity == identity }) {
+      let chain = open.map(\.path) + [path]
+      throw place?.error("'\(path)' includes itself: \(chain.joined(separator: " → "))")
+        ?? FileError.malformed(path: path, reason: "includes itself")
+    }
+    files += 1
+    if let place, files > Self.fileLimit { throw place.error("more than \(Self.fileLimit) files are read") }
+    let bytes: [UInt8]
+    do {
+      bytes = try InputFile.bytes(of: path, limit: ProblemFile.largestByteCount)
+    } catch FileError.missingInput(let path, let reason) where place != nil {
+      throw FileError.missingInput(
+        path: path, reason: "\(reason); named in \(place!.file), line \(place!.line)")
+    }
+    open.append((path, identity))
+    try read(bytes, file: path)
+    open.removeLast()
+  }
+
+  /// Reads the words of one file.
+  mutating func read(_ bytes: [UInt8], file: String) throws {
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw FileError.malformed(path: file, reason: "it is not UTF-8 text")
+    }
+    var number = 0
+    var start = 0
+    // The last word is taken when the next one shows that it does not go on.
+    var held: (bytes: [UInt8], place: Place)?
+    var goesOn = false
+    while start < bytes.count {
+      number += 1
+      let end =
+        bytes[start...].firstIndex { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") } ?? bytes.count
+      let line = bytes[start..<end]
+      start = end + 1
+      if end + 1 < bytes.count, bytes[end] == UInt8(ascii: "\r"), bytes[end + 1] == UInt8(ascii: "\n") {
+        start += 1
+      }
+      var position = line.startIndex
+      while let word = Self.nextWord(line, &position) {
+        words += 1
+        let place = Place(file: file, line: number, column: word.startIndex - line.startIndex, text: line)
+        guard words <= Self.wordLimit else {
+          throw place.error("more than \(Self.wordLimit) words in this file and those that it names")
+        }
+        if goesOn {
+          held?.bytes += word
+        } else if word.count > 1 || word.first != UInt8(ascii: "\\") {
+          if let last = held { try take(last.bytes[...], last.place) }
+          held = nil
+          if Self.isCanonical(word) {
+            let rest = Self.label(line, from: word.startIndex)
+            position = line.endIndex
+            try add(place) { try ProblemFile.parse(String(decoding: rest, as: UTF8.self)) }
+            continue
+          }
+          held = (Array(word), place)
+        }
+        let isJoined = goesOn || word.count > 1
+        goesOn = word.last == UInt8(ascii: "\\")
+        if goesOn && isJoined { held?.bytes.removeLast() }
+      }
+    }
+    guard let last = held else { return }
+    if goesOn { throw last.place.error("the file ends where this word should go on") }
+    try take(last.bytes[...], last.place)
+  }
+
+  /// An option or a problem.
+  private mutating func take(_ word: ArraySlice<UInt8>, _ place: Place) throws {
+    guard word.first == UInt8(ascii: "-") else {
+      guard settings.matches(word) else { return }
+      try add(place) {
+        var reader = BenchdnnReader(word)
+        return try reader.problem()
+      }
+      return
+    }
+    switch try settings.take(String(decoding: word, as: UTF8.self), fail: { place.error($0) }) {
+    case .nothing: break
+    case .note(let option, let text):
+      if !passedOver.contains(where: { $0.option == option }) {
+        passedOver.append((option, "\(place.file), line \(place.line): \(text)"))
+      }
+    case .batch(let file):
+      let folder = (place.file as NSString).deletingLastPathComponent
+      try read(path: file.hasPrefix("/") || folder.isEmpty ? file : "\(folder)/\(file)", from: place)
+    }
+  }
+
+  private mutating func add(_ place: Place, _ read: () throws -> BenchmarkProblem) throws {
+    do {
+      let problem = try read()
+      if let reason = settings.declined.first {
+        if let i = leftOut.firstIndex(where: { $0.reason == reason }) {
+          leftOut[i].count += 1
+        } else {
+          leftOut.append((reason, 1))
+        }
+        return
+      }
+      let problems = try settings.applied(to: problem)
+      if let index = suiteIndex[place.file] {
+        suites[index].problems += problems
+      } else {
+        suiteIndex[place.file] = suites.count
+        suites.append(BenchmarkSuite(name: place.file, summary: "", problems: problems))
+      }
+    } catch ConvError.malformedProblem(_, let offset, let reason) {
+      throw place.error(reason, offset: offset)
+    } catch ConvError.invalidProblem(let reason) {
+      throw place.error(reason)
+    }
+  }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || (9...12).contains(byte) }
+
+  /// The next word of a line; blanks between double quotes belong to it.
+  private static func nextWord(_ line: ArraySlice<UInt8>, _ position: inout Int) -> ArraySlice<UInt8>? {
+    while position < line.endIndex, isBlank(line[position]) { position += 1 }
+    guard position < line.endIndex, line[position] != UInt8(ascii: "#") else { return nil }
+    let start = position
+    while position < line.endIndex, !isBlank(line[position]) {
+      if line[position] == UInt8(ascii: "\""),
+        let close = line[(position + 1)...].firstIndex(of: UInt8(ascii: "\""))
+      {
+        position = close
+      }
+      position += 1
+    }
+    return line[start..<position]
+  }
+
+  private static func isCanonical(_ word: ArraySlice<UInt8>) -> Bool {
+    word.starts(with: "conv".utf8)
+  }
+
+  /// The line from `start` to a comment or its end.
+  private static func label(_ line: ArraySlice<UInt8>, from start: Int) -> ArraySlice<UInt8> {
+    var end = start
+    while end < line.endIndex {
+      if line[end] == UInt8(ascii: "#"), end > start, isBlank(line[end - 1]) { break }
+      end += 1
+    }
+    while end > start, isBlank(line[end - 1]) { end -= 1 }
+    return line[start..<end]
+  }
+}
