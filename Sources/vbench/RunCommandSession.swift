@@ -25,7 +25,9 @@ struct RunSession {
     noise.look()
     let limits = try BuildConfiguration.isDebug ? [] : pools.map { try MachineLimits.measure(pool: $0) }
     var report = RunReport(
-      environment: environment, command: CommandLine.arguments.map(RunSession.quoted).joined(separator: " "),
+      environment: environment,
+      command: (CommandLine.arguments.prefix(1) + Vbench.arguments).map(RunSession.quoted).joined(
+        separator: " "),
       date: ISO8601DateFormatter().string(from: Date()), peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: !BuildConfiguration.isDebug)
     report.limits = limits

@@ -22,6 +22,11 @@ struct Vbench: ParsableCommand {
         vbench list suites                        what there is
         vbench diff before after                  two stored runs
         vbench report dir                         the report of a stored run, remade
+        vbench run @nightly.args                  words of a file as arguments
+
+      ARGUMENT FILES
+        @FILE stands for the words of a file, which may be quoted as in a shell;
+        # begins a comment, @OTHER reads a file beside it, @@word is @word
 
       EXIT CODES
         0 good, 1 a verification failed, 2 a regression, 64 usage,
@@ -39,6 +44,9 @@ struct Vbench: ParsableCommand {
       InfoCommand.self, ReportCommand.self, DiffCommand.self,
     ])
 
+  /// The arguments of this process, those of argument files in their places.
+  private(set) nonisolated(unsafe) static var arguments: [String] = []
+
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {
     // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
@@ -46,7 +54,8 @@ struct Vbench: ParsableCommand {
     // So is a reader that went away (vbench list | head).
     signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try parseAsRoot()
+      arguments = try ArgumentFile.expanded(Array(CommandLine.arguments.dropFirst()))
+      var command = try parseAsRoot(arguments)
       try command.run()
     } catch {
       finish(with: error)

@@ -1,0 +1,119 @@
+import ConvCore
+import Foundation
+
+/// Arguments from files: `@FILE` on the command line stands for the words of that file.
+///
+/// Words are separated by blanks and line ends, as in a shell: `'…'` is taken as it stands, in `"…"` and outside of quotes `\` protects
+/// the next character, `#` at the beginning of a word comments the rest of the line out. A word `@FILE` (not quoted) reads
+/// another file, relative to the folder of the one that names it. `@@word` is the word `@word`; behind `--` nothing is read.
+enum ArgumentFile {
+  /// Largest file that is read, and words that all files together may have.
+  static let largestByteCount = 1 << 20
+  static let wordLimit = 100_000
+
+  /// The arguments with those of files in their places.
+  ///
+  /// - Throws: `FileError.missingInput`, `.malformed` with the place: quotes that are not closed, a file that includes itself.
+  static func expanded(_ arguments: [String]) throws -> [String] {
+    var result: [String] = []
+    for (index, argument) in arguments.enumerated() {
+      if argument == "--" { return result + arguments[index...] }
+      if argument.hasPrefix("@@") {
+        result.append(String(argument.dropFirst()))
+      } else if argument.hasPrefix("@"), argument.count > 1 {
+        try read(String(argument.dropFirst()), from: nil, open: [], into: &result)
+      } else {
+        result.append(argument)
+      }
+    }
+    return result
+  }
+
+  /// Appends the words of a file.
+  private static func read(
+    _ path: String, from place: String?, open: [String], into result: inout [String]
+  ) throws {
+    let identity = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    guard !open.contains(identity) else {
+      throw FileError.malformed(path: path, reason: "includes itself\(place.map { ", through \($0)" } ?? "")")
+    }
+    let text: String
+    do {
+      text = try InputFile.text(of: path, limit: largestByteCount)
+    } catch FileError.missingInput(let path, let reason) {
+      let named = place.map { "named in \($0)" } ?? "named on the command line as @\(path)"
+      throw FileError.missingInput(path: path, reason: "\(reason); \(named)")
+    }
+    for word in try words(text, path: path) {
+      guard result.count < wordLimit else {
+        throw FileError.malformed(path: path, reason: "more than \(wordLimit) arguments come from files")
+      }
+      guard word.isFile else {
+        result.append(word.text)
+        continue
+      }
+      let folder = (path as NSString).deletingLastPathComponent
+      let inner = String(word.text.dropFirst())
+      let full = inner.hasPrefix("/") || folder.isEmpty ? inner : folder + "/" + inner
+      try read(full, from: "\(path), line \(word.line)", open: open + [identity], into: &result)
+    }
+  }
+
+  /// One word of a file.
+  struct Word: Equatable {
+    var text: String
+    var line: Int
+    /// Whether it names a file to be read: it begins with `@`, not quoted.
+    var isFile = false
+  }
+
+  /// The words of a text.
+  static func words(_ text: String, path: String) throws -> [Word] {
+    var result: [Word] = []
+    var current: Word?
+    var line = 1
+    var quote: (mark: Character, line: Int)?
+    var characters = text.makeIterator()
+    func append(_ character: Character) {
+      current = current ?? Word(text: "", line: line)
+      current!.text.append(character)
+    }
+    while let character = characters.next() {
+      if character.isNewline { line += 1 }
+      if character == "\\", quote?.mark != "'" {
+        guard let next = characters.next() else {
+          throw FileError.malformed(path: path, reason: "line \(line): nothing follows the last \\")
+        }
+        if next.isNewline { line += 1 } else { append(next) }
+      } else if let open = quote {
+        if character == open.mark { quote = nil } else { append(character) }
+      } else if character == "'" || character == "\"" {
+        current = current ?? Word(text: "", line: line)
+        quote = (character, line)
+      } else if character.isWhitespace {
+        if let word = current { result.append(word) }
+        current = nil
+      } else if character == "#", current == nil {
+        while let next = characters.next() {
+          if next.isNewline {
+            line += 1
+            break
+          }
+        }
+      } else {
+        if character == "@", current == nil { current = Word(text: "", line: line, isFile: true) }
+        append(character)
+      }
+    }
+    if let quote {
+      throw FileError.malformed(
+        path: path, reason: "line \(quote.line): the quote \(quote.mark) is not closed")
+    }
+    if let word = current { result.append(word) }
+    return result.map { word in
+      // `@@word` is a word, and so is a single @.
+      guard word.isFile, word.text.hasPrefix("@@") || word.text == "@" else { return word }
+      return Word(text: word.text == "@" ? "@" : String(word.text.dropFirst()), line: word.line)
+    }
+  }
+}
