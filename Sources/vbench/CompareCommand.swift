@@ -25,9 +25,7 @@ struct CompareCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Shell command of the peer.", valueName: "cmd"))
   var peer = "python3 Reports/peers/pytorch.py"
 
-  @Option(
-    help: ArgumentHelp("A built-in suite or a file of problem lines; repeatable.", valueName: "name|file"))
-  var suite: [String] = []
+  @OptionGroup var selection: ProblemOptions
 
   @Option(
     help: ArgumentHelp(
@@ -51,9 +49,6 @@ struct CompareCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Numbers of threads.", valueName: "list"))
   var threads = "1,2"
 
-  @Option(help: "Batch size in the place of the problems' and networks' own.")
-  var batch: Int?
-
   @Option(help: "Rounds in which all take their turn.")
   var rounds = 12
 
@@ -67,8 +62,8 @@ struct CompareCommand: ParsableCommand {
   @Option(help: "Seed of operands, samples and resampling.")
   var seed: UInt64 = 1
 
-  @Option(help: ArgumentHelp("Folder of the two files.", valueName: "dir"))
-  var output: String
+  @Option(help: ArgumentHelp("Folder of the two files; needed unless --list is given.", valueName: "dir"))
+  var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
 
@@ -77,6 +72,8 @@ struct CompareCommand: ParsableCommand {
     let competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
     let trainings = try trainings()
+    if selection.list { return print(ProblemOptions.listing(items)) }
+    guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
     let pools = try threadCounts().map { try NameList.pool(threads: $0) }
     guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
     guard seconds > 0, seconds <= 60 else {
@@ -90,7 +87,8 @@ struct CompareCommand: ParsableCommand {
     let settings = ComparisonSettings(
       rounds: rounds, secondsPerSample: seconds, seed: seed, times: !BuildConfiguration.isDebug)
     var report = ComparisonReport(
-      environment: environment, command: CommandLine.arguments.joined(separator: " "),
+      environment: environment,
+      command: (CommandLine.arguments.prefix(1) + Vbench.arguments).joined(separator: " "),
       date: ISO8601DateFormatter().string(from: Date()), peer: process.identity)
     try measure(
       Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &report)
@@ -137,26 +135,11 @@ struct CompareCommand: ParsableCommand {
     let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
-    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
-    if suite.isEmpty && network.isEmpty {
+    if !selection.namesProblems && network.isEmpty {
       throw UsageError("nothing to compare: name a --suite or a --network")
     }
-    var items: [RunItem] = []
-    for name in suite {
-      let suite = try BenchmarkSuite.named(name)
-      for var problem in suite.problems {
-        if let batch { problem.problem = try problem.problem.withBatch(batch) }
-        for pass in passes {
-          for format in formats {
-            for state in states where state == .fresh || pass != .backwardFilter {
-              items.append(
-                RunItem(suite: suite.name, problem: problem, pass: pass, format: format, filterState: state))
-            }
-          }
-        }
-      }
-    }
-    return items
+    return try selection.items(
+      selection.layers(), passes: passes, formats: formats, states: states)
   }
 
   private func trainings() throws -> [TrainingItem] {
@@ -170,7 +153,7 @@ struct CompareCommand: ParsableCommand {
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
       formats.map {
-        TrainingItem(network: network, batch: batch, format: $0, fallback: fallback?.first)
+        TrainingItem(network: network, batch: selection.batch, format: $0, fallback: fallback?.first)
       }
     }
   }

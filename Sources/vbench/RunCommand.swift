@@ -23,6 +23,7 @@ struct RunCommand: ParsableCommand {
         vbench run mb1ic64ih56oc64kh3ph1                  the same in benchdnn's language
         vbench run --suite resnet50 --batch 1 --backends winograd,im2col
         vbench run --suite shapes.txt --passes forward --format nchw,nhwc
+        vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
         vbench run --network seed-cnn --backends winograd,im2col
         vbench run --suite vgg16 --threads 1,2 --precision 2% --budget 10
         vbench run --suite vgg16 --workspace 1MiB,16MiB,64MiB --cache cold
@@ -33,11 +34,7 @@ struct RunCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
   var problems: [String] = []
 
-  @Option(
-    help: ArgumentHelp(
-      "A built-in suite (`vbench list suites`) or a file of problem lines; repeatable.",
-      valueName: "name|file"))
-  var suite: [String] = []
+  @OptionGroup var selection: ProblemOptions
 
   @Option(
     help: ArgumentHelp(
@@ -47,9 +44,6 @@ struct RunCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
   var passes = "forward,backward-data,backward-filter"
-
-  @Option(help: "Batch size in the place of the problems' own.")
-  var batch: Int?
 
   @Option(
     help: ArgumentHelp("Threads of the worker pool; several make a sweep, as in 1,2.", valueName: "list"))
@@ -96,6 +90,7 @@ struct RunCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let competitors = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
+    if selection.list { return print(ProblemOptions.listing(plan.items)) }
     let conditions = try measurement.conditions(threads: threads)
     let folder = try folder()
     try AtomicFolder.checkCreatable(folder)
@@ -151,7 +146,6 @@ struct RunCommand: ParsableCommand {
     let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
-    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
     for name in network {
       guard try ImageNetwork.known(name).name == "seed-cnn" else {
         throw UsageError(
@@ -159,31 +153,12 @@ struct RunCommand: ParsableCommand {
             + "vbench compare measures training steps of \(name), vbench train trains it")
       }
     }
-    let isDefault = problems.isEmpty && suite.isEmpty && network.isEmpty
-    var layers: [(suite: String, problem: BenchmarkProblem)] = []
-    if isDefault {
-      layers = try defaultLayers()
-    } else {
-      for text in problems { layers.append(("command line", try ProblemFile.parse(text))) }
-      for name in suite {
-        let suite = try BenchmarkSuite.named(name)
-        layers += suite.problems.prefix(quick ? 2 : .max).map { (suite.name, $0) }
-      }
-    }
+    let isDefault = problems.isEmpty && !selection.namesProblems && network.isEmpty
+    let layers = try selection.layers(
+      texts: problems, others: isDefault ? defaultLayers() : [], limit: quick ? 2 : .max)
     var plan = RunPlan()
-    for layer in layers {
-      var problem = layer.problem
-      if let batch { problem.problem = try problem.problem.withBatch(batch) }
-      for pass in passes {
-        for format in formats {
-          for state in states where state == .fresh || pass != .backwardFilter {
-            plan.items.append(
-              RunItem(suite: layer.suite, problem: problem, pass: pass, format: format, filterState: state))
-          }
-        }
-      }
-    }
-    plan.trains = isDefault || !network.isEmpty
+    plan.items = try selection.items(layers, passes: passes, formats: formats, states: states)
+    plan.trains = isDefault && selection.match == nil || !network.isEmpty
     if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {
       throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
     }
@@ -194,7 +169,7 @@ struct RunCommand: ParsableCommand {
     return plan
   }
 
-  private func defaultLayers() throws -> [(suite: String, problem: BenchmarkProblem)] {
+  private func defaultLayers() throws -> [ProblemOptions.Layer] {
     try BenchmarkSuite.builtIn.flatMap { suite in
       try suite.representatives.prefix(quick ? 1 : .max).compactMap { representative in
         guard var problem = suite.problems.first(where: { $0.name == representative.name }) else {

@@ -1,0 +1,124 @@
+import ArgumentParser
+import ConvCore
+import ConvHarness
+import Foundation
+
+/// The options that say which problems there are: the same for every command that measures.
+struct ProblemOptions: ParsableArguments {
+  /// A problem and the suite that it comes from.
+  typealias Layer = (suite: String, problem: BenchmarkProblem)
+
+  @Option(
+    help: ArgumentHelp(
+      "A built-in suite (`vbench list suites`), a file of problem lines or of benchdnn's, or a pattern of either, as in 'shapes/*'; repeatable.",
+      valueName: "name|file"))
+  var suite: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Only problems whose name or canonical text a regular expression matches, anywhere in it.",
+      valueName: "regex"))
+  var match: String?
+
+  @Option(help: "Batch size in the place of the problems' own.")
+  var batch: Int?
+
+  @Flag(help: "Prints the problems that would run, and runs nothing.")
+  var list = false
+
+  /// Whether any source of problems is named.
+  var namesProblems: Bool { !suite.isEmpty }
+
+  /// The problems that the options name, in their order; `--batch` and `--match` are applied.
+  ///
+  /// - Parameters:
+  ///   - texts: problems on the command line.
+  ///   - others: problems that come without being named.
+  ///   - limit: how many of each suite at most.
+  /// - Throws: `UsageError` where nothing matches; what the readers throw.
+  func layers(texts: [String] = [], others: [Layer] = [], limit: Int = .max) throws -> [Layer] {
+    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
+    let pattern = try match.map { try ProblemPattern($0) }
+    func isMeant(_ problem: BenchmarkProblem) -> Bool { pattern?.matches(problem) ?? true }
+    var all = 0
+    var result: [Layer] = []
+    for text in texts {
+      let problem = try ProblemFile.parse(text)
+      all += 1
+      if isMeant(problem) { result.append(("command line", problem)) }
+    }
+    for suite in try suite.flatMap(BenchmarkSuite.selected) {
+      for note in suite.notes { Terminal.warn("note: \(suite.name): \(note)") }
+      all += suite.problems.count
+      result += suite.problems.lazy.filter(isMeant).prefix(limit).map { (suite.name, $0) }
+    }
+    all += others.count
+    result += others.filter { isMeant($0.problem) }
+    if let match, result.isEmpty, all > 0 {
+      throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
+    }
+    guard let batch else { return result }
+    return try result.map { layer in
+      var layer = layer
+      layer.problem.problem = try layer.problem.problem.withBatch(batch)
+      return layer
+    }
+  }
+
+  /// Every layer in every pass, format and filter state; what a suite's file restricts a problem to counts.
+  func items(
+    _ layers: [Layer], passes: [ConvPass], formats: [MemoryFormat], states: [FilterState]
+  ) throws -> [RunItem] {
+    var items: [RunItem] = []
+    var idle = 0
+    for (suite, problem) in layers {
+      let count = items.count
+      let ownFormats = problem.formats.flatMap { $0.map { [$0] } ?? formats }
+      for pass in passes where problem.passes?.contains(pass) ?? true {
+        for (i, format) in ownFormats.enumerated() where !ownFormats[..<i].contains(format) {
+          for state in states where state == .fresh || pass != .backwardFilter {
+            items.append(
+              RunItem(suite: suite, problem: problem, pass: pass, format: format, filterState: state))
+          }
+        }
+      }
+      if items.count == count { idle += 1 }
+    }
+    if items.isEmpty && !layers.isEmpty {
+      throw UsageError(
+        "nothing to run: the \(layers.count) problems have none of the passes and filter states that are asked for"
+      )
+    }
+    if idle > 0 {
+      Terminal.warn("note: \(idle) problems have none of the passes and filter states that are asked for")
+    }
+    return items
+  }
+
+  /// What `--list` prints: one line per problem, and how many there are.
+  static func listing(_ items: [RunItem]) -> String {
+    var table = TextTable(["suite", "name", "problem", "passes", "times", "GFLOP"], rightAligned: [4, 5])
+    var layers = 0.0
+    var giga = 0.0
+    var index = 0
+    while index < items.count {
+      let item = items[index]
+      let own = items[index...].prefix { $0.suite == item.suite && $0.problem == item.problem }
+      let passes = ConvPass.allCases.filter { pass in own.contains { $0.pass == pass } }
+      let flops = item.problem.problem.directFLOPs * 1e-9
+      let times = item.problem.multiplicity
+      table.add([
+        item.suite, item.problem.name, item.problem.problem.description,
+        passes.map(\.rawValue).joined(separator: ","), "\(times)", String(format: "%.4g", flops),
+      ])
+      layers += Double(times)
+      giga += Double(times) * flops
+      index += own.count
+    }
+    return table.text
+      + String(
+        format:
+          "\n\n%d problems, %.0f layers with their multiplicity, %.4g GFLOP in one pass of all; %d measurements",
+        table.rows.count, layers, giga, items.count)
+  }
+}
