@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references compare clean
+.PHONY: run test deps release lint format mutants references compare protocol clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -56,6 +56,14 @@ references:
 	python3 -m venv .build/references-venv
 	.build/references-venv/bin/pip install -q -r References/generators/requirements.txt
 	.build/references-venv/bin/python References/generators/generate.py --out References
+
+## protocol: generates the code of ONNX's messages again (needs protobuf-compiler)
+PROTOBUF = .build/checkouts/swift-protobuf
+protocol:
+	swift package resolve
+	swift build --package-path $(PROTOBUF) --scratch-path .build/protobuf -c release --product protoc-gen-swift
+	protoc --plugin=.build/protobuf/release/protoc-gen-swift --swift_opt=Visibility=Internal \
+	  --proto_path=Sources/ConvONNX/Protocol --swift_out=Sources/ConvONNX/Protocol onnx.proto
 
 ## clean: removes the build folder
 clean:

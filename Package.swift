@@ -28,6 +28,7 @@ let package = Package(
     .library(name: "ConvOptim", targets: ["ConvOptim"]),
     .library(name: "ConvVision", targets: ["ConvVision"]),
     .library(name: "ConvHarness", targets: ["ConvHarness"]),
+    .library(name: "ConvONNX", targets: ["ConvONNX"]),
     .executable(name: "vbench", targets: ["vbench"]),
   ],
   traits: [
@@ -38,7 +39,8 @@ let package = Package(
     .default(enabledTraits: ["OpenBLAS", "FFTW"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
   ],
   targets: [
     // System libraries: a module map and a shim header, nothing else.
@@ -82,10 +84,16 @@ let package = Package(
       name: "ConvHarness",
       dependencies: ["ConvCore", "ConvAutograd", "ConvNN", "ConvOptim", "ConvVision"],
       swiftSettings: fastSwift),
+    // Convolution layers of ONNX models; the messages' code is generated, and committed.
+    .target(
+      name: "ConvONNX",
+      dependencies: ["ConvCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["Protocol/onnx.proto"]),
     .executableTarget(
       name: "vbench",
       dependencies: [
-        "ConvCore", "ConvHarness", "ConvBackends", "ConvAutograd", "ConvNN", "ConvOptim", "ConvVision",
+        "ConvCore", "ConvHarness", "ConvONNX", "ConvBackends", "ConvAutograd", "ConvNN", "ConvOptim",
+        "ConvVision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -120,6 +128,9 @@ let package = Package(
       dependencies: ["ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness"]),
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
     .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNN", "ConvNaive"]),
+    .testTarget(
+      name: "ConvONNXTests",
+      dependencies: ["ConvONNX", "ConvCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
     .testTarget(
       name: "VbenchTests", dependencies: ["vbench", "ConvCore", "ConvHarness", "ConvBackends"],
       exclude: ["Snapshots"]),

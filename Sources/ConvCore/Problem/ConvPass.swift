@@ -6,4 +6,13 @@ public enum ConvPass: String, Sendable, Hashable, CaseIterable {
   case backwardData = "backward-data"
   /// dw from x and dy.
   case backwardFilter = "backward-filter"
+
+  /// The pass that is this one of a transposed convolution: forward and backward-data change places.
+  public var ofTransposed: ConvPass {
+    switch self {
+    case .forward: .backwardData
+    case .backwardData: .forward
+    case .backwardFilter: .backwardFilter
+    }
+  }
 }

@@ -1,0 +1,217 @@
+import Foundation
+
+/// What the operators do to shapes, by name. Operators that are not here stop the inference behind them.
+enum OperatorRules {
+  /// The outputs of a node; fewer than it has where the rest does not matter.
+  typealias Rule = @Sendable (ModelNode) throws -> [ModelValue]
+
+  /// The rule of a node's operator.
+  static func rule(for op: String) -> Rule? {
+    if sameShape.contains(op) {
+      return { [try ModelValue($0.input(0).shape), try ModelValue($0.input(0).shape)] }
+    }
+    if broadcasting.contains(op) { return { [try broadcast($0)] } }
+    if reductions.contains(op) { return { [try reduce($0)] } }
+    return rules[op]
+  }
+
+  /// Outputs of the first input's shape: element-wise functions, normalisations over it, masks beside it.
+  private static let sameShape: Set<String> = [
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BatchNormalization", "Bernoulli", "BitwiseNot",
+    "CastLike",
+    "Celu", "Clip", "Cos", "Cosh", "CumSum", "DequantizeLinear", "Dropout", "Elu", "Erf", "Exp", "Gelu",
+    "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "IsInf", "IsNaN",
+    "LRN",
+    "LayerNormalization", "LeakyRelu", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization",
+    "Mish",
+    "Neg", "Not", "PRelu", "QuantizeLinear", "RMSNormalization", "Reciprocal", "Relu", "Round", "Selu",
+    "Shrink", "Sigmoid", "Sign",
+    "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+    "Trilu",
+  ]
+  /// Outputs of the common shape of all inputs.
+  private static let broadcasting: Set<String> = [
+    "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
+    "GreaterOrEqual",
+    "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
+  ]
+  private static let reductions: Set<String> = [
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd",
+    "ReduceSum", "ReduceSumSquare",
+  ]
+
+  private static let rules: [String: Rule] = [
+    "Conv": { node in
+      let problem = try node.convolution()
+      return [try ModelValue([problem.n, problem.k] + problem.axesInUse.map { problem.output[$0] })]
+    },
+    "ConvTranspose": { node in
+      let problem = try node.transposedConvolution()
+      return [try ModelValue([problem.n, problem.c] + problem.axesInUse.map { problem.input[$0] })]
+    },
+    "MaxPool": { try $0.pooling() }, "AveragePool": { try $0.pooling() }, "LpPool": { try $0.pooling() },
+    "GlobalMaxPool": { try $0.globalPooling() }, "GlobalAveragePool": { try $0.globalPooling() },
+    "GlobalLpPool": { try $0.globalPooling() },
+    "Identity": { [try $0.input(0)] },
+    "Cast": { node in
+      var value = try node.input(0)
+      value.isInteger = ![1, 10, 11, 16].contains(node.int("to", 1))
+      if value.isInteger { value.constants = value.constants?.map { $0.rounded(.towardZero) } }
+      return [value]
+    },
+    "Floor": { [try map($0) { $0.rounded(.down) }] }, "Ceil": { [try map($0) { $0.rounded(.up) }] },
+    "Constant": constant, "ConstantOfShape": constantOfShape, "Shape": shape,
+    "Size": { node in
+      try ModelValue([], constants: [Double(node.input(0).count)], isInteger: true).asList
+    },
+    "Range": range,
+    "Reshape": { try $0.reshape().asList }, "Flatten": { try $0.flatten().asList },
+    "Squeeze": { try $0.squeeze().asList }, "Unsqueeze": { try $0.unsqueeze().asList },
+    "Transpose": { try $0.transpose().asList }, "Concat": { try $0.concat().asList },
+    "Split": { try $0.split() },
+    "Slice": { try $0.slice().asList }, "Gather": { try $0.gather().asList },
+    "Expand": { try $0.expand().asList },
+    "Tile": { try $0.tile().asList }, "Pad": { try $0.pad().asList }, "Resize": { try $0.resize().asList },
+    "Upsample": { try $0.upsample().asList }, "DepthToSpace": { try $0.depthToSpace().asList },
+    "SpaceToDepth": { try $0.spaceToDepth().asList },
+    "Gemm": { try $0.gemm().asList }, "MatMul": { try $0.matMul().asList },
+    "ArgMax": { [try reduceOne($0)] }, "ArgMin": { [try reduceOne($0)] },
+  ]
+
+  // MARK: Element by element
+
+  /// The shape that all shapes extend to: sizes are compared from the last axis on, 1 extends to any.
+  static func broadcast(_ shapes: [[Int]]) throws -> [Int] {
+    let rank = shapes.map(\.count).max() ?? 0
+    var result = Array(repeating: 1, count: rank)
+    for shape in shapes {
+      for (index, size) in shape.enumerated() {
+        let axis = rank - shape.count + index
+        if size == result[axis] || size == 1 { continue }
+        guard result[axis] == 1 else {
+          throw InferenceStop("has inputs of the shapes \(shapes), which do not fit together")
+        }
+        result[axis] = size
+      }
+    }
+    return result
+  }
+
+  private static func broadcast(_ node: ModelNode) throws -> ModelValue {
+    let inputs = try node.inputs.indices.map { try node.input($0) }
+    guard let first = inputs.first else { throw InferenceStop("has no input") }
+    // Before version 7 of the operators the second input was fitted into the first.
+    if node.int("broadcast", 0) == 1 { return try ModelValue(first.shape) }
+    let shape = try broadcast(inputs.map(\.shape))
+    var result = try ModelValue(shape, isInteger: first.isInteger)
+    if inputs.count == 2, let a = inputs[0].constants, let b = inputs[1].constants {
+      let count = max(a.count, b.count)
+      guard [1, count].contains(a.count), [1, count].contains(b.count), try result.count == count, count > 0,
+        let numbers = try? arithmetic(node.op, a, b, count: count, isInteger: first.isInteger)
+      else { return result }
+      result.constants = numbers
+    }
+    return result
+  }
+
+  private static func arithmetic(
+    _ op: String, _ a: [Double], _ b: [Double], count: Int, isInteger: Bool
+  ) throws -> [Double] {
+    try (0..<count).map { i in
+      let (x, y) = (a[a.count == 1 ? 0 : i], b[b.count == 1 ? 0 : i])
+      switch op {
+      case "Add": return x + y
+      case "Sub": return x - y
+      case "Mul": return x * y
+      case "Div":
+        if !isInteger { return x / y }
+        guard y != 0 else { throw InferenceStop("divides by 0") }
+        return (x / y).rounded(.towardZero)
+      case "Max": return max(x, y)
+      case "Min": return min(x, y)
+      default: throw InferenceStop("is not computed")
+      }
+    }
+  }
+
+  private static func map(_ node: ModelNode, _ function: (Double) -> Double) throws -> ModelValue {
+    var value = try node.input(0)
+    value.constants = value.constants?.map(function)
+    return value
+  }
+
+  private static func reduce(_ node: ModelNode) throws -> ModelValue {
+    let shape = try node.input(0).shape
+    let axes = try node.axes("axes", orInput: 1, rank: shape.count)
+    if (axes ?? []).isEmpty && node.int("noop_with_empty_axes", 0) != 0 { return try ModelValue(shape) }
+    let reduced = axes.flatMap { $0.isEmpty ? nil : $0 } ?? Array(shape.indices)
+    return try without(reduced, of: shape, keeps: node.int("keepdims", 1) != 0)
+  }
+
+  private static func reduceOne(_ node: ModelNode) throws -> ModelValue {
+    let shape = try node.input(0).shape
+    let axis = try node.axis(node.int("axis", 0), rank: shape.count)
+    return try without([axis], of: shape, keeps: node.int("keepdims", 1) != 0)
+  }
+
+  private static func without(_ axes: [Int], of shape: [Int], keeps: Bool) throws -> ModelValue {
+    try ModelValue(
+      shape.indices.compactMap { axes.contains($0) ? (keeps ? 1 : nil) : shape[$0] })
+  }
+
+  // MARK: Constants
+
+  private static let constant: Rule = { node in
+    if let tensor = node.tensor("value") { return try ModelValue(tensor).asList }
+    if node.has(attribute: "value_int") {
+      return try ModelValue([], constants: [Double(node.int("value_int", 0))], isInteger: true).asList
+    }
+    if let value = node.float("value_float") { return try ModelValue([], constants: [value]).asList }
+    if let values = node.ints("value_ints") { return try ModelValue(integers: values).asList }
+    if let values = node.floats("value_floats") {
+      return try ModelValue([values.count], constants: values).asList
+    }
+    throw InferenceStop("holds a constant of a kind that is not known")
+  }
+
+  private static let constantOfShape: Rule = { node in
+    guard let shape = try node.constants(0, "a shape") else { throw InferenceStop("has no input 0") }
+    var result = try ModelValue(shape)
+    let value = try node.tensor("value").map { try ModelValue($0) }
+    let number = value?.constants?.first ?? 0
+    let count = try result.count
+    if count <= ModelValue.mostConstants { result.constants = Array(repeating: number, count: count) }
+    result.isInteger = value?.isInteger ?? false
+    return [result]
+  }
+
+  private static let shape: Rule = { node in
+    let shape = try node.input(0).shape
+    func end(_ value: Int) -> Int { min(max(value < 0 ? value + shape.count : value, 0), shape.count) }
+    let (from, to) = (end(node.int("start", 0)), end(node.int("end", shape.count)))
+    return try ModelValue(integers: from < to ? Array(shape[from..<to]) : []).asList
+  }
+
+  private static let range: Rule = { node in
+    let limits = try (0..<3).map { index in
+      guard let value = try node.input(index).constants?.first else {
+        throw InferenceStop("takes limits that are not constant")
+      }
+      return value
+    }
+    let count = ((limits[1] - limits[0]) / limits[2]).rounded(.up)
+    guard count.isFinite, count <= Double(ModelValue.largestSize) else {
+      throw InferenceStop("has \(count) elements")
+    }
+    let size = Int(max(0, count))
+    let numbers =
+      size <= ModelValue.mostConstants ? (0..<size).map { limits[0] + Double($0) * limits[2] } : nil
+    return try ModelValue([size], constants: numbers, isInteger: node.input(0).isInteger).asList
+  }
+}
+
+extension ModelValue {
+  /// The value as the only output.
+  var asList: [ModelValue] { [self] }
+}

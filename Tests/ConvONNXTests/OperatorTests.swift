@@ -1,0 +1,103 @@
+import Testing
+
+@testable import ConvONNX
+
+/// Single operators: what they do to shapes and to constants, and what they refuse.
+@Suite struct OperatorTests {
+  private func run(
+    _ op: String, _ inputs: [ModelValue?], outputs: Int = 1,
+    _ set: (inout [Onnx_AttributeProto]) -> Void = { _ in }
+  ) throws -> [ModelValue] {
+    var proto = Onnx_NodeProto()
+    proto.opType = op
+    proto.output = (0..<outputs).map { "y\($0)" }
+    set(&proto.attribute)
+    let node = ModelNode(proto, inputs: inputs.map { $0.map { .success($0) } })
+    let rule = try #require(OperatorRules.rule(for: op))
+    return try rule(node)
+  }
+
+  private func attribute(_ name: String, _ set: (inout Onnx_AttributeProto) -> Void) -> Onnx_AttributeProto {
+    var attribute = Onnx_AttributeProto()
+    attribute.name = name
+    set(&attribute)
+    return attribute
+  }
+
+  private func ints(_ name: String, _ values: Int64...) -> Onnx_AttributeProto {
+    attribute(name) { $0.ints = values }
+  }
+  private func int(_ name: String, _ value: Int64) -> Onnx_AttributeProto { attribute(name) { $0.i = value } }
+
+  private func shape(_ sizes: Int...) -> ModelValue { try! ModelValue(sizes) }
+  private func list(_ numbers: Int...) -> ModelValue { try! ModelValue(integers: numbers) }
+
+  /// Twelve elements 0 … 11 against Python's slices.
+  @Test(
+    arguments: [
+      (2, 9, 3, [2.0, 5, 8]), (-3, Int.max, 1, [9, 10, 11]), (0, -9, 1, [0, 1, 2]), (-100, 2, 1, [0, 1]),
+      (11, Int.min, -5, [11, 6, 1]), (-1, -4, -1, [11, 10, 9]), (100, 8, -2, [11, 9]), (5, 5, 1, []),
+      (3, 1, 1, []),
+      (20, 30, 1, []), (2, -100, -1, [2, 1, 0]), (0, 12, Int.max, [0]),
+    ] as [(Int, Int, Int, [Double])])
+  func slicesAreThoseOfPython(start: Int, end: Int, step: Int, expected: [Double]) throws {
+    let all = try ModelValue(integers: Array(0..<12))
+    let found = try run("Slice", [all, list(start), list(end), list(0), list(step)])[0]
+    #expect(found.shape == [expected.count] && found.constants == expected)
+  }
+
+  @Test func constantsAreComputed() throws {
+    #expect(try run("Div", [list(7, -7), list(2)])[0].constants == [3, -3])
+    #expect(
+      try run("Div", [ModelValue([1], constants: [7]), ModelValue([], constants: [2])])[0].constants == [3.5])
+    #expect(try run("Div", [list(7), list(0)])[0].constants == nil)
+    #expect(try run("Gather", [list(5, 6, 7), list(-1, 0)])[0].constants == [7, 5])
+    #expect(throws: InferenceStop.self) { try run("Gather", [list(5), list(1)]) }
+    #expect(try run("Shape", [shape(4, 5, 6)]) { $0 = [int("start", -2)] }[0].constants == [5, 6])
+    #expect(
+      try run(
+        "Range",
+        [ModelValue([], constants: [1]), ModelValue([], constants: [7]), ModelValue([], constants: [2.5])])[0]
+        .constants == [1, 3.5, 6])
+    #expect(throws: InferenceStop.self) { try run("Range", [list(0), list(1), list(0)]) }
+    #expect(
+      try run(
+        "Range",
+        [ModelValue([], constants: [1]), ModelValue([], constants: [-1e300]), ModelValue([], constants: [1])])[
+          0
+        ].shape == [0])
+    let parts = try run("Split", [list(1, 2, 3, 4, 5), list(2, 3)], outputs: 2)
+    #expect(parts.map(\.constants) == [[1, 2], [3, 4, 5]])
+    #expect(try run("ConstantOfShape", [list(2, 3)])[0].constants == Array(repeating: 0, count: 6))
+  }
+
+  @Test func resizesRoundInFloat32() throws {
+    let scales = try ModelValue([3], constants: [1, Double(Float(1) / 3), 2.5])
+    #expect(try run("Resize", [shape(2, 9, 3), nil, scales])[0].shape == [2, 3, 7])
+    #expect(try run("Resize", [shape(2, 9, 3), scales])[0].shape == [2, 3, 7])
+    #expect(
+      try run("Resize", [shape(2, 9, 3), nil, nil, list(4, 4)]) { $0 = [ints("axes", 1, -1)] }[0].shape == [
+        2, 4, 4,
+      ])
+    #expect(throws: InferenceStop.self) { try run("Resize", [shape(2, 9, 3), nil, try ModelValue([3])]) }
+  }
+
+  @Test func refusals() throws {
+    for (op, inputs) in [
+      ("Add", [shape(2, 3), shape(2)]), ("Reshape", [shape(2, 3), list(4, -1)]),
+      ("Reshape", [shape(2, 3), list(-1, -1)]),
+      ("Reshape", [shape(2, 3), list(1, 1, 0)]), ("Squeeze", [shape(2, 1), list(0)]),
+      ("Unsqueeze", [shape(2), list(0, 0)]),
+      ("Concat", [shape(2, 3), shape(3, 3)]), ("Gemm", [shape(2, 3), shape(2, 3)]),
+      ("MatMul", [shape(2, 3), shape(2, 3)]),
+      ("Pad", [shape(2), list(-2, -1)]), ("Tile", [shape(2), list(-1)]), ("Flatten", []),
+      ("Tile", [shape(1 << 31 - 1), list(2)]), ("Expand", [shape(2), list(3)]), ("MaxPool", [shape(1, 1, 4)]),
+    ] {
+      #expect(throws: InferenceStop.self, "\(op) \(inputs)") { try run(op, inputs) }
+    }
+    #expect(OperatorRules.rule(for: "Frobnicate") == nil)
+    #expect(try run("Unsqueeze", [shape(3, 4)]) { $0 = [ints("axes", 0, -1)] }[0].shape == [1, 3, 4, 1])
+    #expect(try run("MatMul", [shape(5, 1, 2, 3), shape(4, 3, 6)])[0].shape == [5, 4, 2, 6])
+    #expect(try run("MatMul", [shape(3), shape(3)])[0].shape == [])
+  }
+}
