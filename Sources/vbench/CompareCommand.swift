@@ -136,7 +136,7 @@ struct CompareCommand: ParsableCommand {
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     if !selection.namesProblems && network.isEmpty {
-      throw UsageError("nothing to compare: name a --suite or a --network")
+      throw UsageError("nothing to compare: name a --suite, an --onnx model or a --network")
     }
     return try selection.items(
       selection.layers(), passes: passes, formats: formats, states: states)

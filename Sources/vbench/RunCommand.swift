@@ -24,6 +24,7 @@ struct RunCommand: ParsableCommand {
         vbench run --suite resnet50 --batch 1 --backends winograd,im2col
         vbench run --suite shapes.txt --passes forward --format nchw,nhwc
         vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
+        vbench run --onnx model.onnx --batch 8 --passes forward
         vbench run --network seed-cnn --backends winograd,im2col
         vbench run --suite vgg16 --threads 1,2 --precision 2% --budget 10
         vbench run --suite vgg16 --workspace 1MiB,16MiB,64MiB --cache cold

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ConvCore
 import ConvHarness
+import ConvONNX
 import Foundation
 
 /// The options that say which problems there are: the same for every command that measures.
@@ -16,6 +17,11 @@ struct ProblemOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "The convolution layers of an ONNX model, equal ones merged; repeatable.", valueName: "file"))
+  var onnx: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
       "Only problems whose name or canonical text a regular expression matches, anywhere in it.",
       valueName: "regex"))
   var match: String?
@@ -27,7 +33,7 @@ struct ProblemOptions: ParsableArguments {
   var list = false
 
   /// Whether any source of problems is named.
-  var namesProblems: Bool { !suite.isEmpty }
+  var namesProblems: Bool { !suite.isEmpty || !onnx.isEmpty }
 
   /// The problems that the options name, in their order; `--batch` and `--match` are applied.
   ///
@@ -40,29 +46,35 @@ struct ProblemOptions: ParsableArguments {
     if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
     let pattern = try match.map { try ProblemPattern($0) }
     func isMeant(_ problem: BenchmarkProblem) -> Bool { pattern?.matches(problem) ?? true }
+    func sized(_ problem: BenchmarkProblem) throws -> BenchmarkProblem {
+      guard let batch else { return problem }
+      var problem = problem
+      problem.problem = try problem.problem.withBatch(batch)
+      return problem
+    }
     var all = 0
     var result: [Layer] = []
-    for text in texts {
-      let problem = try ProblemFile.parse(text)
-      all += 1
-      if isMeant(problem) { result.append(("command line", problem)) }
+    func add(_ suite: String, _ problems: [BenchmarkProblem], limit: Int) {
+      all += problems.count
+      result += problems.lazy.filter(isMeant).prefix(limit).map { (suite, $0) }
     }
+    for text in texts { add("command line", [try sized(ProblemFile.parse(text))], limit: 1) }
     for suite in try suite.flatMap(BenchmarkSuite.selected) {
       for note in suite.notes { Terminal.warn("note: \(suite.name): \(note)") }
-      all += suite.problems.count
-      result += suite.problems.lazy.filter(isMeant).prefix(limit).map { (suite.name, $0) }
+      add(suite.name, try suite.problems.map(sized), limit: limit)
     }
-    all += others.count
-    result += others.filter { isMeant($0.problem) }
+    for path in onnx {
+      let model = try ConvolutionModel(path: path, batch: batch ?? 1)
+      for note in model.notes { Terminal.warn("note: \(path): \(note)") }
+      let problems = model.layers.map { BenchmarkProblem($0) }
+      // A batch that the model leaves open has been filled in already, before it went through the layers.
+      add(path, model.hasDynamicBatch ? problems : try problems.map(sized), limit: limit)
+    }
+    for (suite, problem) in others { add(suite, [try sized(problem)], limit: 1) }
     if let match, result.isEmpty, all > 0 {
       throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
     }
-    guard let batch else { return result }
-    return try result.map { layer in
-      var layer = layer
-      layer.problem.problem = try layer.problem.problem.withBatch(batch)
-      return layer
-    }
+    return result
   }
 
   /// Every layer in every pass, format and filter state; what a suite's file restricts a problem to counts.
@@ -74,7 +86,8 @@ struct ProblemOptions: ParsableArguments {
     for (suite, problem) in layers {
       let count = items.count
       let ownFormats = problem.formats.flatMap { $0.map { [$0] } ?? formats }
-      for pass in passes where problem.passes?.contains(pass) ?? true {
+      let ownPasses = problem.isTransposed ? passes.map(\.ofTransposed) : passes
+      for pass in ownPasses where problem.passes?.contains(pass) ?? true {
         for (i, format) in ownFormats.enumerated() where !ownFormats[..<i].contains(format) {
           for state in states where state == .fresh || pass != .backwardFilter {
             items.append(
@@ -97,7 +110,10 @@ struct ProblemOptions: ParsableArguments {
 
   /// What `--list` prints: one line per problem, and how many there are.
   static func listing(_ items: [RunItem]) -> String {
-    var table = TextTable(["suite", "name", "problem", "passes", "times", "GFLOP"], rightAligned: [4, 5])
+    let hasNodes = items.contains { !$0.problem.nodes.isEmpty }
+    var table = TextTable(
+      ["suite", "name", "problem", "passes", "times", "GFLOP"] + (hasNodes ? ["nodes"] : []),
+      rightAligned: [4, 5])
     var layers = 0.0
     var giga = 0.0
     var index = 0
@@ -107,10 +123,12 @@ struct ProblemOptions: ParsableArguments {
       let passes = ConvPass.allCases.filter { pass in own.contains { $0.pass == pass } }
       let flops = item.problem.problem.directFLOPs * 1e-9
       let times = item.problem.multiplicity
-      table.add([
-        item.suite, item.problem.name, item.problem.problem.description,
-        passes.map(\.rawValue).joined(separator: ","), "\(times)", String(format: "%.4g", flops),
-      ])
+      let nodes = item.problem.nodes.joined(separator: " ")
+      table.add(
+        [
+          item.suite, item.problem.name, item.problem.problem.description,
+          passes.map(\.rawValue).joined(separator: ","), "\(times)", String(format: "%.4g", flops),
+        ] + (hasNodes ? [nodes] : []))
       layers += Double(times)
       giga += Double(times) * flops
       index += own.count
@@ -120,5 +138,14 @@ struct ProblemOptions: ParsableArguments {
         format:
           "\n\n%d problems, %.0f layers with their multiplicity, %.4g GFLOP in one pass of all; %d measurements",
         table.rows.count, layers, giga, items.count)
+  }
+}
+
+extension BenchmarkProblem {
+  /// The layer of a model, by the name of its first node.
+  init(_ layer: ConvolutionModel.Layer) {
+    self.init(layer.problem, name: layer.nodes.first ?? "", multiplicity: layer.nodes.count)
+    nodes = layer.nodes
+    isTransposed = layer.isTransposed
   }
 }

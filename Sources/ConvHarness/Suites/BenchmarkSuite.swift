@@ -11,6 +11,9 @@ public struct BenchmarkProblem: Hashable, Sendable {
   public var multiplicity: Int
   /// The nodes of the model that have this shape, where it was read from one.
   public var nodes: [String] = []
+  /// Whether it stands for a transposed convolution: `problem` is the one whose backward-data pass that is, so that forward and
+  /// backward-data change places.
+  public var isTransposed = false
   /// Passes that the suite's file restricts the problem to; nil: none.
   public var passes: [ConvPass]?
   /// Memory formats that the suite's file asks for; nil among them stands for those of the command line.
