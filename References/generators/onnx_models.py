@@ -4,7 +4,7 @@ Each model lies as NAME.onnx, its weights by their dimensions only (as models wh
 NAME.json: `values`, the shape of every value at `batch` by onnx.shape_inference and by running it in ONNX Runtime,
 which have to agree (the inference does not compute with float constants), and `layers`, the convolutions merged by
 shape, in vbench's one-line text. A transposed convolution is written as the problem whose backward-data pass it is.
-Needs `pip install onnx==1.23.2 onnxruntime`, no PyTorch.
+Needs `pip install onnx==1.23.2 onnxruntime==1.32.0`, no PyTorch.
 """
 
 import argparse
