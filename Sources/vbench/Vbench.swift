@@ -22,6 +22,7 @@ struct Vbench: ParsableCommand {
         vbench list suites                        what there is
         vbench diff before after                  two stored runs
         vbench report dir                         the report of a stored run, remade
+        vbench paper                              published layers and numbers beside ours
         vbench run @nightly.args                  words of a file as arguments
 
       ARGUMENT FILES
@@ -41,7 +42,7 @@ struct Vbench: ParsableCommand {
     version: version,
     subcommands: [
       RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
-      InfoCommand.self, ReportCommand.self, DiffCommand.self,
+      InfoCommand.self, ReportCommand.self, DiffCommand.self, PaperCommand.self,
     ])
 
   /// The arguments of this process, those of argument files in their places.
