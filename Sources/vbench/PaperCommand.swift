@@ -145,8 +145,9 @@ struct PaperMeasurement {
     _ pack: PaperPack, _ layers: [BenchmarkProblem], _ passes: [ConvPass], _ competitors: [Competitor],
     times: Bool
   ) throws -> [ResultRow] {
-    var run = LayerRun(
-      settings: RunSettings(pool: pool, seed: seed, secondsPerItem: secondsPerItem), peak: .nan)
+    var settings = RunSettings(pool: pool, seed: seed)
+    settings.sampling.budgetSeconds = secondsPerItem
+    var run = LayerRun(settings: settings)
     var rows: [ResultRow] = []
     var progress = ProgressBar(total: layers.count * passes.count)
     defer { progress.clear() }

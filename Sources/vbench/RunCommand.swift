@@ -80,6 +80,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var measurement: MeasurementOptions
 
+  @OptionGroup var planFile: PlanFileOption
+
   @OptionGroup var verification: VerificationOptions
 
   @OptionGroup var shrinking: ShrinkOption
@@ -89,10 +91,11 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let competitors = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
+    let named = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
     if selection.list { return print(ProblemOptions.listing(plan.items)) }
     let conditions = try measurement.conditions(threads: threads)
+    let competitors = try planFile.apply(to: named, threads: conditions.map(\.pool.threads))
     let folder = try folder()
     try AtomicFolder.checkCreatable(folder)
     try junit.check()

@@ -44,12 +44,7 @@ struct MeasurementOptions: ParsableArguments {
   /// What the rows of an item are measured under, one after the other.
   func conditions(threads: String?) throws -> [RunCondition] {
     let caches = try NameList.values(cache, option: "cache", as: CacheState.self)
-    let limits = try NameList.split(workspace).map { text -> Int in
-      guard let bytes = ByteCount.parse(text) else {
-        throw UsageError("--workspace: '\(text)' is no number of bytes; 64MiB, 1.5GiB and 300000 are")
-      }
-      return bytes
-    }
+    let limits = try NameList.split(workspace).map(MeasurementOptions.byteCount)
     if limits.isEmpty { throw UsageError("--workspace is empty, as in 64MiB") }
     let pools = try MeasurementOptions.pools(threads)
     return pools.flatMap { pool in
@@ -57,6 +52,16 @@ struct MeasurementOptions: ParsableArguments {
         caches.map { RunCondition(pool: pool, cache: $0, workspaceLimit: limit) }
       }
     }
+  }
+
+  /// The bytes that a size on the command line means.
+  ///
+  /// - Throws: `UsageError`.
+  static func byteCount(_ text: String) throws -> Int {
+    guard let bytes = ByteCount.parse(text) else {
+      throw UsageError("--workspace: '\(text)' is no number of bytes; 64MiB, 1.5GiB and 300000 are")
+    }
+    return bytes
   }
 
   /// A pool for each number of threads of a list; the shared one without a list.

@@ -27,7 +27,7 @@ enum NameList {
   /// Every engine but the oracle, whose plain loops take most of the time and win nothing.
   static var fastBackends: String { BackendRegistry.names.filter { $0 != "naive" }.joined(separator: ",") }
 
-  /// The engines that `--backends` names; `all` is every engine of the build.
+  /// The engines that `--backends` names; `all` is every engine of the build. One that is named twice competes with itself.
   ///
   /// - Throws: `ConvError.unknownName`, `UsageError`.
   static func competitors(_ text: String) throws -> [Competitor] {
@@ -37,8 +37,10 @@ enum NameList {
         try name == "all"
         ? BackendRegistry.all.map { Competitor($0) }
         : [BackendRegistry.named(name)].map { Competitor($0.backend, variant: $0.variant) }
-      for competitor in found where !result.contains(where: { $0.label == competitor.label }) {
-        result.append(competitor)
+      for competitor in found {
+        let copies = result.count { $0.selection == competitor.selection }
+        if copies > 0 && name == "all" { continue }
+        result.append(Competitor(competitor.backend, variant: competitor.variant, copy: copies + 1))
       }
     }
     if result.isEmpty {

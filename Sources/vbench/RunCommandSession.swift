@@ -101,6 +101,8 @@ struct RunSession {
     var facts = environment.map { (name: $0.key, value: $0.value) }
     facts.append(("backends", competitors.map(\.label).joined(separator: ",")))
     facts.append(("training", "\(plan.trains)"))
+    facts.append(("data", settings.distribution.rawValue))
+    facts.append(("plan file", command.planFile.plan ?? "none"))
     let identity = RunJournal.Identity(facts: facts, items: items)
     if let resumed = command.measurement.resume {
       let (journal, done) = try RunJournal.resume(in: resumed, identity: identity)

@@ -22,6 +22,8 @@ struct Vbench: ParsableCommand {
         vbench list suites                        what there is
         vbench diff before after                  two stored runs
         vbench report dir                         the report of a stored run, remade
+        vbench explain conv2d:n1c64h56w56k64r3s3p1   why auto chooses what
+        vbench tune resnet50 -o plan.json         the best engine per layer, for auto
         vbench paper                              published layers and numbers beside ours
         vbench run @nightly.args                  words of a file as arguments
 
@@ -42,7 +44,8 @@ struct Vbench: ParsableCommand {
     version: version,
     subcommands: [
       RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
-      InfoCommand.self, ReportCommand.self, DiffCommand.self, PaperCommand.self,
+      InfoCommand.self, ReportCommand.self, DiffCommand.self, ExplainCommand.self, TuneCommand.self,
+      PaperCommand.self,
     ])
 
   /// The arguments of this process, those of argument files in their places.

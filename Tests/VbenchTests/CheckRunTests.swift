@@ -56,7 +56,8 @@ import Testing
         outcome.status == 0 && outcome.output.contains("report: \(folder)/report/report.md"), "\(outcome)")
       #expect(!(outcome.output + outcome.error).contains("\u{1B}"), "\(outcome)")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/report").sorted()
-      #expect(files == ["report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
+      #expect(
+        files == ["report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
       let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
         .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
       #expect(rows.count == 5)

@@ -2,18 +2,23 @@ import ConvCore
 
 /// An engine in a run, with the variant that it is to use.
 public struct Competitor: Sendable {
-  /// The name in rows and on the command line: `winograd`, `winograd[tile=2x2]`.
+  /// The name in rows: `winograd`, `winograd[tile=2x2]`; `winograd#2` competes with itself.
   public let label: String
+  /// The name on the command line.
+  public let selection: String
   /// The engine.
-  public let backend: any ConvolutionBackend
+  public var backend: any ConvolutionBackend
   /// For `PlanOptions.variant`.
   public let variant: String?
 
   /// An engine; its label is its name, with the variant in brackets where there is one.
-  public init(_ backend: any ConvolutionBackend, variant: String? = nil) {
+  ///
+  /// - Parameter copy: 2 and up where the same engine and variant takes part once more: what two copies differ by is noise.
+  public init(_ backend: any ConvolutionBackend, variant: String? = nil, copy: Int = 1) {
     self.backend = backend
     self.variant = variant
-    label = variant.map { "\(backend.name)[\($0)]" } ?? backend.name
+    selection = variant.map { "\(backend.name)[\($0)]" } ?? backend.name
+    label = copy > 1 ? "\(selection)#\(copy)" : selection
   }
 }
 

@@ -72,7 +72,7 @@ public struct ResultRow: Sendable {
     isa = InstructionSet.current.rawValue
     distribution = settings.distribution
     repro =
-      "vbench run \(problem) --backends \(ShellText.quoted(competitor.label)) --passes \(pass.rawValue) "
+      "vbench run \(problem) --backends \(ShellText.quoted(competitor.selection)) --passes \(pass.rawValue) "
       + "--threads \(threads) --format \(format.rawValue) --filter-state \(filterState.rawValue) "
       + "--seed \(settings.seed) --data \(settings.distribution.rawValue)"
     cache = settings.cache

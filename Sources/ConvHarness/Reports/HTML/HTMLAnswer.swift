@@ -66,7 +66,7 @@ extension HTMLReport {
             : "No times: a debug build verifies, but refuses to time.")
       }
     } else {
-      let picks = NetworkTotals(timed).picks
+      let picks = LayerSums(timed).picks
       let names = picks.map { pick in
         "\(mention(pick.engine)) in \(pick.count)"
           + (pick.clear == pick.count ? "" : " (\(pick.clear) clearly)")

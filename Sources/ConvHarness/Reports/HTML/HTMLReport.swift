@@ -116,5 +116,23 @@ public struct HTMLReport: Sendable {
 
 extension RunReport {
   /// `report.html`.
-  public var html: String { HTMLReport(self).text }
+  public var html: String {
+    var facts = HTMLReport.Facts()
+    // The roofline is that of the largest number of threads, as the report's peak is.
+    facts.bandwidth = limits.max { $0.threads < $1.threads }.map(\.bandwidth)
+    facts.noise = hasTimes ? noise?.reasons ?? [] : []
+    facts.phases = { $0.phases }
+    facts.besideBest = { row in
+      guard let best = row.best, best.ratio.isFinite else { return "" }
+      return "\(RunReport.timeToBest(best)) \(best.verdict.rawValue)"
+    }
+    facts.conditions = { row in
+      [
+        row.cache == .warm ? "" : "\(row.cache.rawValue) cache",
+        row.workspaceLimit == PlanOptions().workspaceLimit
+          ? "" : "workspace \(ByteCount.text(row.workspaceLimit))",
+      ].filter { !$0.isEmpty }.joined(separator: ", ")
+    }
+    return HTMLReport(self, facts: facts).text
+  }
 }

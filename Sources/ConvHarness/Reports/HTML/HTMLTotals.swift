@@ -3,11 +3,11 @@ import ConvCore
 // What networks take with one engine, and with the best one of each layer.
 extension HTMLReport {
   private var totals:
-    [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: NetworkTotals)]
+    [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: LayerSums)]
   {
     suites.flatMap { suite in
       suite.sections.compactMap { section in
-        let totals = NetworkTotals(section.layers)
+        let totals = LayerSums(section.layers)
         guard totals.best.missing < section.layers.count else { return nil }
         return (suite, section.condition, section.layers.reduce(0) { $0 + $1.multiplicity }, totals)
       }
@@ -22,7 +22,7 @@ extension HTMLReport {
     var last = ""
     for (suite, condition, count, total) in totals {
       let base = total.engines.first { $0.name == baseline && $0.missing == 0 }
-      func ratio(_ engine: NetworkTotals.Engine) -> String {
+      func ratio(_ engine: LayerSums.Engine) -> String {
         guard let base, engine.missing == 0, engine.name != base.name else { return "" }
         return RunReport.short(base.milliseconds / engine.milliseconds) + "×"
       }

@@ -143,7 +143,7 @@ struct ReportSuite {
 }
 
 /// What a network's convolutions take together, under one condition: Σ time × multiplicity.
-struct NetworkTotals {
+struct LayerSums {
   struct Engine {
     var name: String
     /// Milliseconds of the layers that have a time.

@@ -1,0 +1,94 @@
+import ConvBackends
+import ConvCore
+import Foundation
+import Testing
+
+/// `vbench explain`, `vbench tune` and `--plan`.
+@Suite struct DecisionCommandTests {
+  private static let problem = "conv2d:n1c16h12w12k16r3s3p1"
+
+  @Test func explainShowsEveryEngineAndTheChoice() throws {
+    let outcome = try CommandLineRunner.run(
+      ["explain", Self.problem, "--passes", "forward,backward-filter", "--backends", "all"])
+    #expect(outcome.status == 0, "\(outcome)")
+    for name in BackendRegistry.names {
+      #expect(outcome.output.contains("\n\(name)"), "\(name) is missing: \(outcome)")
+    }
+    for pass in ["forward", "backward-filter"] {
+      #expect(outcome.output.contains("\(Self.problem), \(pass), nhwc, fresh: 0.001 GFLOP"), "\(outcome)")
+    }
+    let chosen = try AutoBackend().plan(
+      for: ConvOperation(
+        .forward, ConvProblem(parsing: Self.problem), inputFormat: .nhwc, outputFormat: .nhwc))
+    #expect(outcome.output.contains("auto takes \(chosen.variant)"), "\(outcome)")
+  }
+
+  @Test func explainSaysWhyAnEngineDeclines() throws {
+    let outcome = try CommandLineRunner.run(
+      ["explain", "conv2d:n1c4h20w20k4r9s9p4", "--passes", "forward", "--backends", "winograd,direct"])
+    #expect(outcome.status == 0 && outcome.output.contains("winograd declines: "), "\(outcome)")
+    #expect(!outcome.output.contains("auto takes"), "\(outcome)")
+  }
+
+  private func withPlan<R>(threads: Int, _ body: (String) throws -> R) throws -> R {
+    try CommandLineRunner.withFolder { folder in
+      let key = ConvPlanFile.Key(try ConvProblem(parsing: Self.problem), .forward, .nchw, .fresh)
+      let file = ConvPlanFile(machines: [
+        ConvPlanFile.MachinePlan(
+          machine: .current(threads: threads), maxError: nil, workspaceLimit: 1 << 26,
+          choices: [key: ConvPlanFile.Choice(backend: "naive", medianMilliseconds: 1, relativeError: 0)])
+      ])
+      try file.write(to: folder + "/plan.json")
+      return try body(folder)
+    }
+  }
+
+  /// The row of auto says who computed.
+  @Test func runFollowsAPlan() throws {
+    try withPlan(threads: 2) { folder in
+      let outcome = try CommandLineRunner.run([
+        "run", Self.problem, "--backends", "auto", "--passes", "forward", "--threads", "2", "--quick",
+        "--plan",
+        folder + "/plan.json", "--output", folder + "/report",
+      ])
+      #expect(outcome.status == 0, "\(outcome)")
+      let rows = try InputFile.text(of: folder + "/report/results.csv")
+      #expect(rows.contains(",auto,2,nchw,fresh,passed,") && rows.contains(",naive,"), "\(rows)")
+    }
+  }
+
+  @Test func plansForOthersAreErrors() throws {
+    try withPlan(threads: 1) { folder in
+      func run(_ arguments: [String]) throws -> CommandLineRunner.Outcome {
+        try CommandLineRunner.run(
+          ["run", Self.problem, "--threads", "2", "--quick", "--output", folder + "/report"] + arguments)
+      }
+      for (status, arguments, words) in [
+        (64, ["--plan", folder + "/plan.json", "--backends", "auto"], "1 thread"),
+        (64, ["--plan", folder + "/plan.json", "--backends", "naive"], "auto"),
+        (66, ["--plan", folder + "/none.json", "--backends", "auto"], "none.json"),
+      ] {
+        let outcome = try run(arguments)
+        #expect(outcome.status == Int32(status) && outcome.error.contains(words), "\(outcome)")
+      }
+      try AtomicFile.write("{", to: folder + "/plan.json")
+      let outcome = try run(["--plan", folder + "/plan.json", "--backends", "auto"])
+      #expect(outcome.status == 65, "\(outcome)")
+      #expect(!FileManager.default.fileExists(atPath: folder + "/report"))
+    }
+  }
+
+  /// A debug build has no times to choose by, and leaves no file.
+  @Test func tuneNeedsTimesAndGoodLimits() throws {
+    try CommandLineRunner.withFolder { folder in
+      for arguments in [
+        ["--max-error", "0"], ["--budget", "-1"], ["--workspace", "many"], ["--batch", "0"],
+      ] {
+        let outcome = try CommandLineRunner.run(
+          ["tune", "resnet50", "-o", folder + "/plan.json"] + arguments)
+        #expect(outcome.status == 64, "\(outcome)")
+      }
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+  }
+}
