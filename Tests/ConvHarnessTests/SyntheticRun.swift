@@ -61,6 +61,13 @@ enum SyntheticRun {
     second.verification.errorBoundWorst = 1e-4 / 3
     second.verification.errorRatio = 1.2349996e-1
     second.verification.samples = 4096
+    second.verification.norms = ErrorNorms(
+      results: [1, 2.0001], values: [1, 2], magnitudes: [3, 7], elementType: .float32)
+    second.verification.coverage = SampleCoverage(
+      .stratified(
+        try ConvProblem(parsing: "conv2d:n3c40h50w41k70r3s3p1"), .forward, seed: 3))
+    second.verification.samples = second.verification.coverage?.sampled ?? 0
+    second.distribution = .sparse
     var third = try row(backend: "fft", milliseconds: 1, count: 0)
     third.set(Verification(.unsupported, reason: "not for, \"this\""))
     third.medianMilliseconds = .nan

@@ -38,7 +38,7 @@ public struct ResultRow: Sendable {
   /// Amounts of work by kind, from which the prediction is made.
   public var work = ""
   /// How the operands' elements are distributed.
-  public var distribution: DataDistribution
+  public var distribution = DataDistribution.uniform
   public var repro: String
   /// Compared with the fastest competitor of the same problem.
   public var best: BestComparison?

@@ -86,12 +86,42 @@ extension ResultRow {
     "roofline_percent": { $0.rooflinePercent = try $1.number() },
     "peak_memory_bytes": { $0.peakMemoryBytes = try $1.optionalInteger() },
     "phases": { $0.phases = try PhaseText.phases($1) },
+    "error_rel_terms": { row, field in try row.readNorms(field) { $0.relativeToTerms = $1 } },
+    "error_rel_l2": { row, field in try row.readNorms(field) { $0.relativeL2 = $1 } },
+    "ulp_p99": { row, field in try row.readNorms(field) { $0.ulp99 = $1 } },
+    "results": { row, field in try row.readCoverage(field) { $0.total = Int($1) } },
+    "miss_probability": { row, field in try row.readCoverage(field) { $0.scattered = $1 } },
+    "miss_probability_tile": { row, field in try row.readCoverage(field) { $0.tile = $1 } },
+    "miss_probability_channel": { row, field in try row.readCoverage(field) { $0.channel = $1 } },
+    "data": { $0.distribution = try $1.value(of: DataDistribution.self, "distribution") },
   ]
 
   private mutating func readSpeedup(_ set: (inout Speedup) throws -> Void) rethrows {
     var value = speedup ?? Speedup(ratio: .nan, low: .nan, high: .nan, verdict: .unknown)
     try set(&value)
     speedup = value
+  }
+
+  private mutating func readNorms(
+    _ field: CSVTable.Field, _ set: (inout ErrorNorms, Double) -> Void
+  ) throws {
+    if field.text.isEmpty { return }
+    var value = verification.norms ?? ErrorNorms()
+    set(&value, try field.number())
+    verification.norms = value
+  }
+
+  /// What was looked at stands in `verified_results`, a column before these.
+  private mutating func readCoverage(
+    _ field: CSVTable.Field, _ set: (inout SampleCoverage, Double) -> Void
+  ) throws {
+    if field.text.isEmpty { return }
+    var value = verification.coverage ?? SampleCoverage()
+    let number = try field.number()
+    guard (0...0x1p53).contains(number) else { throw field.error("'\(field.text)' is out of range") }
+    set(&value, number)
+    value.sampled = verification.samples
+    verification.coverage = value
   }
 
   private mutating func readBest(_ set: (inout BestComparison) throws -> Void) rethrows {

@@ -15,11 +15,14 @@ import ConvCore
 /// roundings of their neighbours there, which the bounds judge.
 public struct ErrorNorms: Sendable, Hashable {
   /// Largest component-wise error relative to the sum of the terms' magnitudes.
-  public let relativeToTerms: Double
+  public internal(set) var relativeToTerms = Double.nan
   /// Euclidean norm of the errors relative to that of the values.
-  public let relativeL2: Double
+  public internal(set) var relativeL2 = Double.nan
   /// 99th percentile of the errors in units in the last place.
-  public let ulp99: Double
+  public internal(set) var ulp99 = Double.nan
+
+  /// Nothing is known.
+  init() {}
 
   /// Of results and the values that they should have; NaN where there are none.
   public init(results: [Double], values: [Double], magnitudes: [Double], elementType: ElementType) {

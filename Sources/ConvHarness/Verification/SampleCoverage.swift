@@ -15,20 +15,23 @@ import ConvCore
 /// often than these numbers say.
 public struct SampleCoverage: Sendable, Hashable {
   /// Results looked at.
-  public let sampled: Int
+  public internal(set) var sampled = 0
   /// All results.
-  public let total: Int
+  public internal(set) var total = 0
   /// Probability that a defect of 1 % of the results, at random places, goes unseen.
-  public let scattered: Double
+  public internal(set) var scattered = Double.nan
   /// Probability that one wrong 4×4 tile of one image goes unseen.
-  public let tile: Double
+  public internal(set) var tile = Double.nan
   /// Probability that one wrong channel goes unseen.
-  public let channel: Double
+  public internal(set) var channel = Double.nan
 
   /// The share of the results that a scattered defect touches.
   public static let fraction = 0.01
   /// Height and width of the tile.
   static let tileSize = 4
+
+  /// Nothing is known.
+  init() {}
 
   /// Of a grid.
   public init(_ grid: SampleGrid) {
