@@ -102,6 +102,15 @@ import Testing
     }
   }
 
+  /// An engine that is wrong only where its workspace is small stays so.
+  @Test func limitsOfWorkspaceBelongToTheCase() throws {
+    var failure = try failure(Self.wrong, "conv2d:n1c3h4w6k2r3s3p1")
+    #expect(!failure.repro.contains("--workspace") && failure.test.contains("PlanOptions()"))
+    failure.workspaceLimit = 1 << 20
+    #expect(failure.repro.hasSuffix(" --data uniform --workspace 1048576"))
+    #expect(failure.test.contains("PlanOptions(workspaceLimit: 1048576)"))
+  }
+
   @Test func hugeCasesAreNotStored() throws {
     try withTemporaryFolder { folder in
       let huge = try failure(Self.wrong, "conv2d:n64c256h56w56k256r3s3p1")

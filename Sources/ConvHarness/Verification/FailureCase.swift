@@ -11,17 +11,21 @@ public struct FailureCase: Sendable {
   /// How the data were generated.
   public var distribution: DataDistribution
   public var seed: UInt64
+  /// Bytes of workspace that the plan was allowed.
+  public var workspaceLimit: Int
 
   /// A failed operation on generated data.
   public init(
     competitor: Competitor, operation: ConvOperation, filterState: FilterState = .fresh,
-    distribution: DataDistribution = .uniform, seed: UInt64
+    distribution: DataDistribution = .uniform, seed: UInt64,
+    workspaceLimit: Int = PlanOptions().workspaceLimit
   ) {
     self.competitor = competitor
     self.operation = operation
     self.filterState = filterState
     self.distribution = distribution
     self.seed = seed
+    self.workspaceLimit = workspaceLimit
   }
 
   private func data(_ pool: WorkerPool) throws -> ProblemData {
@@ -31,7 +35,9 @@ public struct FailureCase: Sendable {
   }
 
   private func options(_ pool: WorkerPool) -> PlanOptions {
-    PlanOptions(threads: pool.threads, filterState: filterState, variant: competitor.variant)
+    PlanOptions(
+      threads: pool.threads, workspaceLimit: workspaceLimit, filterState: filterState,
+      variant: competitor.variant)
   }
 
   /// Verifies the case anew.
@@ -93,11 +99,14 @@ public struct FailureCase: Sendable {
 
   // MARK: Texts
 
+  private var hasOwnLimit: Bool { workspaceLimit != PlanOptions().workspaceLimit }
+
   /// A command that repeats the case.
   public var repro: String {
     "vbench run \(operation.problem) --backends \(ShellText.quoted(competitor.label)) --passes "
       + "\(operation.pass.rawValue) --format \(operation.inputFormat.rawValue) --filter-state "
       + "\(filterState.rawValue) --seed \(seed) --data \(distribution.rawValue)"
+      + (hasOwnLimit ? " --workspace \(workspaceLimit)" : "")
   }
 
   /// A name for files and functions, as in `winograd-forward-n1c1h3w3k1r3s3`.
@@ -120,7 +129,7 @@ public struct FailureCase: Sendable {
     if operation.inputFormat != .nchw {
       arguments += ", inputFormat: .\(operation.inputFormat), outputFormat: .\(operation.outputFormat)"
     }
-    var options: [String] = []
+    var options = hasOwnLimit ? ["workspaceLimit: \(workspaceLimit)"] : []
     if filterState != .fresh { options.append("filterState: .\(filterState)") }
     if let variant = competitor.variant { options.append("variant: \(JSONValue.quoted(variant))") }
     let type = operation.elementType == .float32 ? "" : "elementType: .\(operation.elementType), "
