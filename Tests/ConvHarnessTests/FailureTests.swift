@@ -147,7 +147,7 @@ import Testing
   /// A run's row that failed has all that a case needs.
   @Test func distributionsReachTheRows() throws {
     let settings = RunSettings(baseline: "naive", seed: 7, distribution: .offset)
-    var run = LayerRun(settings: settings, peak: 1)
+    var run = LayerRun(settings: settings)
     let problem = try ConvProblem(parsing: "conv2d:n1c3h9w9k4r3s3p1")
     let rows = try run.rows(
       for: RunItem(suite: "test", problem: BenchmarkProblem(problem), pass: .forward),

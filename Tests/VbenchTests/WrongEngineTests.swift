@@ -20,8 +20,9 @@ import Testing
       ]
       let session = RunSession(
         command: command, plan: plan, competitors: competitors,
+        conditions: try command.measurement.conditions(threads: nil),
         settings: RunSettings(pool: pool, seed: 3, distribution: try command.verification.distribution()))
-      let report = try session.run()
+      let report = try session.run(folder: folder)
       #expect(report.hasFailures && report.rows.map(\.verification.verdict) == [.failed])
       try command.describeFailures(report, competitors, pool, folder: folder)
       let name = "wrong-forward-n1c1h1w1k1r1s1-normal.safetensors"

@@ -160,8 +160,7 @@ public struct ResultRow: Sendable {
   public var itemKey: [String] {
     [
       suite, problem, name, pass.rawValue, "\(threads)", format.rawValue, filterState.rawValue,
-      cache.rawValue,
-      "\(workspaceLimit)",
+      cache.rawValue, "\(workspaceLimit)", distribution.rawValue,
     ]
   }
 

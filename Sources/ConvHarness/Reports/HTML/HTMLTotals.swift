@@ -2,8 +2,7 @@ import ConvCore
 
 // What networks take with one engine, and with the best one of each layer.
 extension HTMLReport {
-  private var totals:
-    [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: LayerSums)]
+  private var totals: [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: LayerSums)]
   {
     suites.flatMap { suite in
       suite.sections.compactMap { section in
