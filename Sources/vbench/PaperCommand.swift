@@ -180,7 +180,11 @@ struct PaperMeasurement {
     guard !labels.isEmpty else { return [] }
     let competitors = try NameList.competitors(labels.joined(separator: ","))
     let measured = layers.filter { layer in figures.contains { $0.subject == layer.name } }
-    return try rows(pack, measured, [.forward], competitors, times: false)
+    let rows = try rows(pack, measured, [.forward], competitors, times: false)
+    // Where our own points are the published ones there is nothing to add.
+    return rows.enumerated().filter { index, row in
+      !rows[..<index].contains { $0.name == row.name && !row.variant.isEmpty && $0.variant == row.variant }
+    }.map(\.element)
   }
 
   /// The engine that stands for a kind of algorithm where one is enough.
@@ -194,7 +198,8 @@ struct PaperMeasurement {
 
   /// What an engine computes with; the oracle and engines that choose among others take part in no order.
   static func algorithmClass(_ row: ResultRow) -> AlgorithmClass? {
-    switch row.backend.prefix(while: { $0 != "[" }) {
+    // What follows the name is a variant in brackets, or # and which copy of the engine it is.
+    switch row.backend.prefix(while: { $0.isLetter || $0.isNumber }) {
     case "im2col", "direct": .direct
     case "winograd": .winograd
     case "fft": .fft

@@ -102,8 +102,9 @@ public struct PaperComparison: Sendable {
 
   /// The times of the rounds that both rows took part in.
   private static func paired(_ one: ResultRow, _ other: ResultRow) -> (one: [Double], other: [Double]) {
-    let count = min(one.seconds.count, other.seconds.count)
-    return (Array(one.seconds.prefix(count)), Array(other.seconds.prefix(count)))
+    let others = Dictionary(zip(other.rounds, other.seconds), uniquingKeysWith: { $1 })
+    let shared = zip(one.rounds, one.seconds).filter { others[$0.0] != nil }
+    return (shared.map(\.1), shared.map { others[$0.0]! })
   }
 
   /// How many findings have a verdict.
