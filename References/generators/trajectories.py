@@ -1,4 +1,4 @@
-"""Training trajectories of seed-cnn with the envelopes that a float32 run is judged by."""
+"""Training trajectories of networks with the envelopes that a float32 run is judged by."""
 
 import concurrent.futures
 import multiprocessing
@@ -7,20 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import philox
-import seed_cnn
+from networks import NETWORKS, initialize, levels
+from perturbation import Noise, perturb
 from vbref import save
 
 STEPS, BATCH, CLASSES, SIDE = 20, 64, 10, 32
 SEED = 20240229
-LEVELS = [1, 16, 256, 4096]
-RUNS = 6
 SAMPLE = 64
-OPTIMIZERS = [
-    {"op": "sgd", "lr": 0.01, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False},
-    {"op": "adam", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
-]
+STEP_SAMPLE = 16  # after each step; few, because there are many steps
+SGD = {"op": "sgd", "lr": 0.01, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
+ADAM = {"op": "adam", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+# file: network, optimizer, steps, images of a step, perturbed runs per level
+TRAJECTORIES = {
+    "seed-cnn-sgd": ("seed-cnn", SGD, STEPS, BATCH, 6),
+    "seed-cnn-adam": ("seed-cnn", ADAM, STEPS, BATCH, 6),
+    "lenet-adam": ("lenet", ADAM, STEPS, BATCH, 6),
+    # So few images make large gradients: at the usual rate rounding grows a thousandfold per step.
+    "resnet18-sgd": ("resnet18", SGD | {"lr": 0.001}, 5, 4, 3),
+}
 COLOURS = np.array([
     [0.9, 0.2, 0.2], [0.2, 0.8, 0.3], [0.2, 0.3, 0.9], [0.9, 0.8, 0.2], [0.8, 0.3, 0.8],
     [0.2, 0.8, 0.8], [0.9, 0.5, 0.2], [0.6, 0.6, 0.6], [0.5, 0.2, 0.7], [0.3, 0.6, 0.2],
@@ -66,17 +74,77 @@ def batches() -> tuple:
     return images, labels
 
 
-def run(optimizer: dict, level: int, number: int) -> dict:
-    """Level 0 is the exact run. One thread, so that it is the same run on any number of workers."""
+def network_images(images: np.ndarray, shape: tuple, batch: int) -> np.ndarray:
+    """The first `batch` images of a step as a network takes them: the middle; of grey networks the green channel."""
+    channels, side, _ = shape
+    first, edge = (1 if channels == 1 else 0), (SIDE - side) // 2
+    return images[:batch, first:first + channels, edge:edge + side, edge:edge + side]
+
+
+def run(name: str, level: int, number: int) -> dict:
+    """One float64 run with all that is stored or compared. Level 0 is the exact run. A perturbed run rounds the
+    parameters to float32 after each step, since that is how they are stored between steps. One thread, so that it is
+    the same run on any number of workers."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    noise = seed_cnn.Noise(level, 1000 * level + number) if level else None
-    return seed_cnn.train(optimizer, SEED, *batches(), noise)
+    network, optimizer, steps, batch, _ = TRAJECTORIES[name]
+    kind, shape = NETWORKS[network]
+    model = kind().double()
+    initialize(model, SEED)
+    if level:
+        perturb(model, Noise(level, 1000 * level + number))
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.BatchNorm2d))]
+    parameters = dict(model.named_parameters())
+    inputs = {}
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda m, x: inputs.__setitem__(m, x[0].detach().norm().item()))
+    if optimizer["op"] == "sgd":
+        step = torch.optim.SGD(parameters.values(), lr=optimizer["lr"], momentum=optimizer["momentum"], foreach=False)
+    else:
+        step = torch.optim.Adam(parameters.values(), lr=optimizer["lr"], betas=tuple(optimizer["betas"]),
+                                eps=optimizer["eps"], foreach=False)
+    result = {"loss": [], "grad_norm": [], "step_inputs": [], "step_gradients": [], "step_samples": []}
+    images, labels = batches()
+    for i in range(steps):
+        x = network_images(images[i], shape, batch).astype(np.float32) / np.float32(255)
+        step.zero_grad()
+        loss = F.cross_entropy(model(torch.from_numpy(x).double()), torch.from_numpy(labels[i][:batch]))
+        loss.backward()
+        norms = [t.grad.norm().item() for t in parameters.values()]
+        step.step()
+        if level:
+            with torch.no_grad():
+                for t in parameters.values():
+                    t.copy_(t.float().double())
+        result["loss"].append(loss.item())
+        result["grad_norm"].append(float(np.linalg.norm(norms)))
+        result["step_inputs"].append([inputs[layer] for layer in layers])
+        result["step_gradients"].append(norms)
+        result["step_samples"].append(np.concatenate([
+            t.detach().numpy().reshape(-1)[sample_indices(t.numel(), STEP_SAMPLE)] for t in parameters.values()]))
+    names = {module: key for key, module in model.named_modules()}
+    return {key: np.array(value) for key, value in result.items()} | {
+        "layers": [names[layer] for layer in layers],
+        "parameters": {key: t.detach().numpy() for key, t in parameters.items()}}
 
 
-def sample_indices(size: int) -> np.ndarray:
-    count = min(size, SAMPLE)
+def initial_parameters(name: str) -> dict:
+    model = NETWORKS[TRAJECTORIES[name][0]][0]()
+    initialize(model, SEED)
+    return {key: t.detach().double().numpy() for key, t in model.named_parameters()}
+
+
+def sample_indices(size: int, most: int = SAMPLE) -> np.ndarray:
+    count = min(size, most)
     return np.arange(count, dtype=np.int64) * size // count
+
+
+def distances(found: np.ndarray, exact: np.ndarray, sizes: list) -> np.ndarray:
+    """[steps, entries] of the samples of all parameters: the estimate of |p - p*| / |p*| over all parameters together,
+    in which each sampled entry stands for size / m of its parameter's."""
+    weights = np.concatenate([
+        np.full(min(size, STEP_SAMPLE), size / min(size, STEP_SAMPLE)) for size in sizes])
+    return np.sqrt(((found - exact) ** 2 * weights).sum(1) / (exact**2 * weights).sum(1))
 
 
 def deviations(runs: list, exact: dict, start: dict, indices: dict) -> dict:
@@ -91,9 +159,12 @@ def deviations(runs: list, exact: dict, start: dict, indices: dict) -> dict:
     def sampled(name, a):
         return a.reshape(-1)[indices[name]]
 
-    return {
-        "loss": np.max([np.abs(r["loss"] - exact["loss"]) for r in runs], axis=0),
-        "grad_norm": np.max([np.abs(r["grad_norm"] - exact["grad_norm"]) for r in runs], axis=0),
+    sizes = [a.size for a in start.values()]
+    stepwise = {key: np.max([np.abs(r[key] - exact[key]) for r in runs], axis=0)
+                for key in ("loss", "grad_norm", "step_inputs", "step_gradients")}
+    return stepwise | {
+        "step_distance": np.max(
+            [distances(r["step_samples"], exact["step_samples"], sizes) for r in runs], axis=0),
         "distance": per_parameter(lambda name, a, e: norm(a - e) / norm(e)),
         "norm": per_parameter(lambda name, a, e: abs(norm(a) - norm(e))),
         "update_norm": per_parameter(lambda name, a, e: abs(norm(a - start[name]) - norm(e - start[name]))),
@@ -102,11 +173,14 @@ def deviations(runs: list, exact: dict, start: dict, indices: dict) -> dict:
     }
 
 
-def trajectory(optimizer: dict, results: dict) -> tuple:
+def trajectory(key: str, results: dict) -> tuple:
+    network, optimizer, steps, batch, runs = TRAJECTORIES[key]
     exact = results[0][0]
-    start = {name: a.astype(np.float64) for name, a in seed_cnn.initial_parameters(SEED).items()}
-    indices = {name: sample_indices(a.size) for name, a in start.items()}
-    tensors = {"loss": exact["loss"], "grad_norm": exact["grad_norm"]}
+    start = initial_parameters(key)
+    # Of networks of many parameters fewer entries each.
+    most = SAMPLE if len(start) <= 16 else STEP_SAMPLE
+    indices = {name: sample_indices(a.size, most) for name, a in start.items()}
+    tensors = {name: exact[name] for name in ("loss", "grad_norm", "step_inputs", "step_gradients", "step_samples")}
     for name, a in exact["parameters"].items():
         tensors |= {
             f"norm.{name}": np.float64(np.linalg.norm(a)),
@@ -115,14 +189,14 @@ def trajectory(optimizer: dict, results: dict) -> tuple:
             f"sample.{name}": a.reshape(-1)[indices[name]],
             f"initial_sample.{name}": start[name].reshape(-1)[indices[name]].astype(np.float32),
         }
-    for level in LEVELS:
-        within = [r for lower in LEVELS if lower <= level for r in results[lower]]  # these keep the bound as well
-        for key, value in deviations(within, exact, start, indices).items():
-            tensors[f"envelope.k{level}.{key}"] = value
+    for level in levels(network):
+        within = [r for lower in levels(network) if lower <= level for r in results[lower]]  # these keep the bound as well
+        for name, value in deviations(within, exact, start, indices).items():
+            tensors[f"envelope.k{level}.{name}"] = value
     attributes = {
-        "network": "seed-cnn", "steps": STEPS, "batch": BATCH, "seed": SEED, "batches": "batches.safetensors",
+        "network": network, "steps": steps, "batch": batch, "seed": SEED, "batches": "batches.safetensors",
         "loss": "cross_entropy", "reduction": "mean", "optimizer": optimizer,
-        "parameters": list(start), "levels": LEVELS, "runs": RUNS,
+        "parameters": list(start), "layers": exact["layers"], "levels": levels(network), "runs": runs,
     }
     return tensors, attributes
 
@@ -135,20 +209,25 @@ def generate(out: Path) -> list:
     counter, key, output = (np.array(column, dtype=np.int64) for column in zip(*philox.KNOWN_ANSWERS))
     save(folder / "philox.safetensors", {"counter": counter, "key": key, "output": output}, "philox4x32-10", {},
          description="the known answers of Random123")
-    jobs = [(o["op"], level, n) for level in [*LEVELS, 0] for n in range(RUNS if level else 1) for o in OPTIMIZERS]
-    by_name = {o["op"]: o for o in OPTIMIZERS}
+    jobs = [(name, level, number) for name, (network, *_, runs) in TRAJECTORIES.items()
+            for level in [*levels(network), 0] for number in range(runs if level else 1)]
     with concurrent.futures.ProcessPoolExecutor(
             os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        done = list(pool.map(run, *zip(*((by_name[op], level, n) for op, level, n in jobs))))
+        done = list(pool.map(run, *zip(*jobs)))
     lines = []
-    for name, optimizer in by_name.items():
+    for name in TRAJECTORIES:
         results = {}
-        for (op, level, _), result in zip(jobs, done):
-            if op == name:
+        for (key, level, _), result in zip(jobs, done):
+            if key == name:
                 results.setdefault(level, []).append(result)
-        tensors, attributes = trajectory(optimizer, results)
-        save(folder / f"seed-cnn-{name}.safetensors", tensors, "trajectory", attributes, seed=str(SEED),
-             description=f"seed-cnn, {STEPS} steps of {name}, exact and with envelopes")
-        lines.append(f"trajectory {name}: loss {tensors['loss'][0]:.4f} -> {tensors['loss'][-1]:.4f}; envelope of "
-                     "the last loss " + ", ".join(f"k{v}: {tensors[f'envelope.k{v}.loss'][-1]:.1e}" for v in LEVELS))
+        lines.append(write(folder, name, results))
     return lines
+
+
+def write(folder: Path, name: str, results: dict) -> str:
+    network, optimizer, steps, *_ = TRAJECTORIES[name]
+    tensors, attributes = trajectory(name, results)
+    size = save(folder / f"{name}.safetensors", tensors, "trajectory", attributes, seed=str(SEED),
+                description=f"{network}, {steps} steps of {optimizer['op']}, exact and with envelopes")
+    return (f"trajectory {name}: loss {tensors['loss'][0]:.4f} -> {tensors['loss'][-1]:.4f}, {size / 1e3:.0f} kB; "
+            "envelope of the last loss " + ", ".join(f"k{v}: {tensors[f'envelope.k{v}.loss'][-1]:.1e}" for v in levels(network)))

@@ -105,10 +105,10 @@ class Training:
     """Steps of a network: forward, cross entropy, backward, fused Adam."""
 
     def __init__(self, request: dict):
-        kind, side = NETWORKS[request["network"]]
+        kind, shape = NETWORKS[request["network"]]
         batch, seed, image = request["batch"], request["seed"], request["image"]
-        if image != [3, side, side]:
-            raise ValueError(f"{request['network']} takes images of 3x{side}x{side}, not of {image}")
+        if image != list(shape):
+            raise ValueError(f"{request['network']} takes images of {shape}, not of {image}")
         layout = torch.channels_last if request["configuration"] == "channels-last" else torch.contiguous_format
         self.model = kind()
         initialize(self.model, seed)

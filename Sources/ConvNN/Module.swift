@@ -60,8 +60,10 @@ public struct ModuleMember {
 extension Module {
   /// Applies the module.
   public func callAsFunction(_ input: Variable) throws -> Variable {
+    let observer = ModuleObservation.observer
+    observer?.willCall(self, input)
     let output = try forward(input)
-    ModuleTrace.current?.add(self, output.shape)
+    observer?.didCall(self, outputShape: output.shape)
     return output
   }
 

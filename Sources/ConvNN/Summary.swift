@@ -3,12 +3,12 @@ import ConvCore
 import Synchronization
 
 /// Notes the output shape of every module that is called, in order.
-final class ModuleTrace: @unchecked Sendable {
+private final class ModuleTrace: ModuleObserver, @unchecked Sendable {
   // @unchecked: used by the task that set it only.
-  @TaskLocal static var current: ModuleTrace?
   private(set) var calls: [(module: any Module, shape: [Int])] = []
 
-  func add(_ module: any Module, _ shape: [Int]) { calls.append((module, shape)) }
+  func willCall(_ module: any Module, _ input: Variable) {}
+  func didCall(_ module: any Module, outputShape: [Int]) { calls.append((module, outputShape)) }
 }
 
 extension Module {
@@ -29,7 +29,7 @@ extension Module {
     DefaultBackend.installed
     if context.engine == nil { context.engine = ConvolutionContext.default.engine }
     context.recorder = recorder
-    _ = try ModuleTrace.$current.withValue(trace) { try context.run { try self(input) } }
+    _ = try ModuleObservation.$observer.withValue(trace) { try context.run { try self(input) } }
 
     let names = Dictionary(
       namedModules().map { (ObjectIdentifier($0.module), $0.name) }, uniquingKeysWith: { first, _ in first })
@@ -37,12 +37,11 @@ extension Module {
     var rows = [["layer", "kind", "output", "parameters", "runs on"]]
     for (module, shape) in trace.calls {
       let id = ObjectIdentifier(module)
-      let isLeaf = !module.members.contains { if case .module = $0.kind { true } else { false } }
-      guard isLeaf else { continue }
+      guard module.isLeaf else { continue }
       let fresh = counted.insert(id).inserted
       let count = fresh ? module.parameters().reduce(0) { $0 + $1.value.count } : 0
       rows.append([
-        names[id].flatMap { $0.isEmpty ? nil : $0 } ?? "(itself)", kind(of: module),
+        names[id].flatMap { $0.isEmpty ? nil : $0 } ?? "(itself)", module.kind,
         shape.map(String.init).joined(separator: "×"), "\(count)", recorder.engines(of: id),
       ])
     }
@@ -50,9 +49,11 @@ extension Module {
     return aligned(rows) + "\n" + total + "\n"
   }
 
-  private func kind(of module: any Module) -> String {
-    (module as? any CustomStringConvertible)?.description ?? "\(type(of: module))"
-  }
+  /// Whether it has no parts that are modules.
+  var isLeaf: Bool { !members.contains { if case .module = $0.kind { true } else { false } } }
+
+  /// As PyTorch prints it, where it says so, else its type.
+  var kind: String { (self as? any CustomStringConvertible)?.description ?? "\(type(of: self))" }
 }
 
 extension ExecutionRecorder {

@@ -3,10 +3,10 @@ import ConvVision
 
 extension ImageNetwork {
   /// Shape of one input, as text.
-  var input: String { "3x\(side)x\(side)" }
+  var input: String { "\(channels)x\(side)x\(side)" }
 
   /// What is done to the images of a data set.
-  var transform: ImageTransform { ImageTransform(height: side, width: side, channels: 3) }
+  var transform: ImageTransform { ImageTransform(height: side, width: side, channels: channels) }
 
   /// The network of that name.
   ///

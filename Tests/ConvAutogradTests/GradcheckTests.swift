@@ -38,6 +38,7 @@ import Testing
       Operation(name: "neg", shapes: [shape]) { try -$0[0] },
       Operation(name: "scalars", shapes: [shape]) { try 3 - (2 + (($0[0] * 3 + 1) / 7 - 2)) * 0.5 },
       Operation(name: "relu", shapes: [shape], hasKinks: true) { try $0[0].relu() },
+      Operation(name: "relu6", shapes: [shape], hasKinks: true) { try ($0[0] * 9).relu6() },
       Operation(name: "sigmoid", shapes: [shape]) { try $0[0].sigmoid() },
       Operation(name: "tanh", shapes: [shape]) { try $0[0].tanh() },
       Operation(name: "exp", shapes: [shape]) { try $0[0].exp() },

@@ -36,6 +36,7 @@ final class GraphNode {
         elementType: $0.elementType)
     }
     self.backward = backward
+    GraphProfile.current?.recorded(name, sequence)
   }
 
   deinit {
@@ -62,7 +63,10 @@ final class GraphNode {
     var pending = [ObjectIdentifier(self): gradient]
     var leaves: [ObjectIdentifier: (variable: Variable, gradient: Tensor)] = [:]
     var leafOrder: [ObjectIdentifier] = []
+    let profile = GraphProfile.current
     for node in try reachable() {
+      let start = profile.map { _ in ContinuousClock.now }
+      defer { if let start { profile?.wentBack(node.sequence, ContinuousClock.now - start) } }
       guard let gradient = pending.removeValue(forKey: ObjectIdentifier(node)) else {
         if !retainGraph { node.free() }
         continue

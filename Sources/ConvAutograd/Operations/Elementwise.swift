@@ -22,6 +22,12 @@ private enum ReLUFunction: UnaryFunction {
   static func gradient<T: ConvScalar>(_ g: T, _ x: T, _ y: T) -> T { y <= 0 ? 0 : g }
 }
 
+private enum ReLU6Function: UnaryFunction {
+  static let name = "relu6"
+  static func value<T: ConvScalar>(_ x: T) -> T { x < 0 ? 0 : x > 6 ? 6 : x }
+  static func gradient<T: ConvScalar>(_ g: T, _ x: T, _ y: T) -> T { y <= 0 || y >= 6 ? 0 : g }
+}
+
 private enum SigmoidFunction: UnaryFunction {
   static let name = "sigmoid"
   static func value<T: ConvScalar>(_ x: T) -> T { T(1 / (1 + exp(-Double(x)))) }
@@ -93,6 +99,8 @@ extension Variable {
     let y = try value.clamped()
     return Variable.record("relu", y, [self]) { [try y.reluGradient($0)] }
   }
+  /// min(max(x, 0), 6) per element; NaN stays NaN. The gradient is 0 where the result is 0 or 6.
+  public func relu6() throws -> Variable { try unary(ReLU6Function.self) }
   /// 1 / (1 + e⁻ˣ) per element.
   public func sigmoid() throws -> Variable { try unary(SigmoidFunction.self) }
   /// Hyperbolic tangent per element.

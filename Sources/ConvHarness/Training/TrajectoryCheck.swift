@@ -3,57 +3,8 @@ import ConvCore
 import ConvNN
 import ConvOptim
 
-/// A stored float64 training trajectory with its envelopes, as References/README.md defines it.
-public struct Trajectory: Sendable {
-  /// Perturbation levels κ of the envelopes.
-  public let levels: [Int]
-  /// Seed of the initial weights.
-  public let seed: UInt64
-  /// Steps that are stored.
-  public let steps: Int
-  /// `sgd` or `adam` with its attributes.
-  public let optimizer: [String: JSONValue]
-  /// Names of the parameters in order.
-  public let parameters: [String]
-  /// The file.
-  public let file: ReferenceFile
-
-  /// Reads a trajectory of `seed-cnn`.
-  ///
-  /// - Throws: `FileError`.
-  public init(path: String) throws {
-    file = try ReferenceFile(path: path)
-    guard file.op == "trajectory" else { throw file.malformed("operation is '\(file.op)', not 'trajectory'") }
-    guard try file.attribute("network").string == "seed-cnn" else {
-      throw file.malformed("the network is not seed-cnn")
-    }
-    steps = try file.integer("steps", least: 1)
-    seed = UInt64(try file.integer("seed", least: 0))
-    guard let levels = try file.attribute("levels").integers, !levels.isEmpty else {
-      throw file.malformed("attribute 'levels' must be a list of integers")
-    }
-    self.levels = levels
-    guard let optimizer = try file.attribute("optimizer").object else {
-      throw file.malformed("attribute 'optimizer' must be an object")
-    }
-    self.optimizer = optimizer
-    guard let names = try file.attribute("parameters").array?.compactMap(\.string), !names.isEmpty else {
-      throw file.malformed("attribute 'parameters' must be a list of names")
-    }
-    parameters = names
-  }
-
-  /// Values of a float64 tensor with a given count.
-  func values(_ name: String, count: Int) throws -> [Double] {
-    let values = try file.tensor(name, .float64).values(as: Double.self)
-    guard values.count == count else {
-      throw file.malformed("tensor '\(name)' has \(values.count) elements, \(count) are needed")
-    }
-    return values
-  }
-}
-
-/// Trains `seed-cnn` on a backend and compares loss, gradient norm and final parameters with a stored trajectory.
+/// Trains a network on a backend and compares it with a stored trajectory: after each step loss, gradient norm and the parameters'
+/// distance, at the end the parameters one by one.
 ///
 /// Each quantity may deviate by 4 × envelope + floor at the smallest level κ that covers the backend's error bounds.
 public struct TrajectoryCheck: Sendable {
@@ -73,6 +24,11 @@ public struct TrajectoryCheck: Sendable {
   public let level: Int?
   /// All comparisons that decide.
   public let deviations: [Deviation]
+  /// Step by step; without allowances where the bounds are above every stored level.
+  public let steps: [TrajectoryStep]
+  /// Where the first step that deviates went wrong first: a layer's input on the way forward, a parameter's gradient on the way
+  /// back, or the update.
+  public let divergence: String?
   /// Whether the initial weights were equal bit by bit.
   public let startsEqual: Bool
 
@@ -88,24 +44,24 @@ public struct TrajectoryCheck: Sendable {
     if let worst = deviations.max(by: { $0.ratio < $1.ratio }), !(worst.ratio <= 1) {
       return Verification(
         .failed,
-        reason: "\(worst.quantity) is \(worst.found), \(worst.expected) ± \(worst.allowed) is expected")
+        reason: "\(worst.quantity) is \(worst.found), \(worst.expected) ± \(worst.allowed) is expected"
+          + (divergence.map { "; \($0)" } ?? ""))
     }
     return Verification(.passed, reason: "")
   }
 
   /// Trains `steps` steps (all that are stored unless said otherwise).
   ///
+  /// - Parameters:
+  ///   - fallback: runs the layers that the competitor declines.
+  ///   - batches: the stored ones, `TrainingImages.reference`.
   /// - Throws: `FileError` about the references; what the backend throws.
   public init(
-    _ competitor: Competitor, trajectory: Trajectory, batches: TrainingImages, steps: Int? = nil,
-    pool: WorkerPool = .shared
+    _ competitor: Competitor, fallback: Competitor? = nil, trajectory: Trajectory, batches: TrainingImages,
+    steps: Int? = nil, pool: WorkerPool = .shared
   ) throws {
     let steps = min(steps ?? trajectory.steps, trajectory.steps)
-    kappa = try TrajectoryCheck.kappa(of: competitor, pool: pool)
-    let needed = kappa
-    let level = trajectory.levels.sorted().first { Double($0) >= needed }
-    self.level = level
-    let model = try SeedCNN()
+    let model = try trajectory.network.make()
     try initialize(model, seed: trajectory.seed)
     let named = model.namedParameters()
     guard named.map(\.name) == trajectory.parameters else {
@@ -114,25 +70,36 @@ public struct TrajectoryCheck: Sendable {
     startsEqual = try TrajectoryCheck.startsEqual(named, trajectory)
     let start = named.map { $0.parameter.value }
     let optimizer = try TrajectoryCheck.optimizer(trajectory, model.parameters())
-    var losses: [Double] = []
-    var norms: [Double] = []
-    try withBackend(competitor.backend, variant: competitor.variant, pool: pool) {
-      for batch in batches.batches.prefix(steps) {
+    let watch = try InputWatch(model, trajectory)
+    let recorder = ExecutionRecorder()
+    var records: [StepRecord] = []
+    let images = try batches.fitted(to: trajectory.network, batch: trajectory.batch)
+    try withBackend(
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
+      recorder: recorder
+    ) {
+      for batch in images.batches.prefix(steps) {
         optimizer.zeroGrad()
-        let loss = try CrossEntropyLoss()(model(Variable(batch.images)), batch.labels)
+        let logits = try ModuleObservation.$observer.withValue(watch) { try model(Variable(batch.images)) }
+        let loss = try CrossEntropyLoss()(logits, batch.labels)
         try loss.backward()
-        losses.append(Double(loss.value.scalar(as: Float.self)))
-        norms.append(gradientNorm(model.parameters()))
+        let gradients = named.map { gradientNorm([$0.parameter]) }
         try optimizer.step()
+        records.append(
+          StepRecord(
+            loss: Double(loss.value.scalar(as: Float.self)), inputs: watch.norms, gradients: gradients,
+            samples: named.flatMap { StepRecord.sample($0.parameter.value) }))
       }
     }
-    guard let level else {
-      deviations = []
-      return
+    let needed = try TrajectoryCheck.kappa(of: competitor, fallback, recorder.entries, pool: pool)
+    kappa = needed
+    level = trajectory.levels.sorted().first { Double($0) >= needed }
+    var judge = TrajectoryJudge(trajectory, level)
+    self.steps = try judge.steps(records, sizes: named.map { $0.parameter.value.count })
+    divergence = try judge.divergence(self.steps, records)
+    if steps == trajectory.steps && level != nil {
+      try judge.parameters(named.map(\.parameter.value), start)
     }
-    var judge = try Judge(trajectory, level)
-    try judge.steps(losses, norms)
-    if steps == trajectory.steps { try judge.parameters(named.map(\.parameter.value), start) }
     deviations = judge.deviations
   }
 
@@ -175,16 +142,19 @@ public struct TrajectoryCheck: Sendable {
     }
   }
 
-  /// κ = rms(error bound) / (u · rms(Σ|a·b|)) + 1, the largest over the network's convolutions and passes.
+  /// κ = rms(error bound) / (u · rms(Σ|a·b|)) + 1, the largest over what ran.
   ///
   /// - Throws: what planning throws; `ConvError.unsupported` where an error model does not describe its problem.
-  public static func kappa(of competitor: Competitor, pool: WorkerPool = .shared) throws -> Double {
+  static func kappa(
+    of competitor: Competitor, _ fallback: Competitor?, _ entries: [ExecutionRecorder.Entry], pool: WorkerPool
+  ) throws -> Double {
+    var known: Set<ConvOperation> = []
     var largest = 0.0
-    for layer in BenchmarkSuite.seedCNN.problems {
-      for pass in ConvPass.allCases {
-        let operation = ConvOperation(pass, layer.problem)
-        largest = max(largest, try kappa(of: competitor, operation, pool: pool))
-      }
+    for entry in entries {
+      // Layers of one shape have one κ.
+      guard let engine = entry.isFallback ? fallback : competitor, known.insert(entry.operation).inserted
+      else { continue }
+      largest = max(largest, try kappa(of: engine, entry.operation, pool: pool))
     }
     return largest
   }
@@ -208,70 +178,4 @@ public struct TrajectoryCheck: Sendable {
     let magnitude = (squares / Double(expectation.magnitudes.count)).squareRoot()
     return bounds.rms / (0x1p-24 * magnitude) + 1
   }
-}
-
-/// Collects deviations by the rules of References/README.md, "How to judge a float32 run".
-private struct Judge {
-  private let trajectory: Trajectory
-  private let level: Int
-  private let u = 0x1p-24
-  var deviations: [TrajectoryCheck.Deviation] = []
-
-  init(_ trajectory: Trajectory, _ level: Int) throws {
-    self.trajectory = trajectory
-    self.level = level
-  }
-
-  private mutating func add(
-    _ quantity: String, _ found: Double, _ expected: Double, _ envelope: Double, floor: Double
-  ) {
-    deviations.append(
-      TrajectoryCheck.Deviation(
-        quantity: quantity, found: found, expected: expected, allowed: 4 * envelope + floor))
-  }
-
-  mutating func steps(_ losses: [Double], _ norms: [Double]) throws {
-    let count = trajectory.steps
-    let loss = try trajectory.values("loss", count: count)
-    let norm = try trajectory.values("grad_norm", count: count)
-    let lossEnvelope = try trajectory.values("envelope.k\(level).loss", count: count)
-    let normEnvelope = try trajectory.values("envelope.k\(level).grad_norm", count: count)
-    for i in losses.indices {
-      add("loss of step \(i + 1)", losses[i], loss[i], lossEnvelope[i], floor: 8 * u * (1 + abs(loss[i])))
-      add("gradient norm of step \(i + 1)", norms[i], norm[i], normEnvelope[i], floor: 8 * u * norm[i])
-    }
-  }
-
-  mutating func parameters(_ final: [Tensor], _ initial: [Tensor]) throws {
-    let names = trajectory.parameters
-    let count = names.count
-    let normEnvelope = try trajectory.values("envelope.k\(level).norm", count: count)
-    let updateEnvelope = try trajectory.values("envelope.k\(level).update_norm", count: count)
-    let sampleEnvelope = try trajectory.values("envelope.k\(level).sample_distance", count: count)
-    let maxEnvelope = try trajectory.values("envelope.k\(level).sample_max", count: count)
-    let rounding = Double(trajectory.steps) * u
-    for (i, name) in names.enumerated() {
-      let values = final[i].values(as: Float.self).map(Double.init)
-      let before = initial[i].values(as: Float.self).map(Double.init)
-      let norm = try trajectory.values("norm.\(name)", count: 1)[0]
-      add("norm of \(name)", length(values), norm, normEnvelope[i], floor: rounding * norm)
-      let update = try trajectory.values("update_norm.\(name)", count: 1)[0]
-      add(
-        "update norm of \(name)", length(zip(values, before).map(-)), update, updateEnvelope[i],
-        floor: rounding * norm)
-      let indices = try trajectory.file.tensor("sample_indices.\(name)", .int64).values(as: Int64.self)
-      let sample = try trajectory.values("sample.\(name)", count: indices.count)
-      let differences = zip(indices, sample).map { values[Int($0)] - $1 }
-      add(
-        "sample of \(name)", length(differences) / length(sample), 0, sampleEnvelope[i], floor: rounding)
-      if trajectory.optimizer["op"]?.string != "adam" {
-        let largest = sample.map(abs).max() ?? 0
-        add(
-          "sampled entries of \(name)", differences.map(abs).max() ?? 0, 0, maxEnvelope[i],
-          floor: rounding * largest)
-      }
-    }
-  }
-
-  private func length(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
 }

@@ -66,17 +66,17 @@ public class ConvolutionLayer: Module {
   /// after it.
   public func callAsFunction(_ input: Variable, relu: Bool, maxPool: MaxPool2d? = nil) throws -> Variable {
     let fuses = isFusible && maxPool?.isPlainPair == true
+    let observer = ModuleObservation.observer
+    observer?.willCall(self, input)
     let output = try onEngine { try convolve(input, relu: relu, maxPool2x2: fuses) }
-    guard let maxPool else {
-      ModuleTrace.current?.add(self, output.shape)
-      return output
+    guard let maxPool, fuses else {
+      observer?.didCall(self, outputShape: output.shape)
+      return try maxPool?(output) ?? output
     }
-    guard fuses else {
-      ModuleTrace.current?.add(self, output.shape)
-      return try maxPool(output)
+    if let observer {
+      observer.didCall(self, outputShape: try unpooledShape(input))
+      observer.didCall(maxPool, outputShape: output.shape)
     }
-    ModuleTrace.current?.add(self, try unpooledShape(input))
-    ModuleTrace.current?.add(maxPool, output.shape)
     return output
   }
 

@@ -20,8 +20,10 @@ public final class Linear: Module, CustomStringConvertible {
 
   /// The product and max(·, 0) of it in one operation: `linear(x, relu: true)` is `linear(x).relu()`.
   public func callAsFunction(_ input: Variable, relu: Bool) throws -> Variable {
+    let observer = ModuleObservation.observer
+    observer?.willCall(self, input)
     let output = try input.linear(weight: weight, bias: bias, relu: relu)
-    ModuleTrace.current?.add(self, output.shape)
+    observer?.didCall(self, outputShape: output.shape)
     return output
   }
 
@@ -98,6 +100,26 @@ public final class ReLU: Module, CustomStringConvertible {
   public func forward(_ input: Variable) throws -> Variable { try input.relu() }
   /// As PyTorch prints it.
   public var description: String { "ReLU()" }
+}
+
+/// min(max(x, 0), 6).
+public final class ReLU6: Module, CustomStringConvertible {
+  /// There is nothing to choose.
+  public init() {}
+  /// min(max(x, 0), 6).
+  public func forward(_ input: Variable) throws -> Variable { try input.relu6() }
+  /// As PyTorch prints it.
+  public var description: String { "ReLU6()" }
+}
+
+/// Hyperbolic tangent.
+public final class Tanh: Module, CustomStringConvertible {
+  /// There is nothing to choose.
+  public init() {}
+  /// tanh x.
+  public func forward(_ input: Variable) throws -> Variable { try input.tanh() }
+  /// As PyTorch prints it.
+  public var description: String { "Tanh()" }
 }
 
 /// 1 / (1 + e⁻ˣ).
@@ -223,8 +245,10 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
   public func callAsFunction(
     _ input: Variable, adding residual: Variable? = nil, relu: Bool
   ) throws -> Variable {
+    let observer = ModuleObservation.observer
+    observer?.willCall(self, input)
     let output = try normalized(input, adding: residual, relu: relu)
-    ModuleTrace.current?.add(self, output.shape)
+    observer?.didCall(self, outputShape: output.shape)
     return output
   }
 

@@ -1,0 +1,137 @@
+import ConvCore
+
+/// Collects deviations by the rules of References/README.md, "How to judge a float32 run".
+struct TrajectoryJudge {
+  private let trajectory: Trajectory
+  /// nil: nothing is judged.
+  private let level: Int?
+  private let u = 0x1p-24
+  private(set) var deviations: [TrajectoryCheck.Deviation] = []
+
+  init(_ trajectory: Trajectory, _ level: Int?) {
+    self.trajectory = trajectory
+    self.level = level
+  }
+
+  private mutating func add(
+    _ quantity: String, _ found: Double, _ expected: Double, _ envelope: Double, floor: Double
+  ) {
+    deviations.append(
+      TrajectoryCheck.Deviation(
+        quantity: quantity, found: found, expected: expected, allowed: 4 * envelope + floor))
+  }
+
+  /// An envelope at the level; zeros where nothing is judged.
+  private func envelope(_ name: String, count: Int) throws -> [Double] {
+    guard let level else { return [Double](repeating: 0, count: count) }
+    return try trajectory.values("envelope.k\(level).\(name)", count: count)
+  }
+
+  /// - Parameter sizes: of the parameters.
+  mutating func steps(_ records: [StepRecord], sizes: [Int]) throws -> [TrajectoryStep] {
+    let count = trajectory.steps
+    let loss = try trajectory.values("loss", count: count)
+    let norm = try trajectory.values("grad_norm", count: count)
+    let samples = sizes.reduce(0) { $0 + Trajectory.stepSamples($1) }
+    let expected = try trajectory.values("step_samples", count: count * samples)
+    let lossEnvelope = try envelope("loss", count: count)
+    let normEnvelope = try envelope("grad_norm", count: count)
+    let distanceEnvelope = try envelope("step_distance", count: count)
+    return records.enumerated().map { i, record in
+      let distance = TrajectoryJudge.distance(
+        record.samples, Array(expected[i * samples..<(i + 1) * samples]), sizes: sizes)
+      var step = TrajectoryStep(
+        number: i + 1, loss: record.loss, lossReference: loss[i], gradientNorm: record.gradientNorm,
+        gradientNormReference: norm[i], distance: distance)
+      if level != nil {
+        step.lossAllowed = 4 * lossEnvelope[i] + 8 * u * (1 + abs(loss[i]))
+        step.gradientNormAllowed = 4 * normEnvelope[i] + 8 * u * norm[i]
+        // One rounding of each parameter per step.
+        step.distanceAllowed = 4 * distanceEnvelope[i] + Double(i + 1) * u
+        deviations += step.deviations
+      }
+      return step
+    }
+  }
+
+  /// ‖p − p*‖ / ‖p*‖ over all parameters, estimated from samples: each entry stands for size / m of its parameter's.
+  static func distance(_ found: [Double], _ expected: [Double], sizes: [Int]) -> Double {
+    var (difference, size) = (0.0, 0.0)
+    var index = 0
+    for count in sizes {
+      let sampled = Trajectory.stepSamples(count)
+      let weight = Double(count) / Double(sampled)
+      for _ in 0..<sampled {
+        difference += weight * (found[index] - expected[index]) * (found[index] - expected[index])
+        size += weight * expected[index] * expected[index]
+        index += 1
+      }
+    }
+    return (difference / size).squareRoot()
+  }
+
+  /// What went wrong first in the first step that deviates; nil where none does.
+  func divergence(_ steps: [TrajectoryStep], _ records: [StepRecord]) throws -> String? {
+    guard level != nil, let bad = steps.firstIndex(where: { !$0.isWithinAllowance }) else { return nil }
+    let (step, record) = (steps[bad], records[bad])
+    func worst(_ name: String, _ found: [Double]) throws -> [Double] {
+      let count = found.count
+      let all = bad * count..<(bad + 1) * count
+      let expected = try trajectory.values(name, count: trajectory.steps * count)[all]
+      let spread = try envelope(name, count: trajectory.steps * count)[all]
+      return zip(found, zip(expected, spread)).map { found, stored in
+        let allowed = max(4 * stored.1 + 8 * u * stored.0, .leastNormalMagnitude)
+        return found.isFinite ? abs(found - stored.0) / allowed : .infinity
+      }
+    }
+    func times(_ ratio: Double) -> String { "\(RunReport.short(ratio)) times what is allowed" }
+    let place = "step \(bad + 1) of \(trajectory.network.name) diverges first at "
+    let inputs = try worst("step_inputs", record.inputs)
+    if let layer = inputs.firstIndex(where: { $0 > 1 }) {
+      return place + "the input of \(trajectory.layers[layer]), \(times(inputs[layer]))"
+    }
+    if step.deviations[0].ratio > 1 {
+      return place
+        + "the loss: what follows the input of \(trajectory.layers.last ?? ""), \(times(step.deviations[0].ratio))"
+    }
+    // The way back begins at the last layer.
+    let gradients = try worst("step_gradients", record.gradients)
+    if let parameter = gradients.lastIndex(where: { $0 > 1 }) {
+      return place + "the gradient of \(trajectory.parameters[parameter]), \(times(gradients[parameter]))"
+    }
+    return place + "the parameters' update, \(times(step.deviations.map(\.ratio).max() ?? .nan))"
+  }
+
+  mutating func parameters(_ final: [Tensor], _ initial: [Tensor]) throws {
+    let names = trajectory.parameters
+    let count = names.count
+    let normEnvelope = try envelope("norm", count: count)
+    let updateEnvelope = try envelope("update_norm", count: count)
+    let sampleEnvelope = try envelope("sample_distance", count: count)
+    let maxEnvelope = try envelope("sample_max", count: count)
+    let rounding = Double(trajectory.steps) * u
+    for (i, name) in names.enumerated() {
+      let values = final[i].values(as: Float.self).map(Double.init)
+      let before = initial[i].values(as: Float.self).map(Double.init)
+      let norm = try trajectory.values("norm.\(name)", count: 1)[0]
+      add("norm of \(name)", length(values), norm, normEnvelope[i], floor: rounding * norm)
+      let update = try trajectory.values("update_norm.\(name)", count: 1)[0]
+      add(
+        "update norm of \(name)", length(zip(values, before).map(-)), update, updateEnvelope[i],
+        floor: rounding * norm)
+      let indices = try trajectory.file.tensor("sample_indices.\(name)", .int64).values(as: Int64.self)
+      let sample = try trajectory.values("sample.\(name)", count: indices.count)
+      let differences = zip(indices, sample).map { values[Int($0)] - $1 }
+      add(
+        "sample of \(name)", length(differences) / length(sample), 0, sampleEnvelope[i], floor: rounding)
+      if trajectory.optimizer["op"]?.string != "adam" {
+        let largest = sample.map(abs).max() ?? 0
+        add(
+          "sampled entries of \(name)", differences.map(abs).max() ?? 0, 0, maxEnvelope[i],
+          floor: rounding * largest)
+      }
+    }
+  }
+
+  private func length(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+}
