@@ -26,6 +26,7 @@ struct RunCommand: ParsableCommand {
         vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
         vbench run --onnx model.onnx --batch 8 --passes forward
         vbench run --network seed-cnn --backends winograd,im2col
+        vbench run --network resnet18,mobilenet-v2 --fallback direct
         vbench run --suite vgg16 --threads 1,2 --precision 2% --budget 10
         vbench run --suite vgg16 --workspace 1MiB,16MiB,64MiB --cache cold
         vbench run --suite shapes.txt --output out        Ctrl-C, and then:
@@ -57,7 +58,10 @@ struct RunCommand: ParsableCommand {
     help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
   var filterState = "fresh"
 
-  @Option(help: ArgumentHelp("Full training steps of a network: seed-cnn; repeatable.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Full training steps of networks (`vbench list networks`), as in seed-cnn,resnet18; repeatable.",
+      valueName: "list"))
   var network: [String] = []
 
   @Flag(help: "Fewer layers and shorter measurements, for a first look.")
@@ -79,6 +83,8 @@ struct RunCommand: ParsableCommand {
   var dataset: String?
 
   @OptionGroup var measurement: MeasurementOptions
+
+  @OptionGroup var training: TrainingOptions
 
   @OptionGroup var planFile: PlanFileOption
 
@@ -150,19 +156,18 @@ struct RunCommand: ParsableCommand {
     let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
-    for name in network {
-      guard try ImageNetwork.known(name).name == "seed-cnn" else {
-        throw UsageError(
-          "--network \(name): vbench run trains seed-cnn, which has a stored trajectory; "
-            + "vbench compare measures training steps of \(name), vbench train trains it")
-      }
+    var networks: [ImageNetwork] = []
+    for name in network.flatMap(NameList.split) where !networks.contains(where: { $0.name == name }) {
+      networks.append(try ImageNetwork.known(name))
     }
+    _ = try training.competitor()
     let isDefault = problems.isEmpty && !selection.namesProblems && network.isEmpty
     let layers = try selection.layers(
       texts: problems, others: isDefault ? defaultLayers() : [], limit: quick ? 2 : .max)
     var plan = RunPlan()
     plan.items = try selection.items(layers, passes: passes, formats: formats, states: states)
-    plan.trains = isDefault && selection.match == nil || !network.isEmpty
+    let trainsSeedNetwork = isDefault && selection.match == nil
+    plan.networks = trainsSeedNetwork ? [try ImageNetwork.known("seed-cnn")] : networks
     if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {
       throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import Foundation
 
 /// A list of names separated by commas on the command line.
@@ -83,13 +84,15 @@ enum NameList {
 struct RunPlan {
   /// Layers.
   var items: [RunItem] = []
-  /// Whether full training steps follow.
-  var trains = false
+  /// Whose full training steps follow.
+  var networks: [ImageNetwork] = []
+  /// Whether any do.
+  var trains: Bool { !networks.isEmpty }
   /// Seconds of timing per item.
   var secondsPerItem = 1.0
   /// What all items together should take, verification included; nil: what they take.
   var secondsForItems: Double?
-  /// Seconds of training, and how many steps at most.
+  /// Seconds of training of each network, and how many steps at most.
   var trainingSeconds = 0.0
   var trainingSteps = 0
 

@@ -1,7 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvHarness
-import ConvVision
+import ConvNN
 import Foundation
 
 /// Carries out a `vbench run`.
@@ -100,7 +100,7 @@ struct RunSession {
   ) throws -> (RunJournal, [Int: [ResultRow]]) {
     var facts = environment.map { (name: $0.key, value: $0.value) }
     facts.append(("backends", competitors.map(\.label).joined(separator: ",")))
-    facts.append(("training", "\(plan.trains)"))
+    facts.append(("training", plan.networks.map(\.name).joined(separator: ",")))
     facts.append(("data", settings.distribution.rawValue))
     facts.append(("plan file", command.planFile.plan ?? "none"))
     let identity = RunJournal.Identity(facts: facts, items: items)
@@ -132,62 +132,6 @@ struct RunSession {
     guard verbose else { return }
     if let noise = report.noise { Terminal.warn("noise: \(noise.summary)") }
     if let ledger = report.ledger { Terminal.warn("seconds: \(RunReport.seconds(ledger))") }
-  }
-
-  private func train(_ report: inout RunReport) throws {
-    let images = try trainingImages()
-    report.trainingSource = images.source
-    let run = TrainingRun(settings: settings, secondsLimit: plan.trainingSeconds)
-    var progress = ProgressBar(total: images.batches.count * competitors.count)
-    var done = 0
-    report.training = try run.rows(
-      images, competitors: competitors, shouldStop: { Interruption.isRequested },
-      progress: {
-        done += 1
-        progress.update(done, $0)
-      })
-    progress.clear()
-    try addTrajectories(&report)
-  }
-
-  /// Real images where they are installed or named, else the stored reference batches.
-  private func trainingImages() throws -> TrainingImages {
-    let directory = command.dataset ?? FashionMNIST.systemDirectory
-    if command.dataset != nil || FileManager.default.fileExists(atPath: directory) {
-      return try TrainingImages.fashionMNIST(
-        directory: directory, batchSize: 64, count: plan.trainingSteps, seed: settings.seed)
-    }
-    Terminal.warn("note: no Fashion-MNIST in \(directory): training on the reference batches")
-    let root = try command.references ?? ReferenceFolder.locate()
-    return try TrainingImages.reference(root: root, count: plan.trainingSteps)
-  }
-
-  /// The deviation from the stored trajectory of each backend; slow ones go two or three steps.
-  private func addTrajectories(_ report: inout RunReport) throws {
-    guard let root = try? command.references ?? ReferenceFolder.locate() else {
-      Terminal.warn("note: no stored references: training is not compared with a trajectory")
-      return
-    }
-    let trajectory = try Trajectory(path: root + "/trajectories/seed-cnn-adam.safetensors")
-    let batches = try TrainingImages.reference(root: root, count: trajectory.steps)
-    for i in report.training.indices where report.training[i].problem.isEmpty {
-      if Interruption.isRequested { return }
-      guard let competitor = competitors.first(where: { $0.label == report.training[i].backend }) else {
-        continue
-      }
-      let step = Statistics.median(
-        zip(report.training[i].forward, report.training[i].backward).map { $0 + $1 })
-      let steps = step > 1 ? 2 : command.quick || step > 0.25 ? 3 : trajectory.steps
-      Terminal.warn("trajectory of \(competitor.label), \(steps) steps")
-      do {
-        let check = try TrajectoryCheck(
-          competitor, trajectory: trajectory, batches: batches, steps: steps, pool: settings.pool)
-        report.training[i].trajectoryError = check.error
-        if check.verification.verdict != .passed { report.training[i].problem = check.verification.reason }
-      } catch let error as ConvError {
-        report.training[i].problem = "\(error)"
-      }
-    }
   }
 
   private var environment: [(key: String, value: String)] {
@@ -244,8 +188,9 @@ struct RunSession {
         training.add([
           row.network, row.backend, "\(row.steps)", RunReport.short(median * 1e3),
           RunReport.short(Double(row.batch) / median),
-          row.problem.isEmpty
-            ? "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))" : row.problem,
+          row.problem.isEmpty && row.declined.isEmpty
+            ? "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))"
+            : row.problem + row.declined,
           RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
           row.speedup?.verdict.rawValue ?? "",
         ])

@@ -26,7 +26,7 @@ struct ProblemOptions: ParsableArguments {
       valueName: "regex"))
   var match: String?
 
-  @Option(help: "Batch size in the place of the problems' own.")
+  @Option(help: "Batch size in the place of the problems' and networks' own.")
   var batch: Int?
 
   @Flag(help: "Prints the problems that would run, and runs nothing.")

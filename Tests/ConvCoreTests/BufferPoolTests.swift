@@ -37,6 +37,27 @@ import Testing
     #expect(pool.cachedBytes == 0)
   }
 
+  @Test func usedBytesArePeaks() throws {
+    let pool = BufferPool(cacheLimit: 1 << 20)
+    let block = try #require(BufferPool.blockSize(for: 10_000))
+    do {
+      let first = try PooledBuffer(byteCount: 10_000, pool: pool)
+      let second = try PooledBuffer(byteCount: 10_000, pool: pool)
+      #expect(pool.usedBytes == 2 * block && first.baseAddress != second.baseAddress)
+    }
+    #expect(pool.usedBytes == 0 && pool.peakUsedBytes == 2 * block)
+    pool.resetPeak()
+    #expect(pool.peakUsedBytes == 0)
+    // Out of the cache, and after the cache was emptied.
+    for _ in 0..<2 {
+      let buffer = try PooledBuffer(byteCount: 9_900, pool: pool)
+      #expect(pool.usedBytes == block && pool.peakUsedBytes == block && buffer.byteCount == 9_900)
+      pool.trim()
+      #expect(pool.usedBytes == block)
+    }
+    #expect(pool.usedBytes == 0)
+  }
+
   @Test func absurdSizesThrow() {
     #expect(throws: MemoryError.invalidSize(byteCount: -1)) { try PooledBuffer(byteCount: -1) }
     #expect(throws: MemoryError.invalidSize(byteCount: Int.max)) { try PooledBuffer(byteCount: Int.max) }

@@ -109,7 +109,10 @@ import Testing
       try report.write(to: folder + "/new/report")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/new/report").sorted()
       #expect(
-        files == ["report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
+        files == [
+          "layers.csv", "report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv",
+          "trajectory.csv",
+        ])
       let blocked = folder + "/file"
       try AtomicFile.write("x", to: blocked)
       #expect(throws: FileError.self) { try report.write(to: blocked) }

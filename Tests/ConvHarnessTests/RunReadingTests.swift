@@ -63,7 +63,9 @@ private struct SchemaValidator {
 }
 
 @Suite struct RunReadingTests {
-  private static let files = ["results.csv", "samples.csv", "training.csv", "run.json"]
+  private static let files = [
+    "results.csv", "samples.csv", "training.csv", "layers.csv", "trajectory.csv", "run.json",
+  ]
 
   /// What a run wrote, read and written again, is the same to the byte, and so is what is made from it.
   @Test func whatIsReadIsWhatWasWritten() throws {
@@ -80,6 +82,12 @@ private struct SchemaValidator {
       #expect(read.rows.count == 4 && read.rows[1].rounds == (0..<20).map { 2 * $0 })
       #expect(read.rows[0].name == "a, \"b\"|c\nd" && read.environment.map(\.key) == ["CPU", "B", "A"])
       #expect(read.training[0].forward.count == 2 && read.training[0].fallbacks == ["direct", "im2col"])
+      let (trained, unable) = (read.training[0], read.training[2])
+      #expect(trained.layers.map(\.name) == ["conv1", "loss"] && trained.pooledBytes == 123_456_789)
+      #expect(trained.layers[0].outputShape == [64, 32, 32, 32] && trained.layers[1].outputShape.isEmpty)
+      #expect(trained.trajectory?.steps.map(\.verdict) == [.passed, .failed])
+      #expect(trained.trajectory?.level == 16 && trained.trajectory?.optimizer == "adam")
+      #expect(unable.declined == "a stride, for example" && unable.problem.isEmpty)
       #expect(read.limits.count == 2 && read.noise?.hugePages == "madvise" && read.hasTimes)
       #expect(read.rows[1].phases.map(\.name) == ["input transform", "odd,,name"])
       // The report alone is remade; a lost one comes back.

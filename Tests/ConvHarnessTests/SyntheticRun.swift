@@ -1,4 +1,5 @@
 import ConvCore
+import ConvNN
 import ConvNaive
 import Foundation
 
@@ -85,12 +86,35 @@ enum SyntheticRun {
     training.trajectoryError = 1.0 / 3
     training.speedup = Speedup(ratio: 2.3456789, low: 2, high: 3, verdict: .faster)
     training.fallbacks = ["direct", "im2col"]
+    training.residentBytes = 3 << 30
+    training.pooledBytes = 123_456_789
+    training.layers = [
+      LayerProfile.Layer(
+        name: "conv1", kind: "Conv2d(3, 32, kernel_size=3) + MaxPool2d(2)", outputShape: [64, 32, 32, 32],
+        forward: 1.0 / 3e3, backward: 2.0 / 3e3, engine: "forward: winograd, backward-filter: direct"),
+      LayerProfile.Layer(
+        name: "loss", kind: "loss", outputShape: [], forward: 1e-5, backward: 2e-5, engine: ""),
+    ]
+    var step = TrajectoryStep(
+      number: 1, loss: 2.3025851, lossReference: 2.3025849, gradientNorm: 1.0 / 3,
+      gradientNormReference: 0.33333, distance: 1.0 / 3e7)
+    step.lossAllowed = 1e-6
+    step.gradientNormAllowed = 1e-5
+    step.distanceAllowed = 1e-6
+    var strayed = step
+    strayed.number = 2
+    strayed.loss = .nan
+    training.trajectory = TrajectoryRecord(
+      optimizer: "adam", kappa: 7.0 / 3, level: 16, steps: [step, strayed],
+      divergence: "step 2 diverges first at the input of conv2, \"so\"")
     var broken = TrainingRow(network: "seed-cnn", backend: "fft", threads: 2, batch: 64, steps: 0)
     broken.problem = "no plan, \"at all\""
+    var unable = TrainingRow(network: "lenet", backend: "fft", threads: 2, batch: 64, steps: 0)
+    unable.declined = "a stride, for example"
     var report = RunReport(
       environment: [("CPU", "one | two"), ("B", "2"), ("A", "1")], command: "vbench run 'x y'",
       date: "2000-01-01T00:00:00Z", peak: 123.456789, rows: [first, second, third, fourth],
-      training: [training, broken], trainingSource: "images")
+      training: [training, broken, unable], trainingSource: "images")
     report.limits = [
       MachineLimits(threads: 1, fmaPeak: 70.1234567, bandwidth: 10 / 3.0),
       MachineLimits(threads: 2, fmaPeak: 123.456789, bandwidth: 20 / 3.0),

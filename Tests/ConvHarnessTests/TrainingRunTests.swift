@@ -1,4 +1,5 @@
 import ConvCore
+import ConvNN
 import ConvNaive
 import Testing
 
@@ -32,14 +33,67 @@ import Testing
     #expect(row.forward.count == 2 && row.backward.count == 2 && row.optimizer.count == 2)
     #expect(row.losses.allSatisfy { $0.isFinite && $0 > 0 } && Set(row.losses).count == 3)
     #expect(row.speedup?.verdict == .baseline)
-    #expect(refused.problem.contains("nonsense") && refused.forward.isEmpty && refused.losses.isEmpty)
-    #expect(refused.speedup == nil)
+    // Declining is no failure.
+    #expect(refused.declined.contains("nonsense") && refused.forward.isEmpty && refused.losses.isEmpty)
+    #expect(refused.speedup == nil && refused.problem.isEmpty && refused.layers.isEmpty)
+    #expect(row.declined.isEmpty)
+    let layers = row.layers.map(\.name)
+    #expect(layers == ["conv1", "conv2", "conv3", "reshape", "fc1", "fc2", "loss"], "\(layers)")
+    #expect(
+      row.layers.allSatisfy { $0.forward >= 0 && $0.backward > 0 } && row.layers[0].engine.contains("naive"))
+    // Weights, gradients and two moments of 2152258 parameters, and more; other tests use the same pool.
+    #expect(try #require(row.pooledBytes) > 4 * 4 * 2_152_258)
+    #expect(row.residentBytes.map { $0 > 4 * 4 * 2_152_258 } ?? true)
     // Backend by backend within a step; who has failed is not asked again.
     #expect(
       steps == [
         "seed-cnn, step 1 on naive", "seed-cnn, step 1 on naive[nonsense]", "seed-cnn, step 2 on naive",
         "seed-cnn, step 3 on naive",
       ])
+  }
+
+  /// Networks by name, and images that are made to fit them.
+  @Test func otherNetworksTrain() throws {
+    let network = try #require(ImageNetwork.named("lenet"))
+    let images = try TrainingImages.reference(root: referencesRoot, count: 2).fitted(to: network, batch: 2)
+    let run = TrainingRun(
+      settings: RunSettings(baseline: "naive", seed: 5), secondsLimit: 1000, network: network)
+    let rows = try run.rows(images, competitors: [Competitor(NaiveBackend())])
+    #expect(rows[0].network == "lenet" && rows[0].steps == 2 && rows[0].batch == 2, "\(rows[0].problem)")
+    #expect(rows[0].layers.contains { $0.name == "tanh" } && rows[0].layers.last?.kind == "loss")
+  }
+
+  /// The middle of the green channel, or larger images, of the first of each step.
+  @Test func imagesFitNetworks() throws {
+    let stored = try TrainingImages.reference(root: referencesRoot, count: 2)
+    let (images, labels) = stored.batches[1]
+    let values = images.values(as: Float.self)
+    let small = try stored.fitted(to: #require(ImageNetwork.named("lenet")), batch: 3).batches[1]
+    #expect(small.images.shape == [3, 1, 28, 28] && small.labels.shape == [3])
+    #expect(small.labels.values(as: Int64.self) == Array(labels.values(as: Int64.self).prefix(3)))
+    let cut = small.images.values(as: Float.self)
+    for (image, row, column) in [(0, 0, 0), (2, 27, 27), (1, 5, 20)] {
+      #expect(
+        cut[(image * 28 + row) * 28 + column]
+          == values[((image * 3 + 1) * 32 + row + 2) * 32 + column + 2])
+    }
+    let large = try stored.fitted(to: #require(ImageNetwork.named("vgg11")), batch: 1).batches[1]
+    #expect(large.images.shape == [1, 3, 64, 64])
+    // Half-pixel centres: the corners are the corners.
+    #expect(large.images.values(as: Float.self)[0] == values[0])
+    #expect(throws: ConvError.self) { try stored.fitted(to: ImageNetwork.all[0], batch: 65) }
+  }
+
+  /// By hand: 32 entries of which every second one is seen, and one that is.
+  @Test func distancesCountUnseenEntries() {
+    var found = [Double](repeating: 1, count: 16) + [3]
+    let expected = [Double](repeating: 1, count: 16) + [4]
+    #expect(TrajectoryJudge.distance(expected, expected, sizes: [32, 1]) == 0)
+    // √(1 / (32 + 16)).
+    #expect(abs(TrajectoryJudge.distance(found, expected, sizes: [32, 1]) - 1 / 48.0.squareRoot()) < 1e-15)
+    found[5] = 2
+    // √((2·1 + 1) / 48).
+    #expect(abs(TrajectoryJudge.distance(found, expected, sizes: [32, 1]) - 0.25) < 1e-15)
   }
 
   @Test func aSlowBackendStopsAtItsShare() throws {

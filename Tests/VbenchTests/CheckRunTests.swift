@@ -57,7 +57,10 @@ import Testing
       #expect(!(outcome.output + outcome.error).contains("\u{1B}"), "\(outcome)")
       let files = try FileManager.default.contentsOfDirectory(atPath: folder + "/report").sorted()
       #expect(
-        files == ["report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv"])
+        files == [
+          "layers.csv", "report.html", "report.md", "results.csv", "run.json", "samples.csv", "training.csv",
+          "trajectory.csv",
+        ])
       let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
         .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
       #expect(rows.count == 5)
@@ -122,6 +125,32 @@ import Testing
       let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
       #expect(rows[0].contains(",data") && rows[1].contains("--seed 5 --data offset"), "\(rows)")
       #expect(try InputFile.text(of: folder + "/report/report.md").contains("## Verification"))
+    }
+  }
+
+  /// Training steps of a named network: rows, layers, steps beside the stored ones.
+  @Test func runTrainsNetworks() throws {
+    try CommandLineRunner.withFolder { folder in
+      let outcome = try CommandLineRunner.run([
+        "run", "--network", "lenet,lenet", "--batch", "2", "--backends", "naive,im2col,im2col[gemm=kernel]",
+        "--baseline", "naive", "--threads", "2", "--quick", "--references", Self.references, "--output",
+        folder + "/report",
+      ])
+      #expect(outcome.status == 0 && outcome.output.contains("lenet"), "\(outcome)")
+      func lines(_ name: String) throws -> [Substring] {
+        try InputFile.text(of: "\(folder)/report/\(name)").split(separator: "\n").dropFirst().map { $0 }
+      }
+      let training = try lines("training.csv")
+      #expect(training.count == 3 && training.allSatisfy { $0.hasPrefix("lenet,") }, "\(training)")
+      let layers = try lines("layers.csv")
+      #expect(layers.contains { $0.hasPrefix("lenet,im2col,2,2,1,conv1,") }, "\(layers)")
+      let steps = try lines("trajectory.csv")
+      // Two steps of slow engines, three of others.
+      #expect((6...9).contains(steps.count) && steps.allSatisfy { $0.contains(",passed,") }, "\(steps)")
+      let report = try InputFile.text(of: folder + "/report/report.md")
+      for words in ["## Training trajectories", "### Layers of a step of lenet", "### Memory of a step"] {
+        #expect(report.contains(words), "'\(words)' is missing")
+      }
     }
   }
 

@@ -81,7 +81,8 @@ import Testing
     try expect(
       ["compare", "--network", "vgg11", "--fallback", "direct,naive"] + output, status: 64, "--fallback")
     try expect(["compare", "--network", "vgg11", "--format", "nhcw"] + output, status: 64, "nhwc")
-    try expect(["run", "--network", "resnet18"], status: 64, "seed-cnn", "vbench compare")
+    try expect(["run", "--network", "lenet,resnet81"], status: 64, "resnet81", "resnet18")
+    try expect(["run", "--network", "lenet", "--fallback", "nobody"], status: 64, "nobody")
     try expect(
       ["compare", "--suite", "vgg16", "--peer", "echo no torch here >&2; exit 3"] + output, status: 74,
       "exit status 3", "no torch here")
@@ -120,7 +121,9 @@ import Testing
   @Test func lists() throws {
     try expect(["list", "backends"], status: 0, "naive", "im2col", "winograd", "backward-filter")
     try expect(["list", "suites"], status: 0, "resnet50", "vgg16", "large-kernel")
-    try expect(["list", "networks"], status: 0, "seed-cnn", "resnet18", "3x64x64")
+    try expect(
+      ["list", "networks"], status: 0, "seed-cnn", "resnet18", "3x64x64", "lenet", "1x28x28", "alexnet",
+      "mobilenet-v2")
     try expect(["list", "references"], status: 0, "conv2d", "161")
     try expect(["list", "suites", "--format", "csv"], status: 0, "suite,layers,")
   }

@@ -36,6 +36,13 @@ public final class BufferPool: Sendable {
   private struct State {
     var free: [Int: [Block]] = [:]
     var cachedBytes = 0
+    var usedBytes = 0
+    var peakUsedBytes = 0
+
+    mutating func use(_ size: Int) {
+      usedBytes += size
+      peakUsedBytes = max(peakUsedBytes, usedBytes)
+    }
   }
   private let state = Mutex(State())
 
@@ -49,6 +56,15 @@ public final class BufferPool: Sendable {
 
   /// Bytes of released blocks that the pool holds.
   public var cachedBytes: Int { state.withLock { $0.cachedBytes } }
+
+  /// Bytes of blocks that are in use, whole blocks counted.
+  public var usedBytes: Int { state.withLock { $0.usedBytes } }
+
+  /// The largest number of bytes in use at a time since the pool was made or `resetPeak()` was called.
+  public var peakUsedBytes: Int { state.withLock { $0.peakUsedBytes } }
+
+  /// Begins a new peak at what is in use now.
+  public func resetPeak() { state.withLock { $0.peakUsedBytes = $0.usedBytes } }
 
   /// The size of the block that serves `byteCount` bytes; nil when that overflows or is negative.
   ///
@@ -74,9 +90,13 @@ public final class BufferPool: Sendable {
     if physical > 0, UInt64(byteCount) > physical {
       throw .exceedsPhysicalMemory(byteCount: byteCount, physical: physical)
     }
-    if let address = vb_memory_allocate(size) { return address }
-    trim()
-    guard let address = vb_memory_allocate(size) else { throw .outOfMemory(byteCount: byteCount) }
+    var fresh = vb_memory_allocate(size)
+    if fresh == nil {
+      trim()
+      fresh = vb_memory_allocate(size)
+    }
+    guard let address = fresh else { throw .outOfMemory(byteCount: byteCount) }
+    state.withLock { $0.use(size) }
     return address
   }
 
@@ -84,6 +104,7 @@ public final class BufferPool: Sendable {
     state.withLock { state in
       guard let block = state.free[size]?.popLast() else { return nil }
       state.cachedBytes -= size
+      state.use(size)
       return block
     }
   }
@@ -95,6 +116,7 @@ public final class BufferPool: Sendable {
     }
     let block = Block(address: address)
     let kept = state.withLock { state in
+      state.usedBytes -= size
       guard size <= cacheLimit - state.cachedBytes else { return false }
       state.free[size, default: []].append(block)
       state.cachedBytes += size
@@ -107,7 +129,8 @@ public final class BufferPool: Sendable {
   public func trim() {
     let blocks = state.withLock { state in
       let blocks = state.free.values.flatMap { $0 }
-      state = State()
+      state.free = [:]
+      state.cachedBytes = 0
       return blocks
     }
     for block in blocks { vb_memory_free(block.address) }

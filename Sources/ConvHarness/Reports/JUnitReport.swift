@@ -128,7 +128,9 @@ extension JUnitReport.Case {
   init(_ row: TrainingRow) {
     let step = Statistics.median(row.stepSeconds)
     var outcome = JUnitReport.Outcome.passed
-    if !row.problem.isEmpty {
+    if !row.declined.isEmpty {
+      outcome = .skipped(reason: row.declined)
+    } else if !row.problem.isEmpty {
       outcome = .failed(kind: Verdict.failed.rawValue, reason: row.problem, repro: "")
     } else if let error = row.trajectoryError, error > 1 {
       outcome = .failed(

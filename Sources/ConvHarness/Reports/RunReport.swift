@@ -50,20 +50,23 @@ public struct RunReport: Sendable {
       || training.contains { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
   }
 
-  /// Writes `results.csv`, `samples.csv`, `training.csv`, `run.json`, and what is made from them (`report.md`, `report.html`): all of
-  /// them whole, or none.
+  /// Writes `results.csv`, `samples.csv`, `training.csv`, `layers.csv`, `trajectory.csv`, `run.json`, and what is made from them
+  /// (`report.md`, `report.html`): all of them whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {
     let files = RunFiles(
       folder: folder, results: ResultRow.csv(rows), samples: SampleTable.csv(rows),
-      training: TrainingRow.csv(training), run: json)
+      training: TrainingRow.csv(training), run: json, layers: LayerTable.csv(training),
+      trajectory: TrajectoryTable.csv(training))
     // From what the files say, with their digits: a report that is remade from them is the same to the byte.
     let derived = try RunReport(files).derived
     try AtomicFolder.write(to: folder) { writer in
       try writer.write(RunFiles.results, files.results)
       try writer.write(RunFiles.samples, files.samples ?? "")
       try writer.write(RunFiles.training, files.training)
+      try writer.write(RunFiles.layers, files.layers ?? "")
+      try writer.write(RunFiles.trajectory, files.trajectory ?? "")
       try writer.write(RunFiles.run, files.run)
       for file in derived { try writer.write(file.name, file.text) }
     }
@@ -99,8 +102,8 @@ public struct RunReport: Sendable {
     text += machineFacts + "\n" + verdictSummary + "\n"
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
-      layerTables + verificationNotes + trainingTable + threadTable + workspaceTable + phaseTable
-      + networkTotals + skips + failures
+      layerTables + verificationNotes + trainingTable + trainingNotes + trajectoryTable
+      + trainingLayerTables + threadTable + workspaceTable + phaseTable + networkTotals + skips + failures
     return text
   }
 
@@ -184,7 +187,8 @@ public struct RunReport: Sendable {
         row.forward.isEmpty
           ? "" : RunReport.short(Double(row.batch) / Statistics.median(row.stepSeconds)),
         row.losses.isEmpty
-          ? row.problem : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
+          ? row.problem + row.declined
+          : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
         RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
         row.speedup?.verdict.rawValue ?? "",
       ]

@@ -8,6 +8,8 @@ struct RunFiles {
   static let samples = "samples.csv"
   static let training = "training.csv"
   static let run = "run.json"
+  static let layers = "layers.csv"
+  static let trajectory = "trajectory.csv"
 
   /// Path of their folder, for errors.
   let folder: String
@@ -16,6 +18,9 @@ struct RunFiles {
   var samples: String?
   var training: String
   var run: String
+  /// Of training rows; nil in folders from before there were such files.
+  var layers: String?
+  var trajectory: String?
 }
 
 extension RunReport {
@@ -27,14 +32,14 @@ extension RunReport {
     func text(_ name: String) throws -> String { try InputFile.text(of: "\(folder)/\(name)", limit: 1 << 28) }
     let names = [RunFiles.results, RunFiles.training, RunFiles.run]
     let texts = try names.map(text)
-    var samples: String?
-    do {
-      samples = try text(RunFiles.samples)
-    } catch FileError.missingInput {
-      samples = nil
+    func textIfAny(_ name: String) throws -> String? {
+      do { return try text(name) } catch FileError.missingInput { return nil }
     }
     try self.init(
-      RunFiles(folder: folder, results: texts[0], samples: samples, training: texts[1], run: texts[2]))
+      RunFiles(
+        folder: folder, results: texts[0], samples: try textIfAny(RunFiles.samples), training: texts[1],
+        run: texts[2], layers: try textIfAny(RunFiles.layers),
+        trajectory: try textIfAny(RunFiles.trajectory)))
   }
 
   /// What the texts of the files say.
@@ -66,6 +71,14 @@ extension RunReport {
     }
     training = try TrainingRow.rows(
       reading: CSVTable(parsing: files.training, file: "\(files.folder)/\(RunFiles.training)"), run)
+    if let layers = files.layers {
+      try LayerTable.read(
+        CSVTable(parsing: layers, file: "\(files.folder)/\(RunFiles.layers)"), into: &training)
+    }
+    if let trajectory = files.trajectory {
+      try TrajectoryTable.read(
+        CSVTable(parsing: trajectory, file: "\(files.folder)/\(RunFiles.trajectory)"), into: &training)
+    }
   }
 }
 
@@ -95,6 +108,13 @@ extension TrainingRow {
         row.fallbacks = fields[fallbacks].text.components(separatedBy: "; ")
       }
       row.problem = fields[problem].text
+      if let declined = table.columnIfAny("declined") { row.declined = fields[declined].text }
+      if let bytes = table.columnIfAny("resident_bytes") {
+        row.residentBytes = try fields[bytes].optionalInteger()
+      }
+      if let bytes = table.columnIfAny("pooled_bytes") {
+        row.pooledBytes = try fields[bytes].optionalInteger()
+      }
       return row
     }
     let lists = try ["losses", "forward_seconds", "backward_seconds", "optimizer_seconds"].map {

@@ -66,7 +66,7 @@ extension HTMLReport {
         isWrong ? "<span class=\"bad-text\">\(RunReport.short(error))</span>" : RunReport.short(error))
       text += cell("speedup", RunReport.speedup(row.speedup)) + "<td>\(speedVerdict(row.speedup))</td>"
       return text
-        + "<td class=\"wrap\">\(XMLText.escaped(([row.problem] + row.fallbacks).filter { !$0.isEmpty }.joined(separator: "; ")))</td></tr>"
+        + "<td class=\"wrap\">\(XMLText.escaped(([row.problem, row.declined] + row.fallbacks).filter { !$0.isEmpty }.joined(separator: "; ")))</td></tr>"
     }
     let heads = [
       ("network", ""), ("engine", ""), ("batch", "n"), ("steps", "n"), ("step ms", "n"), ("images/s", "n"),

@@ -1,0 +1,200 @@
+import ConvCore
+import ConvNN
+
+/// `layers.csv`: the layers of the training rows with their times.
+enum LayerTable {
+  private static let columns = [
+    "network", "backend", "threads", "batch", "call", "layer", "kind", "output", "engine", "forward_ms",
+    "backward_ms",
+  ]
+
+  static func csv(_ rows: [TrainingRow]) -> String {
+    CSV.text(
+      header: columns,
+      rows: rows.flatMap { row in
+        row.layers.enumerated().map { call, layer in
+          [
+            row.network, row.backend, "\(row.threads)", "\(row.batch)", "\(call + 1)", layer.name, layer.kind,
+            layer.outputShape.map(String.init).joined(separator: "x"), layer.engine,
+            CSV.number(layer.forward * 1e3), CSV.number(layer.backward * 1e3),
+          ]
+        }
+      })
+  }
+
+  /// Gives the rows their layers.
+  ///
+  /// - Throws: `HarnessError.malformedLine`.
+  static func read(_ table: CSVTable, into rows: inout [TrainingRow]) throws {
+    let places = try columns.map(table.column)
+    for fields in table.rows {
+      let row = try rows.place(network: fields[places[0]], fields[places[1]], threads: fields[places[2]])
+      let shape = try fields[places[7]].text.split(separator: "x").map { extent -> Int in
+        guard let extent = Int(extent) else { throw fields[places[7]].error("this is no shape") }
+        return extent
+      }
+      rows[row].layers.append(
+        LayerProfile.Layer(
+          name: fields[places[5]].text, kind: fields[places[6]].text, outputShape: shape,
+          forward: try fields[places[9]].number() * 1e-3, backward: try fields[places[10]].number() * 1e-3,
+          engine: fields[places[8]].text))
+    }
+  }
+}
+
+/// `trajectory.csv`: the steps of the training rows beside the stored ones.
+enum TrajectoryTable {
+  private static let columns = [
+    "network", "backend", "step", "loss", "loss_reference", "gradient_norm", "gradient_norm_reference",
+    "parameter_distance", "allowed", "verdict", "loss_allowed", "gradient_norm_allowed", "threads",
+    "optimizer", "kappa", "level", "divergence",
+  ]
+
+  static func csv(_ rows: [TrainingRow]) -> String {
+    CSV.text(
+      header: columns,
+      rows: rows.flatMap { row -> [[String]] in
+        guard let trajectory = row.trajectory else { return [] }
+        return trajectory.steps.map { step in
+          [
+            row.network, row.backend, "\(step.number)", exact(step.loss), exact(step.lossReference),
+            exact(step.gradientNorm), exact(step.gradientNormReference), exact(step.distance),
+            exact(step.distanceAllowed), step.verdict.rawValue, exact(step.lossAllowed),
+            exact(step.gradientNormAllowed), "\(row.threads)", trajectory.optimizer,
+            CSV.number(trajectory.kappa), trajectory.level.map(String.init) ?? "", trajectory.divergence,
+          ]
+        }
+      })
+  }
+
+  /// All digits: what decides are the last ones.
+  private static func exact(_ value: Double) -> String { value.isFinite ? "\(value)" : CSV.number(value) }
+
+  /// Gives the rows their steps.
+  ///
+  /// - Throws: `HarnessError.malformedLine`.
+  static func read(_ table: CSVTable, into rows: inout [TrainingRow]) throws {
+    let places = try columns.map(table.column)
+    for fields in table.rows {
+      let row = try rows.place(network: fields[places[0]], fields[places[1]], threads: fields[places[12]])
+      func number(_ column: Int) throws -> Double { try fields[places[column]].number() }
+      if rows[row].trajectory == nil {
+        rows[row].trajectory = TrajectoryRecord(
+          optimizer: fields[places[13]].text, kappa: try number(14),
+          level: try fields[places[15]].optionalInteger(), steps: [], divergence: fields[places[16]].text)
+      }
+      var step = TrajectoryStep(
+        number: try fields[places[2]].integer(), loss: try number(3), lossReference: try number(4),
+        gradientNorm: try number(5), gradientNormReference: try number(6), distance: try number(7))
+      step.distanceAllowed = try number(8)
+      step.lossAllowed = try number(10)
+      step.gradientNormAllowed = try number(11)
+      rows[row].trajectory?.steps.append(step)
+    }
+  }
+}
+
+extension [TrainingRow] {
+  fileprivate func place(network: CSVTable.Field, _ backend: CSVTable.Field, threads: CSVTable.Field) throws
+    -> Int
+  {
+    let count = try threads.integer()
+    guard
+      let place = firstIndex(where: {
+        $0.network == network.text && $0.backend == backend.text && $0.threads == count
+      })
+    else { throw backend.error("training.csv has no row of '\(network.text)' on '\(backend.text)'") }
+    return place
+  }
+}
+
+extension RunReport {
+  private var trainedNetworks: [String] {
+    var networks: [String] = []
+    for row in training where !networks.contains(row.network) { networks.append(row.network) }
+    return networks
+  }
+
+  /// Steps beside stored trajectories, one row per network and backend.
+  var trajectoryTable: String {
+    let judged = training.filter { $0.trajectory != nil }
+    guard !judged.isEmpty else { return "" }
+    var text =
+      "## Training trajectories\n\nSteps on stored images beside float64 ones: loss and gradient norm before each update,"
+    text +=
+      " distance of the parameters after it, each as the largest fraction of what rounding alone may do."
+    text += " Step by step in `trajectory.csv`.\n\n"
+    text +=
+      "| network | backend | optimizer | steps | κ | level | loss | gradient norm | parameters | verdict | |\n"
+    text += "|---|---|---|---:|---:|---:|---:|---:|---:|---|---|\n"
+    for row in judged {
+      guard let trajectory = row.trajectory else { continue }
+      let ratios = (0..<3).map { part in
+        RunReport.short(trajectory.steps.map { $0.deviations[part].ratio }.max())
+      }
+      let verdicts = Set(trajectory.steps.map(\.verdict))
+      let verdict: Verdict =
+        verdicts.contains(.failed) ? .failed : verdicts.contains(.mistrusted) ? .mistrusted : .passed
+      let cells =
+        [
+          row.network, row.backend, trajectory.optimizer, "\(trajectory.steps.count)",
+          RunReport.short(trajectory.kappa), trajectory.level.map(String.init) ?? "",
+        ] + ratios + [verdict.rawValue, trajectory.divergence]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  /// Memory of a step, and backends that cannot run a network.
+  var trainingNotes: String {
+    var text = ""
+    let measured = training.filter { $0.pooledBytes != nil }
+    if !measured.isEmpty {
+      text +=
+        "### Memory of a step\n\nPooled: weights, gradients, the optimizer's state, activations and workspaces of one"
+      text += " network. Resident: the process with the networks of all backends.\n\n"
+      text += "| network | backend | pooled | resident |\n|---|---|---:|---:|\n"
+      for row in measured {
+        let bytes = [row.pooledBytes, row.residentBytes].map { $0.map(ByteCount.text) ?? "" }
+        text += "| \(row.network) | \(RunReport.cell(row.backend)) | \(bytes[0]) | \(bytes[1]) |\n"
+      }
+      text += "\n"
+    }
+    for row in training where !row.declined.isEmpty {
+      text += "- \(row.network) on `\(row.backend)`: \(RunReport.cell(row.declined))\n"
+    }
+    return text.isEmpty || text.hasSuffix("\n\n") ? text : text + "\n"
+  }
+
+  /// The layers of each network, one column per backend.
+  var trainingLayerTables: String {
+    var text = ""
+    for network in trainedNetworks {
+      let rows = training.filter { $0.network == network && !$0.layers.isEmpty }
+      guard let first = rows.first else { continue }
+      text += "### Layers of a step of \(network)\n\nForward + backward, ms; the engines of each layer are in"
+      text +=
+        " `layers.csv`.\n\n| layer | kind | output | \(rows.map { RunReport.cell($0.backend) }.joined(separator: " | ")) |\n"
+      text += "|---|---|---|" + String(repeating: "---:|", count: rows.count) + "\n"
+      for (index, layer) in first.layers.enumerated() {
+        let times = rows.map { row in
+          guard row.layers.indices.contains(index), row.layers[index].name == layer.name else { return "" }
+          return RunReport.layerTime(row.layers[index].forward, row.layers[index].backward)
+        }
+        let shape = layer.outputShape.map(String.init).joined(separator: "×")
+        text +=
+          "| \(([layer.name, layer.kind, shape].map(RunReport.cell) + times).joined(separator: " | ")) |\n"
+      }
+      let sums = rows.map { row in
+        RunReport.layerTime(
+          row.layers.reduce(0) { $0 + $1.forward }, row.layers.reduce(0) { $0 + $1.backward })
+      }
+      text += "| all | | | \(sums.joined(separator: " | ")) |\n\n"
+    }
+    return text
+  }
+
+  private static func layerTime(_ forward: Double, _ backward: Double) -> String {
+    "\(short(forward * 1e3)) + \(short(backward * 1e3))"
+  }
+}
