@@ -51,6 +51,20 @@ struct DiffCommand: ParsableCommand {
     if diff.hasRegressions { throw ExitCode(ExitStatus.regression.rawValue) }
   }
 
+  /// Whether the two runs agree on the fastest engines.
+  private static func winners(_ agreement: WinnerAgreement) -> String {
+    if agreement.items == 0 { return "" }
+    var text =
+      "fastest engine: the same in \(agreement.same) of \(agreement.items) items, another one within the intervals in "
+      + "\(agreement.withinIntervals), contradicted in \(agreement.contradictions.count)\n"
+    for item in agreement.contradictions {
+      text +=
+        "  \(item.second.problem) \(item.second.pass.rawValue): \(item.first.backend), then "
+        + "\(item.second.backend)\n"
+    }
+    return text
+  }
+
   private static func text(_ diff: RunDiff, _ first: RunReport, _ second: RunReport) -> String {
     var text = "first:  \(first.date), \(first.command)\nsecond: \(second.date), \(second.command)\n"
     if diff.isNormalized {
@@ -93,6 +107,7 @@ struct DiffCommand: ParsableCommand {
       text += "\(rows.count) rows are in the \(name) run only, the first of them \(rows[0].problem) "
       text += "\(rows[0].pass.rawValue) on \(rows[0].backend) with \(rows[0].threads) threads\n"
     }
+    text += winners(WinnerAgreement(first, second))
     let counts = RunDiff.Verdict.allCases.map { verdict in
       "\(diff.rows.count { $0.verdict == verdict }) \(verdict.rawValue)"
     }
