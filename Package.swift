@@ -127,7 +127,9 @@ let package = Package(
       name: "ConvOptimTests",
       dependencies: ["ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness"]),
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
-    .testTarget(name: "ConvHarnessTests", dependencies: ["ConvHarness", "ConvCore", "ConvNN", "ConvNaive"]),
+    .testTarget(
+      name: "ConvHarnessTests",
+      dependencies: ["ConvHarness", "ConvBackends", "ConvCore", "ConvNN", "ConvNaive"]),
     .testTarget(
       name: "ConvONNXTests",
       dependencies: ["ConvONNX", "ConvCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),

@@ -134,6 +134,7 @@ struct RunCommand: ParsableCommand {
   ) throws -> RunSettings {
     var limits = SamplingLimits()
     limits.precision = try measurement.precisionFraction()
+    limits.leastRounds = try measurement.leastRounds()
     limits.budgetSeconds = plan.secondsPerItem
     limits.warmUpSeconds = quick ? 0.01 : 0.05
     // Training runs with the most threads.

@@ -13,9 +13,15 @@ struct MeasurementOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Seconds of sampling per item, all engines together; 0.25 with --quick, 0.8 in the default job, else 3.",
+      "Seconds of sampling per item, all engines together, once --rounds are done; 0.25 with --quick, 0.8 in the default job, else 3.",
       valueName: "seconds"))
   var budget: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Rounds at least, however long they take; backends ten times slower than the best are spared most.",
+      valueName: "count"))
+  var rounds = SamplingLimits().leastRounds
 
   @Option(help: ArgumentHelp("warm, cold (operands are evicted before every sample).", valueName: "list"))
   var cache = "warm"
@@ -39,6 +45,14 @@ struct MeasurementOptions: ParsableArguments {
     let fraction = try Percentage.parse(precision, option: "precision")
     guard fraction > 0 else { throw UsageError("--precision is \(precision), more than 0 is needed") }
     return fraction
+  }
+
+  /// The number of rounds that `--rounds` means.
+  func leastRounds() throws -> Int {
+    guard (1...100_000).contains(rounds) else {
+      throw UsageError("--rounds is \(rounds), 1 to 100000 are possible")
+    }
+    return rounds
   }
 
   /// What the rows of an item are measured under, one after the other.

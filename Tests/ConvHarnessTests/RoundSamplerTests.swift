@@ -13,10 +13,13 @@ private struct SimulatedExecutor: SampledExecutor {
   /// Noise that all competitors of a round share, autocorrelated.
   var drift = 0.0
   var waiting = 0.0
+  /// Seconds before each round.
+  var moving = 0.0
   var stopsAfter = Int.max
   var random = PhiloxGenerator(seed: 11)
   private(set) var order: [Int] = []
   private(set) var warmUps: [Int] = []
+  private(set) var begun: [Int] = []
   private(set) var sampled = 0.0
   private var level = 0.0
 
@@ -37,6 +40,12 @@ private struct SimulatedExecutor: SampledExecutor {
       sampled += taken
     }
     return taken
+  }
+
+  mutating func beginRound(_ round: Int) throws -> Double {
+    begun.append(round)
+    sampled += moving
+    return moving
   }
 
   mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
@@ -101,21 +110,34 @@ private struct SimulatedExecutor: SampledExecutor {
     #expect((1.9...2.1).contains(executor.sampled), "\(executor.sampled)")
     #expect(sampler.series.allSatisfy { (45...55).contains($0.samples.count) })
     // Waiting is paid from the same budget.
-    var waiting = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1, waiting: 0.1)
+    var waiting = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1, waiting: 0.02)
     _ = try sample(&waiting) {
       $0.precision = 0.001
       $0.budgetSeconds = 2
     }
-    #expect((1.7...2.3).contains(waiting.sampled) && waiting.order.count < 30, "\(waiting.sampled)")
+    #expect((1.9...2.1).contains(waiting.sampled) && waiting.order.count < 70, "\(waiting.sampled)")
+    // So is what happens between rounds.
+    var moving = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1)
+    moving.moving = 0.06
+    _ = try sample(&moving) {
+      $0.precision = 0.001
+      $0.budgetSeconds = 2
+    }
+    #expect((1.9...2.1).contains(moving.sampled) && moving.order.count < 70, "\(moving.sampled)")
   }
 
-  @Test func everybodyGetsTwoSamplesWhateverTheBudget() throws {
-    var executor = SimulatedExecutor([1, 2, 3])
+  @Test func theLeastRoundsAreSampledWhateverTheBudget() throws {
+    var executor = SimulatedExecutor([1, 2, 3], noise: 0.5)
     let (sampler, end) = try sample(&executor) { $0.budgetSeconds = 0.1 }
     #expect(end == .budget)
-    #expect(sampler.series.map(\.samples.count) == [2, 2, 2])
+    #expect(sampler.series.map(\.samples.count) == [15, 15, 15])
     // The warm-up execution was one of them.
-    #expect(executor.order.count == 3 && executor.warmUps == [0, 1, 2])
+    #expect(executor.order.count == 42 && executor.warmUps == [0, 1, 2])
+    #expect(executor.begun == Array(0..<15))
+    // More than the largest number of rounds may be asked for.
+    var many = SimulatedExecutor([1e-3], noise: 0.001)
+    let (long, _) = try sample(&many) { $0.leastRounds = 250 }
+    #expect(long.series[0].samples.count == 250)
   }
 
   @Test func slowOnesDoNotUseUpTheTimeOfTheOthers() throws {

@@ -6,33 +6,49 @@ struct Contestant {
   /// Index of its row.
   let row: Int
   let plan: any ConvPlan
-  let operands: ConvOperands
-  let workspace: UnsafeMutableRawBufferPointer
+  /// The filter as the plan wants it, where it is prepared once.
+  let preparedFilter: PreparedFilter?
   /// Whether its threads are not the pool's.
   let hasOwnThreads: Bool
-  /// Keeps the memory of the operands alive.
-  let owners: [PooledBuffer]
+
+  /// One execution in the item's memory.
+  func execute(in memory: PlacedMemory, pool: WorkerPool, phases: PhaseRecorder?) throws {
+    var operands = memory.operands
+    if let preparedFilter {
+      operands.filter = nil
+      operands.preparedFilter = preparedFilter
+    }
+    try plan.execute(
+      operands, workspace: memory.workspace(byteCount: plan.workspaceBytes), pool: pool, phases: phases)
+  }
 }
 
 /// Executes contestants for a `RoundSampler`.
 struct ContestantExecutor: SampledExecutor {
+  /// Share of the time that moving the memory may take: where the operands are large for the work, rounds share places.
+  private static let movingShare = 0.03
+
   let contestants: [Contestant]
+  let memory: PlacedMemory
   let pool: WorkerPool
   let evictor: CacheEvictor?
   let shouldStop: () -> Bool
   /// Seconds inside of the engines.
   private(set) var kernelSeconds = 0.0
-  /// Seconds of `settle`.
+  /// Seconds of `beginRound` and `settle`.
   private(set) var waitingSeconds = 0.0
+  private var movingSeconds = 0.0
   /// Phases of each contestant's last execution of the warm-up.
   private(set) var phases: [[(name: String, seconds: Double)]]
-  /// Largest resident size of the process during each contestant's first execution of the warm-up.
+  /// Bytes of operands, result and workspace, and what the process grew by besides, in each contestant's first execution.
   private(set) var peakBytes: [Int?]
 
   init(
-    contestants: [Contestant], pool: WorkerPool, evictor: CacheEvictor?, shouldStop: @escaping () -> Bool
+    contestants: [Contestant], memory: PlacedMemory, pool: WorkerPool, evictor: CacheEvictor?,
+    shouldStop: @escaping () -> Bool
   ) {
     self.contestants = contestants
+    self.memory = memory
     self.pool = pool
     self.evictor = evictor
     self.shouldStop = shouldStop
@@ -48,30 +64,38 @@ struct ContestantExecutor: SampledExecutor {
     let recorder = isWarmUp ? PhaseRecorder() : nil
     let isFirst = isWarmUp && peakBytes[index] == nil
     if isFirst { MemoryProbe.resetPeak() }
+    let before = isFirst ? MemoryProbe.peakBytes : nil
     let start = ContinuousClock.now
-    for _ in 0..<repetitions {
-      try contestant.plan.execute(
-        contestant.operands, workspace: contestant.workspace, pool: pool, phases: recorder)
-    }
+    for _ in 0..<repetitions { try contestant.execute(in: memory, pool: pool, phases: recorder) }
     let seconds = (ContinuousClock.now - start).seconds
-    if isFirst { peakBytes[index] = MemoryProbe.peakBytes }
+    if isFirst, let before, let after = MemoryProbe.peakBytes {
+      peakBytes[index] = memory.operandBytes + contestant.plan.workspaceBytes + max(0, after - before)
+    }
     if let recorder { phases[index] = recorder.phases }
     kernelSeconds += seconds
     return seconds
   }
 
-  /// Threads poll for work for some milliseconds after their last execution and would take processor time from those of
-  /// another library: one waits until they sleep, then wakes the contestant's own by an execution that is not timed.
+  /// Other places for everybody's operands, results and workspaces.
+  mutating func beginRound(_ round: Int) throws -> Double {
+    guard round > 0, movingSeconds <= ContestantExecutor.movingShare * kernelSeconds else { return 0 }
+    let start = ContinuousClock.now
+    memory.move()
+    let seconds = (ContinuousClock.now - start).seconds
+    movingSeconds += seconds
+    waitingSeconds += seconds
+    return seconds
+  }
+
+  /// Where the threads change, one waits until those of the contestant before sleep, then wakes the contestant's own by an
+  /// execution that is not timed.
   mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
     let start = ContinuousClock.now
     if let previous, previous != index,
       contestants[previous].hasOwnThreads || contestants[index].hasOwnThreads
     {
-      Thread.sleep(forTimeInterval: 0.008)
-      if repetitions > 1 {
-        let own = contestants[index]
-        try own.plan.execute(own.operands, workspace: own.workspace, pool: pool, phases: nil)
-      }
+      ThreadRest.wait()
+      if repetitions > 1 { try contestants[index].execute(in: memory, pool: pool, phases: nil) }
     }
     evictor?.evict()
     let seconds = (ContinuousClock.now - start).seconds

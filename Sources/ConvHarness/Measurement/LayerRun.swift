@@ -45,18 +45,19 @@ public struct LayerRun {
         filterState: item.filterState, variant: competitor.variant)
       do {
         try prepare(
-          &row, competitor, operation, options, data, expectation, operands: (x, w, dy), rowIndex: rows.count,
-          times: times, into: &contestants)
+          &row, competitor, operation, options, data, expectation, rowIndex: rows.count, times: times,
+          into: &contestants)
       } catch {
         row.set(Verification(.failed, reason: "\(competitor.label) promised support, then: \(error)"))
       }
       rows.append(row)
     }
     if times && !contestants.isEmpty {
-      try withExtendedLifetime((x, w, dy)) {
-        try withoutActuallyEscaping(shouldStop) { shouldStop in
-          try measure(contestants, &rows, item, shouldStop: shouldStop)
-        }
+      let memory = try PlacedMemory(
+        operation: operation, tensors: (x, w, dy),
+        workspaceBytes: contestants.map(\.plan.workspaceBytes).max() ?? 0, seed: settings.seed)
+      try withoutActuallyEscaping(shouldStop) { shouldStop in
+        try measure(contestants, memory, &rows, item, shouldStop: shouldStop)
       }
     }
     return rows
@@ -73,8 +74,8 @@ public struct LayerRun {
 
   private mutating func prepare(
     _ row: inout ResultRow, _ competitor: Competitor, _ operation: ConvOperation, _ options: PlanOptions,
-    _ data: ProblemData, _ expectation: Expectation, operands: (Tensor, Tensor, Tensor), rowIndex: Int,
-    times: Bool, into contestants: inout [Contestant]
+    _ data: ProblemData, _ expectation: Expectation, rowIndex: Int, times: Bool,
+    into contestants: inout [Contestant]
   ) throws {
     if let reason = competitor.backend.support(for: operation, options).reason {
       row.set(Verification(.unsupported, reason: reason))
@@ -91,53 +92,27 @@ public struct LayerRun {
     ledger.verification += (ContinuousClock.now - planned).seconds
     row.set(verification)
     guard verification.verdict == .passed, times else { return }
-    contestants.append(
-      try contestant(
-        plan, operands, filterState: options.filterState, threading: competitor.backend.threading,
-        rowIndex: rowIndex, &row))
-  }
-
-  private mutating func contestant(
-    _ plan: any ConvPlan, _ tensors: (Tensor, Tensor, Tensor), filterState: FilterState,
-    threading: BackendThreading,
-    rowIndex: Int, _ row: inout ResultRow
-  ) throws -> Contestant {
-    let operation = plan.operation
-    let resultBytes =
-      operation.problem.resultShape(operation.pass).reduce(1, *) * operation.elementType.byteCount
-    let result = try PooledBuffer(byteCount: resultBytes)
-    let workspace = try PooledBuffer(byteCount: plan.workspaceBytes)
-    func pointer(_ tensor: Tensor) -> UnsafeMutableRawPointer {
-      tensor.withUnsafeRawPointer { UnsafeMutableRawPointer(mutating: $0) }
-    }
-    var operands = ConvOperands(
-      input: pointer(tensors.0), filter: pointer(tensors.1), output: pointer(tensors.2))
-    switch operation.pass {
-    case .forward: operands.output = result.baseAddress
-    case .backwardData: operands.input = result.baseAddress
-    case .backwardFilter: operands.filter = result.baseAddress
-    }
-    if filterState == .prepared && operation.pass != .backwardFilter {
+    var prepared: PreparedFilter?
+    if options.filterState == .prepared && operation.pass != .backwardFilter {
       let start = ContinuousClock.now
-      operands.preparedFilter = try plan.prepare(filter: pointer(tensors.1), pool: settings.pool)
+      prepared = try data.filter.withUnsafeRawPointer { try plan.prepare(filter: $0, pool: settings.pool) }
       let seconds = (ContinuousClock.now - start).seconds
       row.prepareMilliseconds = seconds * 1e3
       ledger.planning += seconds
-      operands.filter = nil
     }
-    return Contestant(
-      row: rowIndex, plan: plan, operands: operands,
-      workspace: UnsafeMutableRawBufferPointer(start: workspace.baseAddress, count: plan.workspaceBytes),
-      hasOwnThreads: threading == .ownThreads && settings.pool.threads > 1, owners: [result, workspace])
+    contestants.append(
+      Contestant(
+        row: rowIndex, plan: plan, preparedFilter: prepared,
+        hasOwnThreads: competitor.backend.threading == .ownThreads && settings.pool.threads > 1))
   }
 
   private mutating func measure(
-    _ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem,
+    _ contestants: [Contestant], _ memory: PlacedMemory, _ rows: inout [ResultRow], _ item: RunItem,
     shouldStop: @escaping () -> Bool
   ) throws {
     let baseline = contestants.firstIndex { rows[$0.row].backend == settings.baseline }
     var executor = ContestantExecutor(
-      contestants: contestants, pool: settings.pool,
+      contestants: contestants, memory: memory, pool: settings.pool,
       evictor: settings.cache == .cold ? CacheEvictor(pool: settings.pool) : nil, shouldStop: shouldStop)
     var sampler = RoundSampler(
       count: contestants.count, baseline: baseline, limits: settings.sampling, seed: settings.seed)

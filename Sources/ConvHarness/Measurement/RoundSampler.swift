@@ -4,11 +4,12 @@ import ConvCore
 public struct SamplingLimits: Sendable, Hashable {
   /// Sampling ends when the 95 % interval of every ratio with the baseline is at most this fraction of the ratio wide.
   public var precision = 0.03
-  /// Seconds of sampling of all competitors together, waiting included; not of the warm-up and of slow competitors.
+  /// Seconds after which sampling ends if `leastRounds` are done: of all competitors together, waiting included; not of the
+  /// warm-up and of slow competitors.
   public var budgetSeconds = 1.0
   /// Seconds of warm-up per competitor.
   public var warmUpSeconds = 0.05
-  /// Rounds before the width of an interval counts.
+  /// Rounds before the width of an interval and the budget count.
   public var leastRounds = 15
   /// Largest number of rounds.
   public var mostRounds = 200
@@ -26,6 +27,8 @@ public struct SamplingLimits: Sendable, Hashable {
 protocol SampledExecutor {
   /// Executes competitor `index` that often and returns the seconds taken.
   mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double
+  /// Prepares a round; returns the seconds that this took.
+  mutating func beginRound(_ round: Int) throws -> Double
   /// Brings the machine into the state that a sample of `index` begins with; returns the seconds that this took.
   mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double
   /// Whether the user wants the run to end.
@@ -85,14 +88,15 @@ struct RoundSampler {
     if executor.isStopRequested { return .stopped }
     var random = PhiloxGenerator(seed: seed, stream: 0x40BD)
     var nextCheck = limits.leastRounds
-    for round in 0..<limits.mostRounds {
+    for round in 0..<max(limits.mostRounds, limits.leastRounds) {
+      spent += try executor.beginRound(round)
       for index in series.indices.shuffled(using: &random) where wants(index, round) {
         if executor.isStopRequested { return .stopped }
         try sample(index, round, &executor)
       }
       let rounds = series.lazy.filter { !$0.isSlow }.map(\.samples.count).min() ?? 0
       let costOfRound = spent / Double(max(1, rounds))
-      if rounds >= 2 && spent + costOfRound / 2 > limits.budgetSeconds { return .budget }
+      if rounds >= limits.leastRounds && spent + costOfRound / 2 > limits.budgetSeconds { return .budget }
       if rounds >= nextCheck {
         if isPrecise { return .precise }
         // Intervals shrink with the root of the rounds: there is no point in looking after every one.
@@ -158,20 +162,22 @@ struct RoundSampler {
   /// `precision`.
   private var isPrecise: Bool {
     let fast = series.indices.filter { !series[$0].isSlow }
-    guard fast.count > 1 else {
-      return fast.allSatisfy { index in
-        let values = series[index].values
-        let interval = Statistics.medianInterval(values, seed: seed, resamples: 500)
-        return (interval.high - interval.low) / Statistics.median(values) <= limits.precision
-      }
-    }
+    guard fast.count > 1 else { return fast.allSatisfy { isKnown(series[$0].values) } }
     let reference = baseline ?? fast.min { series[$0].estimate < series[$1].estimate }!
     return fast.allSatisfy { index in
       guard index != reference else { return true }
       let (reference, own) = paired(reference, index)
-      let speedup = Speedup(baseline: reference, own: own, seed: seed, resamples: 500)
-      return speedup.relativeWidth <= limits.precision
+      return isKnown(zip(reference, own).map { $0 / $1 })
     }
+  }
+
+  /// Whether the interval of the values' median is narrow enough.
+  private func isKnown(_ values: [Double]) -> Bool {
+    let most = limits.precision * Statistics.median(values)
+    func isNarrow(_ interval: (low: Double, high: Double)) -> Bool { interval.high - interval.low <= most }
+    // Most checks end here, without the price of a bootstrap.
+    if values.count >= 6 && !isNarrow(Statistics.orderInterval(values)) { return false }
+    return isNarrow(Statistics.medianInterval(values, seed: seed, resamples: 500))
   }
 
   /// The samples of two competitors in the rounds that both took part in.

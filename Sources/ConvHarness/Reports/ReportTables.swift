@@ -154,8 +154,8 @@ extension RunReport {
     var text =
       "## Phases\n\nOf one execution outside of the samples: milliseconds, and percent of all phases; beside them"
     text +=
-      " the memory that the plan asks for and the largest resident size of the process while it ran.\n\n"
-    text += "| layer | pass | backend | phases | workspace | process |\n|---|---|---|---|---:|---:|\n"
+      " the workspace that the plan asks for, and all memory: with operands, result and what the process grew by.\n\n"
+    text += "| layer | pass | backend | phases | workspace | memory |\n|---|---|---|---|---:|---:|\n"
     for row in recorded {
       let total = row.phases.reduce(0) { $0 + $1.seconds }
       let phases = row.phases.map { phase in

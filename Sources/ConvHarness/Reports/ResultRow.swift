@@ -52,7 +52,7 @@ public struct ResultRow: Sendable {
   /// The lesser of the FMA peak and the compulsory traffic at full bandwidth, as GFLOP/s of the direct algorithm.
   public var rooflineGflops = Double.nan
   public var rooflinePercent = Double.nan
-  /// Largest resident size of the process while it ran.
+  /// Bytes of operands, result and workspace, and what the process grew by besides, in its first execution.
   public var peakMemoryBytes: Int?
   /// Seconds of each phase of one execution outside of the samples.
   public var phases: [(name: String, seconds: Double)] = []
