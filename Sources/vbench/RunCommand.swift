@@ -112,7 +112,7 @@ struct RunCommand: ParsableCommand {
       settings: settings(plan, conditions, competitors))
     let report = try session.run(folder: folder)
     try junit.write(JUnitReport(report))
-    print(RunSession.summary(report))
+    print(RunSession.summary(report), terminator: "")
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)
     print("report: \(folder)/report.md, to look at: \(folder)/report.html")
@@ -174,6 +174,7 @@ struct RunCommand: ParsableCommand {
     }
     plan.secondsPerItem = measurement.budget ?? (quick ? 0.25 : isDefault ? 0.8 : 3)
     plan.secondsForItems = isDefault && measurement.budget == nil ? (quick ? 11 : 105) : nil
+    plan.visits = BuildConfiguration.isDebug ? 1 : try measurement.visitCount(standard: quick ? 1 : 3)
     plan.trainingSeconds = quick ? 4 : 12
     plan.trainingSteps = quick ? 6 : 25
     return plan

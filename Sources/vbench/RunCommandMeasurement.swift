@@ -23,6 +23,12 @@ struct MeasurementOptions: ParsableArguments {
       valueName: "count"))
   var rounds = SamplingLimits().leastRounds
 
+  @Option(
+    help: ArgumentHelp(
+      "Times that every item is measured, with all others in between: rounds and budget are shared out; 3, with --quick 1.",
+      valueName: "count"))
+  var visits: Int?
+
   @Option(help: ArgumentHelp("warm, cold (operands are evicted before every sample).", valueName: "list"))
   var cache = "warm"
 
@@ -53,6 +59,15 @@ struct MeasurementOptions: ParsableArguments {
       throw UsageError("--rounds is \(rounds), 1 to 100000 are possible")
     }
     return rounds
+  }
+
+  /// The number of visits that `--visits` means.
+  func visitCount(standard: Int) throws -> Int {
+    let count = visits ?? standard
+    guard (1...1000).contains(count) else {
+      throw UsageError("--visits is \(count), 1 to 1000 are possible")
+    }
+    return count
   }
 
   /// What the rows of an item are measured under, one after the other.

@@ -90,6 +90,8 @@ struct RunPlan {
   var trains: Bool { !networks.isEmpty }
   /// Seconds of timing per item.
   var secondsPerItem = 1.0
+  /// How often every item is measured, with all the others in between.
+  var visits = 1
   /// What all items together should take, verification included; nil: what they take.
   var secondsForItems: Double?
   /// Seconds of training of each network, and how many steps at most.

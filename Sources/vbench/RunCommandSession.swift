@@ -49,41 +49,67 @@ struct RunSession {
 
   /// All items under all conditions; those that an earlier run has finished are taken over.
   private func measure(
-    _ jobs: [(item: RunItem, condition: RunCondition)], _ done: [Int: [ResultRow]], _ journal: RunJournal,
+    _ jobs: [(item: RunItem, condition: RunCondition)], _ done: [Int: (visits: Int, rows: [ResultRow])],
+    _ journal: RunJournal,
     _ limits: [MachineLimits], _ noise: inout NoiseWatch, _ ledger: inout TimeLedger,
     _ report: inout RunReport
   ) throws {
     var layers = LayerRun(settings: settings)
-    var progress = ProgressBar(total: jobs.count, skipped: done.count)
-    defer { progress.clear() }
+    var rows = done.mapValues(\.rows)
+    var table = ResultTable(skeleton(jobs))
+    var shown: Set<Int> = []
+    func show(_ index: Int) {
+      guard let found = rows[index], !found.isEmpty, shown.insert(index).inserted else { return }
+      print(table.lines(found))
+      // Whoever reads through a pipe wants to see it now.
+      fflush(nil)
+    }
+    for index in jobs.indices where done[index]?.visits == plan.visits { show(index) }
+    let left = jobs.count * plan.visits - done.values.reduce(0) { $0 + $1.visits }
+    var progress = ProgressBar(total: jobs.count * plan.visits, skipped: jobs.count * plan.visits - left)
     let start = ContinuousClock.now
     var measured = 0
-    for (index, (item, condition)) in jobs.enumerated() {
-      if let rows = done[index] {
-        report.rows += rows
-        continue
+    for visit in (0..<plan.visits).map({ Visit(index: $0, of: plan.visits) }) {
+      for (index, (item, condition)) in jobs.enumerated() where visit.index >= done[index]?.visits ?? 0 {
+        if Interruption.isRequested { break }
+        let name = item.problem.name.isEmpty ? item.problem.problem.description : item.problem.name
+        layers.settings = condition.applied(to: settings)
+        layers.settings.sampling.budgetSeconds = plan.secondsForItem(
+          measured, of: left, elapsed: (ContinuousClock.now - start).seconds)
+        if let limit = limits.first(where: { $0.threads == condition.pool.threads }) { layers.limits = limit }
+        progress.update(
+          jobs.count * plan.visits - left + measured, "\(item.suite) \(name) \(item.pass.rawValue)")
+        let found = try layers.rows(
+          for: item, competitors: competitors, times: !BuildConfiguration.isDebug, visit: visit,
+          earlier: rows[index], shouldStop: { Interruption.isRequested })
+        rows[index] = found
+        // What Ctrl-C cut short is measured again.
+        if !Interruption.isRequested { try journal.append(item: index, visit: visit.index, rows: found) }
+        measured += 1
+        noise.look()
+        if visit.index == plan.visits - 1 {
+          progress.clear()
+          show(index)
+        }
       }
-      if Interruption.isRequested { continue }
-      let name = item.problem.name.isEmpty ? item.problem.problem.description : item.problem.name
-      let elapsed = (ContinuousClock.now - start).seconds
-      layers.settings = condition.applied(to: settings)
-      layers.settings.sampling.budgetSeconds = plan.secondsForItem(
-        measured, of: jobs.count - done.count, elapsed: elapsed)
-      if let limit = limits.first(where: { $0.threads == condition.pool.threads }) { layers.limits = limit }
-      progress.update(done.count + measured, "\(item.suite) \(name) \(item.pass.rawValue)")
-      let rows = try layers.rows(
-        for: item, competitors: competitors, times: !BuildConfiguration.isDebug,
-        shouldStop: { Interruption.isRequested })
-      report.rows += rows
-      // What Ctrl-C cut short is measured again.
-      if !Interruption.isRequested { try journal.append(item: index, rows: rows) }
-      measured += 1
-      noise.look()
     }
+    progress.clear()
+    // What an interrupted run has not come back to.
+    for index in jobs.indices { show(index) }
+    report.rows = jobs.indices.flatMap { rows[$0] ?? [] }
     ledger.verification = layers.ledger.verification
     ledger.planning = layers.ledger.planning
     ledger.kernels = layers.ledger.kernels
     ledger.waiting = layers.ledger.waiting
+  }
+
+  /// A report whose rows have their keys only.
+  private func skeleton(_ jobs: [(item: RunItem, condition: RunCondition)]) -> RunReport {
+    var report = RunReport(environment: [], command: "", date: "", peak: 0)
+    report.rows = jobs.flatMap { item, condition in
+      competitors.map { ResultRow(item: item, competitor: $0, settings: condition.applied(to: settings)) }
+    }
+    return report
   }
 
   /// The pools of all conditions, each once.
@@ -97,16 +123,18 @@ struct RunSession {
 
   private func journal(
     in folder: String, _ environment: [(key: String, value: String)], _ items: [String]
-  ) throws -> (RunJournal, [Int: [ResultRow]]) {
+  ) throws -> (RunJournal, [Int: (visits: Int, rows: [ResultRow])]) {
     var facts = environment.map { (name: $0.key, value: $0.value) }
     facts.append(("backends", competitors.map(\.label).joined(separator: ",")))
     facts.append(("training", plan.networks.map(\.name).joined(separator: ",")))
     facts.append(("data", settings.distribution.rawValue))
+    facts.append(("visits", "\(plan.visits)"))
     facts.append(("plan file", command.planFile.plan ?? "none"))
     let identity = RunJournal.Identity(facts: facts, items: items)
     if let resumed = command.measurement.resume {
       let (journal, done) = try RunJournal.resume(in: resumed, identity: identity)
-      Terminal.warn("note: \(done.count) of \(items.count) items are there already")
+      let visits = plan.visits > 1 ? ", \(done.values.count { $0.visits == plan.visits }) of them whole" : ""
+      Terminal.warn("note: \(done.count) of \(items.count) items are there already\(visits)")
       return (journal, done)
     }
     if RunJournal.exists(in: folder) {
@@ -148,6 +176,10 @@ struct RunSession {
       ("Swift", machine.swift), ("baseline", settings.baseline), ("seed", "\(settings.seed)"),
       ("precision", String(format: "%.3g %%", settings.sampling.precision * 100)),
       ("budget", String(format: "%.3g s per item", settings.sampling.budgetSeconds)),
+      (
+        "rounds",
+        "\(settings.sampling.leastRounds) at least, in \(plan.visits) \(plan.visits == 1 ? "visit" : "visits")"
+      ),
     ]
     for library in BackendRegistry.libraries { facts.append((library.name, library.version)) }
     return facts.filter { !$0.value.isEmpty }
@@ -158,26 +190,9 @@ struct RunSession {
     return plain && !text.isEmpty ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
   }
 
-  /// The tables for standard output.
+  /// What standard output says after the table of results: training steps, and what is wrong.
   static func summary(_ report: RunReport) -> String {
-    var table = TextTable(
-      [
-        "layer", "pass", "backend", "verdict", "samples", "ms", "GFLOP/s", "peak %", "error", "speed-up", "",
-        "time/best", "",
-      ],
-      rightAligned: [4, 5, 6, 7, 8, 9, 11])
-    for row in report.rows {
-      let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
-      let pass = ([row.pass.rawValue] + report.conditions(row)).joined(separator: ", ")
-      table.add([
-        layer, pass, row.backend, row.verification.verdict.rawValue,
-        row.seconds.isEmpty ? "" : "\(row.seconds.count)", RunReport.short(row.medianMilliseconds),
-        RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent), row.verification.errorText,
-        RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
-        row.best?.verdict.rawValue ?? "",
-      ])
-    }
-    var text = report.rows.isEmpty ? "" : table.text + "\n"
+    var text = ""
     if !report.training.isEmpty {
       var training = TextTable(
         ["network", "backend", "steps", "step ms", "images/s", "loss", "trajectory error", "speed-up", ""],
@@ -195,7 +210,7 @@ struct RunSession {
           row.speedup?.verdict.rawValue ?? "",
         ])
       }
-      text += "\n" + training.text + "\n"
+      text += (report.rows.isEmpty ? "" : "\n") + training.text + "\n"
     }
     for row in report.rows where [.failed, .mistrusted].contains(row.verification.verdict) {
       text += "\(row.verification.verdict.rawValue): \(row.verification.reason)\n  \(row.repro)\n"

@@ -86,6 +86,8 @@ struct TextTable {
   private(set) var rows: [[String]] = []
   /// Columns that are aligned to the right.
   var rightAligned: Set<Int> = []
+  /// Least widths of the columns, for tables whose rows are printed before all are known.
+  var leastWidths: [Int] = []
 
   init(_ header: [String], rightAligned: Set<Int> = []) {
     self.header = header
@@ -99,18 +101,27 @@ struct TextTable {
   }
 
   /// The table for people.
-  var text: String {
-    let all = [header] + rows
-    let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-    return all.map { row in
+  var text: String { lines([header] + rows, widths: widths).joined(separator: "\n") }
+
+  /// How wide the columns are.
+  var widths: [Int] {
+    header.indices.map { column in
+      let least = column < leastWidths.count ? leastWidths[column] : 0
+      return rows.reduce(max(least, header[column].count)) { max($0, $1[column].count) }
+    }
+  }
+
+  /// Rows as lines of columns that wide.
+  func lines(_ rows: [[String]], widths: [Int]) -> [String] {
+    rows.map { row in
       let cells = row.indices.map { column -> String in
-        let space = String(repeating: " ", count: widths[column] - row[column].count)
+        let space = String(repeating: " ", count: max(0, widths[column] - row[column].count))
         return rightAligned.contains(column) ? space + row[column] : row[column] + space
       }
       var line = cells.joined(separator: "  ")
       while line.last == " " { line.removeLast() }
       return line
-    }.joined(separator: "\n")
+    }
   }
 
   /// The table for programs (RFC 4180).

@@ -64,7 +64,8 @@ private struct SimulatedExecutor: SampledExecutor {
     var limits = SamplingLimits()
     change(&limits)
     var sampler = RoundSampler(
-      count: executor.seconds.count, baseline: baseline, limits: limits, seed: seed)
+      earlier: Array(repeating: [:], count: executor.seconds.count), baseline: baseline, limits: limits,
+      seed: seed)
     let end = try sampler.run(&executor)
     return (sampler, end)
   }

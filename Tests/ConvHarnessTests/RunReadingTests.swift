@@ -242,16 +242,19 @@ private struct SchemaValidator {
       let identity = RunJournal.Identity(facts: [("CPU", "one"), ("seed", "1")], items: ["a", "b", "c"])
       let journal = try RunJournal(creating: folder, identity: identity)
       try journal.append(item: 0, rows: [rows[0], rows[2]])
-      try journal.append(item: 2, rows: [rows[1]])
+      try journal.append(item: 2, rows: [rows[3]])
+      // The later visit has the samples of both.
+      try journal.append(item: 2, visit: 1, rows: [rows[1]])
       journal.finish(isWhole: false)
       // The process ended in the middle of a line.
       let path = "\(folder)/\(RunJournal.name)"
       let whole = try InputFile.text(of: path)
       try AtomicFile.write(whole + "{\"item\": 1, \"res", to: path)
       let (again, done) = try RunJournal.resume(in: folder, identity: identity)
-      #expect(done.keys.sorted() == [0, 2] && done[0]?.count == 2)
-      #expect(ResultRow.csv(done[2] ?? []) == ResultRow.csv([rows[1]]))
-      #expect(SampleTable.csv(done[0] ?? []) == SampleTable.csv([rows[0], rows[2]]))
+      #expect(done.keys.sorted() == [0, 2] && done[0]?.rows.count == 2)
+      #expect(done[0]?.visits == 1 && done[2]?.visits == 2)
+      #expect(ResultRow.csv(done[2]?.rows ?? []) == ResultRow.csv([rows[1]]))
+      #expect(SampleTable.csv(done[0]?.rows ?? []) == SampleTable.csv([rows[0], rows[2]]))
       try again.append(item: 1, rows: [rows[3]])
       again.finish(isWhole: false)
       #expect(try RunJournal.resume(in: folder, identity: identity).done.count == 3)

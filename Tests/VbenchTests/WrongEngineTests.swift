@@ -28,7 +28,8 @@ import Testing
       let name = "wrong-forward-n1c1h1w1k1r1s1-normal.safetensors"
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/failures") == [name])
       #expect(try ReferenceCase(path: "\(folder)/failures/\(name)").problem.description.hasSuffix("r1s1"))
-      let text = RunSession.summary(report)
+      var table = ResultTable(report)
+      let text = table.lines(report.rows) + RunSession.summary(report)
       #expect(text.contains("× bound") && text.contains("--format nhwc"), "\(text)")
     }
   }

@@ -20,47 +20,70 @@ public struct LayerRun {
 
   /// Rows of one item, one per competitor in their order.
   ///
-  /// - Parameter shouldStop: is asked between executions; a stopped run returns what it has.
+  /// - Parameters:
+  ///   - visit: which of the visits to this item it is.
+  ///   - earlier: the rows that the visit before returned. What they say of verification stays; samples are added to theirs.
+  ///   - shouldStop: is asked between executions; a stopped run returns what it has.
   /// - Throws: `ConvError.allocationFailed` and the like for the shared operands; what an engine throws is in its row.
   public mutating func rows(
-    for item: RunItem, competitors: [Competitor], times: Bool = true, shouldStop: () -> Bool = { false }
+    for item: RunItem, competitors: [Competitor], times: Bool = true, visit: Visit = .only,
+    earlier: [ResultRow]? = nil, shouldStop: () -> Bool = { false }
   ) throws -> [ResultRow] {
+    if let earlier {
+      return try rows(again: earlier, item, competitors, visit: visit, shouldStop: shouldStop)
+    }
     let start = ContinuousClock.now
     let data = try data(for: item.problem.problem)
-    let operation = item.operation
     let grid = SampleGrid.stratified(item.problem.problem, item.pass, seed: settings.seed)
     let expectation = Expectation(grid: grid, data: data, pool: settings.pool)
     ledger.verification += (ContinuousClock.now - start).seconds
     var rows: [ResultRow] = []
     var contestants: [Contestant] = []
-    let (x, w, dy) = (
-      try data.input.converted(to: item.format), data.filter,
-      try data.outputGradient.converted(to: item.format)
-    )
     for competitor in competitors {
       if shouldStop() { break }
       var row = ResultRow(item: item, competitor: competitor, settings: settings)
-      let options = PlanOptions(
-        threads: settings.pool.threads, workspaceLimit: settings.workspaceLimit,
-        filterState: item.filterState, variant: competitor.variant)
       do {
         try prepare(
-          &row, competitor, operation, options, data, expectation, rowIndex: rows.count, times: times,
-          into: &contestants)
+          &row, competitor, item, data, expectation, rowIndex: rows.count, times: times, into: &contestants)
       } catch {
         row.set(Verification(.failed, reason: "\(competitor.label) promised support, then: \(error)"))
       }
       rows.append(row)
     }
-    if times && !contestants.isEmpty {
-      let memory = try PlacedMemory(
-        operation: operation, tensors: (x, w, dy),
-        workspaceBytes: contestants.map(\.plan.workspaceBytes).max() ?? 0, seed: settings.seed)
-      try withoutActuallyEscaping(shouldStop) { shouldStop in
-        try measure(contestants, memory, &rows, item, shouldStop: shouldStop)
-      }
+    if times {
+      try measure(contestants, &rows, item, data, visit, shouldStop: shouldStop)
     }
     return rows
+  }
+
+  /// A later visit: those that were sampled in every round of the earlier ones are sampled on.
+  private mutating func rows(
+    again earlier: [ResultRow], _ item: RunItem, _ competitors: [Competitor], visit: Visit,
+    shouldStop: () -> Bool
+  ) throws -> [ResultRow] {
+    var rows = earlier
+    let rounds = rows.map(\.seconds.count).max() ?? 0
+    guard rounds > 0, !shouldStop() else { return rows }
+    let start = ContinuousClock.now
+    let data = try data(for: item.problem.problem)
+    ledger.verification += (ContinuousClock.now - start).seconds
+    var contestants: [Contestant] = []
+    for (index, competitor) in competitors.enumerated().prefix(rows.count)
+    where 2 * rows[index].seconds.count > rounds {
+      let planning = ContinuousClock.now
+      let plan = try competitor.backend.plan(for: item.operation, options(competitor, item))
+      ledger.planning += (ContinuousClock.now - planning).seconds
+      var row = rows[index]
+      contestants.append(try contestant(plan, data, competitor, item, rowIndex: index, &row))
+    }
+    try measure(contestants, &rows, item, data, visit, shouldStop: shouldStop)
+    return rows
+  }
+
+  private func options(_ competitor: Competitor, _ item: RunItem) -> PlanOptions {
+    PlanOptions(
+      threads: settings.pool.threads, workspaceLimit: settings.workspaceLimit,
+      filterState: item.filterState, variant: competitor.variant)
   }
 
   private mutating func data(for problem: ConvProblem) throws -> ProblemData {
@@ -73,10 +96,11 @@ public struct LayerRun {
   }
 
   private mutating func prepare(
-    _ row: inout ResultRow, _ competitor: Competitor, _ operation: ConvOperation, _ options: PlanOptions,
-    _ data: ProblemData, _ expectation: Expectation, rowIndex: Int, times: Bool,
-    into contestants: inout [Contestant]
+    _ row: inout ResultRow, _ competitor: Competitor, _ item: RunItem, _ data: ProblemData,
+    _ expectation: Expectation, rowIndex: Int, times: Bool, into contestants: inout [Contestant]
   ) throws {
+    let operation = item.operation
+    let options = options(competitor, item)
     if let reason = competitor.backend.support(for: operation, options).reason {
       row.set(Verification(.unsupported, reason: reason))
       return
@@ -92,41 +116,61 @@ public struct LayerRun {
     ledger.verification += (ContinuousClock.now - planned).seconds
     row.set(verification)
     guard verification.verdict == .passed, times else { return }
+    contestants.append(try contestant(plan, data, competitor, item, rowIndex: rowIndex, &row))
+  }
+
+  private mutating func contestant(
+    _ plan: any ConvPlan, _ data: ProblemData, _ competitor: Competitor, _ item: RunItem, rowIndex: Int,
+    _ row: inout ResultRow
+  ) throws -> Contestant {
     var prepared: PreparedFilter?
-    if options.filterState == .prepared && operation.pass != .backwardFilter {
+    if item.filterState == .prepared && item.pass != .backwardFilter {
       let start = ContinuousClock.now
       prepared = try data.filter.withUnsafeRawPointer { try plan.prepare(filter: $0, pool: settings.pool) }
       let seconds = (ContinuousClock.now - start).seconds
       row.prepareMilliseconds = seconds * 1e3
       ledger.planning += seconds
     }
-    contestants.append(
-      Contestant(
-        row: rowIndex, plan: plan, preparedFilter: prepared,
-        hasOwnThreads: competitor.backend.threading == .ownThreads && settings.pool.threads > 1))
+    return Contestant(
+      row: rowIndex, plan: plan, preparedFilter: prepared,
+      hasOwnThreads: competitor.backend.threading == .ownThreads && settings.pool.threads > 1)
   }
 
   private mutating func measure(
-    _ contestants: [Contestant], _ memory: PlacedMemory, _ rows: inout [ResultRow], _ item: RunItem,
-    shouldStop: @escaping () -> Bool
+    _ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem, _ data: ProblemData,
+    _ visit: Visit, shouldStop: () -> Bool
   ) throws {
-    let baseline = contestants.firstIndex { rows[$0.row].backend == settings.baseline }
-    var executor = ContestantExecutor(
-      contestants: contestants, memory: memory, pool: settings.pool,
-      evictor: settings.cache == .cold ? CacheEvictor(pool: settings.pool) : nil, shouldStop: shouldStop)
-    var sampler = RoundSampler(
-      count: contestants.count, baseline: baseline, limits: settings.sampling, seed: settings.seed)
-    defer {
-      ledger.kernels += executor.kernelSeconds
-      ledger.waiting += executor.waitingSeconds
+    guard !contestants.isEmpty else { return }
+    let seed = settings.seed &+ UInt64(visit.index)
+    let memory = try PlacedMemory(
+      operation: item.operation,
+      tensors: (
+        try data.input.converted(to: item.format), data.filter,
+        try data.outputGradient.converted(to: item.format)
+      ),
+      workspaceBytes: contestants.map(\.plan.workspaceBytes).max() ?? 0, seed: seed)
+    try withoutActuallyEscaping(shouldStop) { shouldStop in
+      var executor = ContestantExecutor(
+        contestants: contestants, memory: memory, pool: settings.pool,
+        evictor: settings.cache == .cold ? CacheEvictor(pool: settings.pool) : nil, shouldStop: shouldStop)
+      var sampler = RoundSampler(
+        earlier: contestants.map { rows[$0.row].samplesByRound },
+        baseline: contestants.firstIndex { rows[$0.row].backend == settings.baseline },
+        limits: visit.share(of: settings.sampling), seed: seed)
+      defer {
+        ledger.kernels += executor.kernelSeconds
+        ledger.waiting += executor.waitingSeconds
+      }
+      _ = try sampler.run(&executor)
+      for (index, contestant) in contestants.enumerated() {
+        if visit.index == 0 {
+          rows[contestant.row].phases = executor.phases[index]
+          rows[contestant.row].peakMemoryBytes = executor.peakBytes[index]
+        }
+        describe(sampler.series[index], contestant.plan, &rows[contestant.row], item)
+      }
     }
-    _ = try sampler.run(&executor)
-    for (index, contestant) in contestants.enumerated() {
-      rows[contestant.row].phases = executor.phases[index]
-      rows[contestant.row].peakMemoryBytes = executor.peakBytes[index]
-      describe(sampler.series[index], contestant.plan, &rows[contestant.row], item)
-    }
-    compare(contestants, sampler, baseline: baseline, &rows)
+    ResultRow.compare(&rows, baseline: settings.baseline, seed: settings.seed)
   }
 
   /// Times, rates and what they are of the machine's limits.
@@ -147,28 +191,5 @@ public struct LayerRun {
     let intensity = item.problem.problem.directFLOPs / Double(item.compulsoryBytes)
     row.rooflineGflops = limits.roofline(intensity: intensity)
     row.rooflinePercent = row.gflopsEffective / row.rooflineGflops * 100
-  }
-
-  /// Ratios with the baseline and with the fastest competitor, by paired rounds.
-  private func compare(
-    _ contestants: [Contestant], _ sampler: RoundSampler, baseline: Int?, _ rows: inout [ResultRow]
-  ) {
-    let measured = contestants.indices.filter { !sampler.series[$0].samples.isEmpty }
-    let medians = measured.map { Statistics.median(sampler.series[$0].values) }
-    guard let best = zip(measured, medians).min(by: { $0.1 < $1.1 })?.0 else { return }
-    let bestLabel = rows[contestants[best].row].backend
-    for index in measured {
-      let row = contestants[index].row
-      if let baseline {
-        let (reference, own) = sampler.paired(baseline, index)
-        rows[row].speedup =
-          index == baseline ? .ofBaseline : Speedup(baseline: reference, own: own, seed: settings.seed)
-      }
-      let (reference, own) = sampler.paired(best, index)
-      rows[row].best =
-        index == best
-        ? .ofBest(bestLabel)
-        : BestComparison(backend: bestLabel, best: reference, own: own, seed: settings.seed)
-    }
   }
 }

@@ -67,16 +67,19 @@ struct RoundSampler {
   /// Index of the competitor that the others are compared with.
   let baseline: Int?
   private(set) var series: [Series]
+  /// The first round to sample: those before it are of earlier visits.
+  private let firstRound: Int
   /// Seconds of sampling so far, but for slow competitors.
   private var spent = 0.0
   private var previous: Int?
 
-  /// For `count` competitors.
-  init(count: Int, baseline: Int?, limits: SamplingLimits, seed: UInt64) {
+  /// For competitors with the samples that each has already, none where they are met for the first time.
+  init(earlier: [[Int: Double]], baseline: Int?, limits: SamplingLimits, seed: UInt64) {
     self.limits = limits
     self.seed = seed
     self.baseline = baseline
-    series = Array(repeating: Series(), count: count)
+    series = earlier.map { Series(samples: $0) }
+    firstRound = earlier.compactMap { $0.keys.max() }.max().map { $0 + 1 } ?? 0
   }
 
   /// Warm-up by duration, then rounds.
@@ -86,16 +89,17 @@ struct RoundSampler {
     guard !series.isEmpty else { return .rounds }
     try warmUp(&executor)
     if executor.isStopRequested { return .stopped }
-    var random = PhiloxGenerator(seed: seed, stream: 0x40BD)
+    var random = PhiloxGenerator(seed: seed &+ UInt64(firstRound), stream: 0x40BD)
     var nextCheck = limits.leastRounds
-    for round in 0..<max(limits.mostRounds, limits.leastRounds) {
+    let begun = fewestSamples
+    for round in firstRound..<firstRound + max(limits.mostRounds, limits.leastRounds) {
       spent += try executor.beginRound(round)
       for index in series.indices.shuffled(using: &random) where wants(index, round) {
         if executor.isStopRequested { return .stopped }
         try sample(index, round, &executor)
       }
-      let rounds = series.lazy.filter { !$0.isSlow }.map(\.samples.count).min() ?? 0
-      let costOfRound = spent / Double(max(1, rounds))
+      let rounds = fewestSamples
+      let costOfRound = spent / Double(max(1, rounds - begun))
       if rounds >= limits.leastRounds && spent + costOfRound / 2 > limits.budgetSeconds { return .budget }
       if rounds >= nextCheck {
         if isPrecise { return .precise }
@@ -105,6 +109,9 @@ struct RoundSampler {
     }
     return .rounds
   }
+
+  /// Of the competitors that take part in every round.
+  private var fewestSamples: Int { series.lazy.filter { !$0.isSlow }.map(\.samples.count).min() ?? 0 }
 
   private mutating func warmUp(_ executor: inout some SampledExecutor) throws {
     for index in series.indices {
@@ -121,7 +128,7 @@ struct RoundSampler {
       series[index].repetitions = max(1, min(1000, Int(wish)))
       // Where the budget has room for a few executions only, the warm-up is one of them.
       if limits.leastSampleSeconds > 0 && last > limits.budgetSeconds / Double(2 * series.count) {
-        record(index, 0, seconds: last, cost: last)
+        record(index, firstRound, seconds: last, cost: last)
       }
     }
     let best = series.map(\.estimate).min() ?? 0

@@ -58,7 +58,7 @@ extension RunReport {
   /// `1.25 (1.21–1.30)`; empty for the best itself.
   public static func timeToBest(_ best: BestComparison?) -> String {
     guard let best, best.verdict != .best, best.ratio.isFinite else { return "" }
-    return "\(short(best.ratio)) (\(short(best.low))–\(short(best.high)))"
+    return ratio(best.ratio, best.low, best.high)
   }
 
   /// Rows of the same measurement on the same backend but for one thing, in order of first appearance; only groups of two

@@ -3,12 +3,13 @@ import Foundation
 
 /// What a run has measured so far, appended item by item, so that nothing is lost whatever ends it.
 ///
-/// `journal.jsonl` in the folder of the report: a line that says which run this is, then one line per item that is whole. A
+/// `journal.jsonl` in the folder of the report: a line that says which run this is, then one line per visit to an item, with all of
+/// the item's samples so far. A
 /// line that was cut off by the end of the process is left out when it is read. It is removed when the run is whole.
 public final class RunJournal {
   /// Name of the file.
   public static let name = "journal.jsonl"
-  static let format = "vbench-journal-1"
+  static let format = "vbench-journal-2"
 
   /// What a run is: settings and machine, by which a continued run is compared with its beginning.
   public struct Identity: Sendable {
@@ -71,12 +72,12 @@ public final class RunJournal {
 
   /// Goes on with the journal of an unfinished run.
   ///
-  /// - Returns: The journal, and the rows of each item that is whole, by index.
+  /// - Returns: The journal, and by item the number of visits that are whole and the rows after the last one.
   /// - Throws: `FileError.missingInput` where there is none, `HarnessError.malformedLine` where it is damaged before its last
   ///   line, `HarnessError.usage` with both values where it is of another run.
   public static func resume(
     in folder: String, identity: Identity
-  ) throws -> (journal: RunJournal, done: [Int: [ResultRow]]) {
+  ) throws -> (journal: RunJournal, done: [Int: (visits: Int, rows: [ResultRow])]) {
     let path = "\(folder)/\(name)"
     guard exists(in: folder) else {
       throw FileError.missingInput(path: path, reason: "there is no unfinished run to go on with")
@@ -101,15 +102,16 @@ public final class RunJournal {
       throw source.error(at: 0, "the first line of a journal of format \(format) is needed")
     }
     try compare(first, identity, folder)
-    var done: [Int: [ResultRow]] = [:]
+    var done: [Int: (visits: Int, rows: [ResultRow])] = [:]
     for (offset, line) in lines.dropFirst() {
       guard let index = line["item"]?.integer, identity.items.indices.contains(index),
-        let table = line["results"]?.string, let samples = line["samples"]?.string
-      else { throw source.error(at: offset, "an item of this run with results and samples is needed") }
+        let visit = line["visit"]?.integer, let table = line["results"]?.string,
+        let samples = line["samples"]?.string
+      else { throw source.error(at: offset, "an item of this run with visit, results and samples is needed") }
       let place = "\(path), item \(index)"
       var rows = try ResultRow.rows(reading: CSVTable(parsing: table, file: place))
       try SampleTable.read(CSVTable(parsing: samples, file: place), into: &rows)
-      done[index] = rows
+      done[index] = (visit + 1, rows)
     }
     return (try RunJournal(appending: path, keeping: whole), done)
   }
@@ -132,12 +134,12 @@ public final class RunJournal {
     }
   }
 
-  /// Adds the rows of an item that is whole.
+  /// Adds the rows of an item after a visit.
   ///
   /// - Throws: `FileError.inputOutput`.
-  public func append(item: Int, rows: [ResultRow]) throws {
+  public func append(item: Int, visit: Int = 0, rows: [ResultRow]) throws {
     let line =
-      "{\"item\": \(item), \"results\": \(JSONValue.quoted(ResultRow.csv(rows))), "
+      "{\"item\": \(item), \"visit\": \(visit), \"results\": \(JSONValue.quoted(ResultRow.csv(rows))), "
       + "\"samples\": \(JSONValue.quoted(SampleTable.csv(rows)))}\n"
     do {
       try file.write(contentsOf: Data(line.utf8))

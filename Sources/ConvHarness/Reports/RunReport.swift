@@ -255,7 +255,13 @@ public struct RunReport: Sendable {
   /// `1.83 (1.80–1.86)`; empty for the baseline.
   public static func speedup(_ speedup: Speedup?) -> String {
     guard let speedup, speedup.verdict != .baseline, speedup.ratio.isFinite else { return "" }
-    return "\(short(speedup.ratio)) (\(short(speedup.low))–\(short(speedup.high)))"
+    return ratio(speedup.ratio, speedup.low, speedup.high)
+  }
+
+  /// `1.83 (1.80–1.86)`; in words where an interval spans more than a factor of a thousand, as that of two rounds can.
+  static func ratio(_ ratio: Double, _ low: Double, _ high: Double) -> String {
+    let interval = high <= 1000 * low ? "\(short(low))–\(short(high))" : "too few rounds"
+    return "\(short(ratio)) (\(interval))"
   }
 
   // MARK: JSON
