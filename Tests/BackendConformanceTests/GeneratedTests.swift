@@ -34,8 +34,7 @@ import Testing
     let backend = try BackendRegistry.named("winograd").backend
     let data = try ProblemData(
       problem: problem, distribution: .smallIntegers, seed: 3)
-    let expectation = Expectation(
-      grid: .stratified(problem, .forward, seed: 3), data: data)
+    let expectation = try Expectation(of: .forward, data: data, seed: 3)
     let operation = ConvOperation(.forward, problem, inputFormat: .nhwc, outputFormat: .nhwc)
     let options = PlanOptions(filterState: .prepared, variant: "tile=2x2")
     let result = Verifier().verify(
@@ -48,8 +47,7 @@ import Testing
     let backend = try BackendRegistry.named("naive").backend
     let data = try ProblemData(
       problem: problem, elementType: .float64, distribution: .uniform, seed: 7)
-    let expectation = Expectation(
-      grid: .stratified(problem, .backwardFilter, seed: 7), data: data)
+    let expectation = try Expectation(of: .backwardFilter, data: data, seed: 7)
     let operation = ConvOperation(.backwardFilter, problem, elementType: .float64)
     let options = PlanOptions()
     let result = Verifier().verify(

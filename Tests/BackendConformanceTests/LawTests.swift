@@ -134,6 +134,51 @@ import Testing
     }
   }
 
+  /// Sums over all results, in every width, find nothing in an engine that is right.
+  @Test(arguments: names, ConvPass.allCases)
+  func sumsOverChannelsAgree(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    var largest = 0.0
+    for seed in 400..<UInt64(400 + 10 * breadth) {
+      let problem = randomProblem(for: backend, seed: seed)
+      let data = try ProblemData(problem: problem, distribution: .normal, seed: seed)
+      var expectation = Expectation(grid: .stratified(problem, pass, seed: seed), data: data)
+      guard expectation.magnitudes.contains(where: { $0 > 0 }) else { continue }
+      for width in [1, 2, 5, 64] {
+        expectation.projected = try ProjectedSums(
+          Projection(problem, pass, width: width, seed: seed), data: data)
+        let result = Verifier().verify(
+          backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
+        #expect(
+          result.projectionRatio <= 1,
+          "\(name) \(pass) \(problem), width \(width), seed \(seed): \(result.reason)")
+        largest = max(largest, result.projectionRatio)
+      }
+    }
+    #expect(largest > 1e-4 && largest <= 1, "\(name) \(pass): \(largest)")
+  }
+
+  /// The same where the width is chosen by cost.
+  @Test(arguments: names, ConvPass.allCases)
+  func largeProblemsAreVerifiedWhole(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    for (text, distribution) in [
+      ("conv2d:n2c48h28w28k64r3s3p1", DataDistribution.uniform), ("conv2d:n2c32h28w28k64r3s3p1", .sparse),
+      ("conv2d:n2c16h31w30k48r5s5p2", .offset),
+    ] {
+      let problem = try ConvProblem(parsing: text)
+      let data = try ProblemData(problem: problem, distribution: distribution, seed: 5)
+      var expectation = try Expectation(of: pass, data: data, seed: 5)
+      expectation.projected = try ProjectedSums(Projection(problem, pass, width: 64, seed: 5), data: data)
+      let result = Verifier().verify(
+        backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
+      if result.verdict == .unsupported { continue }
+      #expect(result.verdict == .passed && result.projectionRatio <= 1, "\(name) \(text): \(result.reason)")
+      #expect(
+        result.coverage?.channel == 0, "\(name) \(pass) \(text) \(distribution): \(result.coverage as Any)")
+    }
+  }
+
   /// An engine that brings a forward pass and nothing else: what the core derives is judged by the bounds of that pass, for filter
   /// gradients with dw cut into tiles.
   @Test(arguments: ConvPass.allCases, ["tile=2x2", "tile=4x4"])

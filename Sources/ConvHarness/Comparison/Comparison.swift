@@ -59,8 +59,7 @@ public final class Comparison {
   ) throws -> [ComparisonRow] {
     let problem = item.problem.problem
     let data = try data(for: problem, pool)
-    let grid = SampleGrid.stratified(problem, item.pass, seed: settings.seed)
-    let expectation = Expectation(grid: grid, data: data, pool: pool)
+    let expectation = try Expectation(of: item.pass, data: data, seed: settings.seed, pool: pool)
     let (peerVerification, configurations) = try verifyPeer(item, pool, data, expectation)
     var rows: [ComparisonRow] = []
     var contestants: [Contestant] = []

@@ -34,8 +34,7 @@ public struct LayerRun {
     }
     let start = ContinuousClock.now
     let data = try data(for: item.problem.problem)
-    let grid = SampleGrid.stratified(item.problem.problem, item.pass, seed: settings.seed)
-    let expectation = Expectation(grid: grid, data: data, pool: settings.pool)
+    let expectation = try Expectation(of: item.pass, data: data, seed: settings.seed, pool: settings.pool)
     ledger.verification += (ContinuousClock.now - start).seconds
     var rows: [ResultRow] = []
     var contestants: [Contestant] = []

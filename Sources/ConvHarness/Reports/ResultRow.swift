@@ -154,6 +154,7 @@ public struct ResultRow: Sendable {
     ("miss_probability_tile", { number($0.verification.coverage?.tile) }),
     ("miss_probability_channel", { number($0.verification.coverage?.channel) }),
     ("data", { $0.distribution.rawValue }),
+    ("projection_ratio", { number($0.verification.projectionRatio) }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

@@ -44,17 +44,28 @@ extension RunReport {
 
   private func sampling(_ compared: [ResultRow]) -> String {
     let coverages = compared.compactMap(\.verification.coverage)
-    let partial = coverages.filter { $0.sampled < $0.total }
+    let partial = coverages.filter { !$0.isWhole }
     if partial.isEmpty { return "Every result of every row was looked at.\n" }
+    let summed = compared.filter {
+      $0.verification.coverage?.isWhole == false && !$0.verification.projectionRatio.isNaN
+    }
     func range(_ figure: (SampleCoverage) -> Double) -> String {
       let values = partial.map(figure)
       let (low, high) = (values.min() ?? 0, values.max() ?? 0)
       let text = low == high ? [low] : [low, high]
       return text.map { RunReport.short($0) }.joined(separator: " to ")
     }
-    return
+    var text =
       "\(coverages.count - partial.count) of \(coverages.count) rows were looked at whole; of the others a stratified sample "
-      + "was. There a defect at a random place goes unseen with a probability of \(range(\.scattered)) if it touches 1 % of the "
+      + "was"
+    if let largest = summed.map(\.verification.projectionRatio).max() {
+      text += summed.count == partial.count ? "" : ", and of \(summed.count) of them"
+      text +=
+        ", and sums over the channels of all results with random signs were compared (Freivalds' check), the largest deviation "
+        + "\(RunReport.quotient(largest)) × bound"
+    }
+    return text
+      + ". There a defect at a random place goes unseen with a probability of \(range(\.scattered)) if it touches 1 % of the "
       + "results, \(range(\.tile)) if it is one 4×4 tile of one image in all channels, \(range(\.channel)) if it is one channel. "
       + "(A result that is not written is always seen: outputs begin as NaN, and all of them are searched for it.)\n"
   }

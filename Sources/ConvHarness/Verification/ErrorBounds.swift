@@ -85,13 +85,9 @@ public struct ErrorBounds: Sendable {
       let terms = ErrorBounds.terms(
         model, expectation.grid, data, magnitudes: magnitudes, moreRoundings: 0, pool)
     else { return nil }
-    var roundingOfResult = 0.0
-    if case .summation(_, accumulator: .float64) = model { roundingOfResult = u }
+    let roundingOfResult = ErrorBounds.resultRounding(model, u)
     let oracle = ErrorBounds.probabilistic(depth) * 0x1p-53
-    let underflow =
-      Double(depth)
-      * (data.elementType == .float64
-        ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude))
+    let underflow = ErrorBounds.underflow(depth: depth, data.elementType)
     let offsets = ErrorBounds.magnitudes(of: bias)
     let columns = expectation.grid.columns
     func total(_ algorithm: [Double]) -> [Double] {
@@ -116,43 +112,80 @@ public struct ErrorBounds: Sendable {
   ) -> (deciding: [Double], worst: [Double])? {
     let u = data.elementType.unitRoundoff
     let amplified: [Double]
-    let factor: Double
-    let worstFactor: Double
     switch model {
-    case .summation(let depth, let accumulator):
+    case .summation:
       amplified = magnitudes ?? Expectation(grid: grid, data: data, pool: pool).magnitudes
-      let k = depth + moreRoundings
-      if accumulator == .float64 {
-        let n = Double(k) * 0x1p-53
-        factor = n / (1 - n)
-        worstFactor = factor
-      } else {
-        factor = probabilistic(k) * u
-        worstFactor = Double(k) * u
-      }
     case .winograd where isStrided(data.problem):
       // Dense stride 1 only after the dilation's residues have become images of their own.
       return lowered(model, grid, data, moreRoundings, pool)
-    case .winograd(let vertical, let horizontal, let depth):
+    case .winograd(let vertical, let horizontal, _):
       guard
         let values = WinogradBounds(vertical: vertical, horizontal: horizontal, data: data)?
           .amplified(grid, pool: pool)
       else { return nil }
       amplified = values
-      let k = depth + WinogradBounds.transformRoundings(vertical, horizontal) + moreRoundings
-      factor = probabilistic(k) * u
-      worstFactor = Double(k) * u
-    case .fft(let height, let width, let stepH, let stepW, let depth):
+    case .fft(let height, let width, let stepH, let stepW, _):
       let tiles = FourierBounds(height: height, width: width, stepH: stepH, stepW: stepW, data: data)
       amplified = tiles.normProducts(grid, pool: pool)
-      let levels = FourierBounds.levels(height: height, width: width)
-      let k = Double(depth + moreRoundings)
-      factor = lambda * u * (levels + k.squareRoot())
-      worstFactor = u * (FourierBounds.worstPerLevel * levels + k)
     case .polyphase:
       return lowered(model, grid, data, moreRoundings, pool)
     }
-    return (amplified.map { factor * $0 }, amplified.map { worstFactor * $0 })
+    let factor = factors(model, u, moreRoundings: moreRoundings)
+    return (amplified.map { factor.deciding * $0 }, amplified.map { factor.worst * $0 })
+  }
+
+  /// What the magnitudes of a model are multiplied with; of phases the least.
+  private static func factors(
+    _ model: ErrorModel, _ u: Double, moreRoundings: Int
+  ) -> (deciding: Double, worst: Double) {
+    switch model {
+    case .summation(let depth, let accumulator):
+      let k = depth + moreRoundings
+      if accumulator == .float64 {
+        let n = Double(k) * 0x1p-53
+        return (n / (1 - n), n / (1 - n))
+      }
+      return (probabilistic(k) * u, Double(k) * u)
+    case .winograd(let vertical, let horizontal, let depth):
+      let k = depth + WinogradBounds.transformRoundings(vertical, horizontal) + moreRoundings
+      return (probabilistic(k) * u, Double(k) * u)
+    case .fft(let height, let width, _, _, let depth):
+      let levels = FourierBounds.levels(height: height, width: width)
+      let k = Double(depth + moreRoundings)
+      return (lambda * u * (levels + k.squareRoot()), u * (FourierBounds.worstPerLevel * levels + k))
+    case .polyphase(let models):
+      let all = models.map { factors($0, u, moreRoundings: moreRoundings) }
+      return (all.map(\.deciding).min() ?? 0, all.map(\.worst).min() ?? 0)
+    }
+  }
+
+  // MARK: For the sums of a projection
+
+  /// A number that, times Σ|a·b|, is at most the algorithm's part of the deciding bound, whatever the data: what transforms
+  /// amplify is never less than Σ|a·b|, for they compute Σ a·b exactly but for roundings (triangle inequality; for Fourier transforms
+  /// Cauchy–Schwarz), and lowerings add up parts with more roundings.
+  static func leastFactor(_ model: ErrorModel, _ u: Double) -> Double {
+    factors(model, u, moreRoundings: 0).deciding
+  }
+
+  /// The algorithm's part of the deciding bounds of all samples of a grid, rows × columns; nil where the model does not describe
+  /// the problem.
+  static func algorithm(
+    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, pool: WorkerPool
+  ) -> [Double]? {
+    terms(model, grid, data, magnitudes: nil, moreRoundings: 0, pool)?.deciding
+  }
+
+  /// The rounding of a result, relative to it, that is not part of the algorithm's chain.
+  static func resultRounding(_ model: ErrorModel, _ u: Double) -> Double {
+    if case .summation(_, accumulator: .float64) = model { return u }
+    return 0
+  }
+
+  /// The smallest subnormal number per product.
+  static func underflow(depth: Int, _ elementType: ElementType) -> Double {
+    Double(depth)
+      * (elementType == .float64 ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude))
   }
 
   private static func isStrided(_ problem: ConvProblem) -> Bool {

@@ -14,6 +14,21 @@ public struct Expectation: Sendable {
   /// How far each value itself may be from the truth, beyond the oracle's own rounding: stored values that had to be
   /// computed with. Empty where there is nothing of the kind.
   public var uncertainty: [Double] = []
+  /// What sums over all results should be, where only some of them are looked at by themselves; nil otherwise.
+  public var projected: ProjectedSums?
+
+  /// As a verification of generated data needs it: a stratified sample of the results, and, where that is not all of them, sums that
+  /// depend on every one (`Projection`).
+  ///
+  /// - Parameter seed: of the sample and of the signs.
+  /// - Throws: `ConvError.allocationFailed`.
+  public init(of pass: ConvPass, data: ProblemData, seed: UInt64, pool: WorkerPool = .shared) throws {
+    let grid = SampleGrid.stratified(data.problem, pass, seed: seed)
+    self.init(grid: grid, data: data, pool: pool)
+    if grid.count < data.problem.resultShape(pass).reduce(1, *) {
+      projected = try ProjectedSums(Projection(data.problem, pass, seed: seed), data: data, pool: pool)
+    }
+  }
 
   /// Asks the oracle for every sample.
   public init(grid: SampleGrid, data: ProblemData, pool: WorkerPool = .shared) {

@@ -45,8 +45,7 @@ public struct FailureCase: Sendable {
   /// - Throws: `ConvError.allocationFailed`.
   public func verify(pool: WorkerPool) throws -> Verification {
     let data = try data(pool)
-    let grid = SampleGrid.stratified(operation.problem, operation.pass, seed: seed)
-    let expectation = Expectation(grid: grid, data: data, pool: pool)
+    let expectation = try Expectation(of: operation.pass, data: data, seed: seed, pool: pool)
     return Verifier(pool: pool).verify(
       competitor.backend, operation, options(pool), data: data, expectation: expectation)
   }
@@ -139,8 +138,7 @@ public struct FailureCase: Sendable {
         let backend = try BackendRegistry.named("\(competitor.backend.name)").backend
         let data = try ProblemData(
           problem: problem, \(type)distribution: .\(distribution), seed: \(seed))
-        let expectation = Expectation(
-          grid: .stratified(problem, .\(operation.pass), seed: \(seed)), data: data)
+        let expectation = try Expectation(of: .\(operation.pass), data: data, seed: \(seed))
         let operation = ConvOperation(\(arguments))
         let options = PlanOptions(\(options.joined(separator: ", ")))
         let result = Verifier().verify(

@@ -10,6 +10,11 @@ import ConvCore
 ///   into which no sample falls.
 /// - `channel`: one whole output channel (of the result's second axis): the share of channels without a sample.
 ///
+/// Where sums over all results are compared too (`Projection`), tiles and channels do not count whose loss these would show; where the
+/// sums are single results, nothing goes unseen. (That loss is a wrong value of the size of the results; the bounds that decide it are taken
+/// from the least ones by the largest quotient found at some places, so that the probabilities are estimates for engines that
+/// transform, and exact for plain sums.)
+///
 /// A result that is not written at all is always seen: outputs are filled with NaN, and all of them are searched for it. Tiles
 /// and channels at the borders, which engines treat apart, are sampled first, so that the usual defects are seen far more
 /// often than these numbers say.
@@ -25,6 +30,9 @@ public struct SampleCoverage: Sendable, Hashable {
   /// Probability that one wrong channel goes unseen.
   public internal(set) var channel = Double.nan
 
+  /// Whether every result was compared by itself.
+  public var isWhole: Bool { sampled >= total || max(scattered, tile, channel) == 0 }
+
   /// The share of the results that a scattered defect touches.
   public static let fraction = 0.01
   /// Height and width of the tile.
@@ -33,26 +41,30 @@ public struct SampleCoverage: Sendable, Hashable {
   /// Nothing is known.
   init() {}
 
-  /// Of a grid.
-  public init(_ grid: SampleGrid) {
+  /// Of a grid, and of the sums over all results.
+  public init(_ grid: SampleGrid, _ sight: ProjectionSight? = nil) {
     let (first, second) = SampleGrid.outer(grid.problem, grid.pass)
     let extent = grid.extent
     sampled = grid.count
     total = first * second * extent.count
-    if sampled >= total {
+    if sampled >= total || sight?.isWhole == true {
       (scattered, tile, channel) = (0, 0, 0)
       return
     }
     scattered = SampleCoverage.missProbability(sampled: sampled, of: total, fraction: SampleCoverage.fraction)
     let size = SampleCoverage.tileSize
     let (tall, wide) = ((extent.h + size - 1) / size, (extent.w + size - 1) / size)
-    var seen = Set<Int>()
-    for row in grid.rows {
-      let place = (row.at.d * tall + row.at.h / size) * wide + row.at.w / size
-      seen.insert(row.first * extent.d * tall * wide + place)
-    }
+    var seen = sight?.tiles ?? []
+    for row in grid.rows { seen.insert(SampleCoverage.tile(first: row.first, row.at, of: extent)) }
     tile = 1 - Double(seen.count) / Double(first * extent.d * tall * wide)
-    channel = 1 - Double(Set(grid.columns).count) / Double(second)
+    channel = 1 - Double((sight?.channels ?? []).union(grid.columns).count) / Double(second)
+  }
+
+  /// The number of a result's tile: first index, depth, row and column of tiles.
+  static func tile(first: Int, _ at: Extent, of extent: Extent) -> Int {
+    let size = SampleCoverage.tileSize
+    let (tall, wide) = ((extent.h + size - 1) / size, (extent.w + size - 1) / size)
+    return ((first * extent.d + at.d) * tall + at.h / size) * wide + at.w / size
   }
 
   /// C(n − D, s) / C(n, s) with D = ⌈f·n⌉: `sampled` different results of `total` hold none of the D wrong ones.
@@ -75,7 +87,7 @@ extension SampleCoverage: CustomStringConvertible {
   /// `4096 of 802816 results; a defect goes unseen with probability 1e-18 (1 % of the results), 0.92 (one 4×4 tile), 0.75
   /// (one channel)`.
   public var description: String {
-    if sampled >= total { return "all \(total) results" }
+    if isWhole { return "all \(total) results" }
     let tile = "one \(SampleCoverage.tileSize)×\(SampleCoverage.tileSize) tile"
     return
       "\(sampled) of \(total) results; a defect goes unseen with probability \(RunReport.short(scattered)) "

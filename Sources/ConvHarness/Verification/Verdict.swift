@@ -35,6 +35,9 @@ public struct Verification: Sendable, Hashable {
   public var norms: ErrorNorms?
   /// What of the result was looked at; nil where nothing was compared.
   public var coverage: SampleCoverage?
+  /// Largest quotient of a sum over many results (`Projection`) and its bound; at most 1 passes. NaN where no sums were compared:
+  /// where every result was compared by itself, or behind a maximum.
+  public var projectionRatio = Double.nan
 
   /// A verdict without figures.
   public init(_ verdict: Verdict, reason: String) {
@@ -105,6 +108,26 @@ public struct Verification: Sendable, Hashable {
     } else if let doubt = Verification.doubt(expectation, bounds) {
       verdict = .mistrusted
       reason = doubt
+    }
+  }
+
+  /// Adds what the sums over all results say: outside of its bound is failed, whatever the sample says.
+  ///
+  /// - Parameter finding: nil where the error model does not describe the sums' problem.
+  mutating func add(_ finding: ProjectionFinding?, _ expectation: Expectation) {
+    guard let finding else {
+      verdict = .mistrusted
+      reason = "the error model does not describe the sums over channels"
+      return
+    }
+    projectionRatio = finding.ratio
+    if finding.ratio > 1 {
+      verdict = .failed
+      reason = "\(finding.place); the sample of \(samples) results is within its bounds"
+      (errorRatio, errorBound, errorBoundWorst) = (finding.ratio, finding.bound, .nan)
+      errorMax = max(errorMax, finding.ratio * finding.bound)
+    } else {
+      coverage = SampleCoverage(expectation.grid, finding.sight)
     }
   }
 

@@ -39,9 +39,18 @@ public struct Verifier: Sendable {
       return Verification(
         .mistrusted, reason: "the error model \(plan.errorModel) does not describe \(plan.operation)")
     }
-    return Verification(
+    var verification = Verification(
       results: Verifier.values(of: result, at: expectation.grid), expectation: expectation,
       bounds: bounds, strayValue: Verifier.strayValue(in: result))
+    // No sum passes through a maximum.
+    let isLinear = !plan.operation.epilogue.relu && !plan.operation.epilogue.maxPool2x2
+    if isLinear, verification.verdict != .failed, let projected = expectation.projected {
+      verification.add(
+        ProjectionCheck(
+          expected: projected, model: plan.errorModel, elementType: data.elementType, pool: pool
+        ).finding(result), expectation)
+    }
+    return verification
   }
 
   /// Executes a plan on memory that shows what it does not write or reads by mistake: the result is filled with NaN (with
