@@ -19,6 +19,7 @@ struct CompareCommand: ParsableCommand {
         vbench compare --suite resnet50 --batch 4
         vbench compare --suite seed-cnn --network seed-cnn --threads 1,2 --rounds 20
         vbench compare --network resnet18,vgg11 --backends winograd,im2col --fallback direct
+        vbench compare --suite resnet50 --backends auto --plan plan.json --threads 2
         vbench compare --peer 'python3 my-peer.py' --suite shapes.txt --passes forward --filter-state prepared
       """)
 
@@ -38,6 +39,8 @@ struct CompareCommand: ParsableCommand {
   @Option(
     help: "In training steps, an engine for the layers that the others decline or can run by lowerings only.")
   var fallback: String?
+
+  @OptionGroup var planFile: PlanFileOption
 
   @Option(
     help: ArgumentHelp("Memory formats of our images: nhwc, nchw; the peer has its own.", valueName: "list"))
@@ -69,12 +72,13 @@ struct CompareCommand: ParsableCommand {
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let competitors = try NameList.competitors(backends ?? NameList.fastBackends)
+    var competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
-    let trainings = try trainings()
+    var trainings = try trainings()
     if selection.list { return print(ProblemOptions.listing(items)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
     let pools = try threadCounts().map { try NameList.pool(threads: $0) }
+    try follow(pools.map(\.threads), &competitors, &trainings)
     guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
     guard seconds > 0, seconds <= 60 else {
       throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
@@ -98,6 +102,16 @@ struct CompareCommand: ParsableCommand {
     print("comparison: \(output)/comparison.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  /// Gives auto the choices of `--plan`, also where it is the fallback.
+  private func follow(
+    _ threads: [Int], _ competitors: inout [Competitor], _ trainings: inout [TrainingItem]
+  ) throws {
+    let fallback = trainings.first?.fallback.map { [$0] } ?? []
+    let all = try planFile.apply(to: competitors + fallback, threads: threads)
+    competitors = Array(all.prefix(competitors.count))
+    if !fallback.isEmpty { for i in trainings.indices { trainings[i].fallback = all.last } }
   }
 
   private func measure(
@@ -146,9 +160,6 @@ struct CompareCommand: ParsableCommand {
     let fallback = try fallback.map { try NameList.competitors($0) }
     if let fallback, fallback.count != 1 {
       throw UsageError("--fallback names \(fallback.count) engines, one is possible")
-    }
-    if let variant = fallback?.first?.variant {
-      throw UsageError("--fallback names the variant \(variant); an engine without one is needed")
     }
     let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in

@@ -51,6 +51,14 @@ enum NameList {
     return result
   }
 
+  /// The engine of that name, or a variant of one: `winograd`, `winograd[tile=4x4]`.
+  ///
+  /// - Throws: `ConvError.unknownName`.
+  static func competitor(_ name: String) throws -> Competitor {
+    let selection = try BackendRegistry.named(name)
+    return Competitor(selection.backend, variant: selection.variant)
+  }
+
   /// The values of an option that is a list of an enumeration's names.
   ///
   /// - Throws: `UnknownNameError`, `UsageError`.

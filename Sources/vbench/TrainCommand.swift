@@ -1,6 +1,7 @@
 import ArgumentParser
 import ConvBackends
 import ConvCore
+import ConvHarness
 import ConvNN
 import ConvVision
 import Foundation
@@ -27,6 +28,7 @@ struct TrainCommand: ParsableCommand {
       EXAMPLES
         vbench train seed-cnn
         vbench train seed-cnn --backend 'winograd[tile=4x4]' --epochs 3
+        vbench train mobilenet-v2 --backend auto --plan plan.json --limit 2000
         vbench train seed-cnn --checkpoint seed.safetensors
         vbench train seed-cnn --resume seed.safetensors --epochs 5
       """)
@@ -40,8 +42,13 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "The engine of the convolutions, with a variant where one is wanted: winograd[tile=4x4].")
   var backend = "im2col"
 
-  @Option(help: "An engine for the layers that the backend declines; without one they are an error.")
+  @Option(
+    help:
+      "An engine, or a variant of one, for the layers that the backend declines; without one they are an error."
+  )
   var fallback: String?
+
+  @OptionGroup var planFile: PlanFileOption
 
   @Option(help: "Passes over the training images, those of a resumed run included.")
   var epochs = 1
@@ -97,8 +104,11 @@ struct TrainCommand: ParsableCommand {
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
     let network = try ImageNetwork.known(model)
-    let selection = try BackendRegistry.named(backend)
-    let fallback = try fallback.map { try BackendRegistry.named($0) }
+    let pool = threads.map { WorkerPool.pool(threads: $0) } ?? .shared
+    let engines = try planFile.apply(
+      to: ([backend] + (fallback.map { [$0] } ?? [])).map { try NameList.competitor($0) },
+      threads: [pool.threads])
+    let backend = engines[0]
     try openBLAS.apply()
     if let checkpoint { try AtomicFile.checkCreatable(checkpoint) }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
@@ -109,15 +119,15 @@ struct TrainCommand: ParsableCommand {
     var state: TrainCheckpoint
     if let start {
       state = start
-      try reconcile(&state, images: train.count, selection.description)
+      try reconcile(&state, images: train.count, backend.selection)
     } else {
-      state = TrainCheckpoint(settings: try freshSettings(train.count), backend: selection.description)
+      state = TrainCheckpoint(settings: try freshSettings(train.count), backend: backend.selection)
     }
 
     Interruption.catchSignals()
     let session = try TrainSession(
-      network: network, state: state, train: train, test: test, backend: selection, fallback: fallback,
-      pool: threads.map { WorkerPool.pool(threads: $0) } ?? .shared)
+      network: network, state: state, train: train, test: test, backend: backend,
+      fallback: engines.count > 1 ? engines[1] : nil, pool: pool)
     try session.run(epochs: epochs, checkpoint: checkpoint)
   }
 

@@ -1,6 +1,6 @@
 import ConvAutograd
-import ConvBackends
 import ConvCore
+import ConvHarness
 import ConvNN
 import ConvOptim
 import ConvVision
@@ -13,8 +13,8 @@ final class TrainSession {
   private let optimizer: any Optimizer
   private let loader: DataLoader
   private let test: DataLoader
-  private let backend: BackendRegistry.Selection
-  private let fallback: BackendRegistry.Selection?
+  private let backend: Competitor
+  private let fallback: Competitor?
   private let pool: WorkerPool
   private let recorder = ExecutionRecorder()
   private var state: TrainCheckpoint
@@ -28,7 +28,7 @@ final class TrainSession {
   /// A run that begins at `state`, whose tensors are loaded where it has any.
   init(
     network: ImageNetwork, state: TrainCheckpoint, train: LabelledImages, test: LabelledImages,
-    backend: BackendRegistry.Selection, fallback: BackendRegistry.Selection?, pool: WorkerPool
+    backend: Competitor, fallback: Competitor?, pool: WorkerPool
   ) throws {
     self.network = network
     self.state = state
@@ -60,7 +60,7 @@ final class TrainSession {
   func run(epochs: Int, checkpoint: String?) throws {
     let settings = state.settings
     print(
-      "\(network.name) on \(backend), \(pool.threads) threads: \(settings.images) images, batch "
+      "\(network.name) on \(backend.label), \(pool.threads) threads: \(settings.images) images, batch "
         + "\(settings.batchSize), \(settings.optimizer.rawValue) lr \(settings.learningRate), seed \(settings.seed)"
     )
     if state.epoch > 0 || state.batch > 0 {
@@ -79,8 +79,7 @@ final class TrainSession {
     }
     print("\ntest images: rows are the actual classes, columns the predicted ones\n\(matrix)")
     print("accuracy \(decimals(100 * matrix.accuracy, 2)) %, macro F1 \(decimals(matrix.macroF1, 3))")
-    let fallbacks = Set(recorder.entries.filter(\.isFallback).map { "\($0.operation) on \($0.executedBy)" })
-    for entry in fallbacks.sorted() { print("fallback: \(entry)") }
+    if let engines { print(engines) }
     if let checkpoint { print("checkpoint: \(checkpoint)") }
   }
 
@@ -169,10 +168,20 @@ final class TrainSession {
     return InterruptedError(description: "interrupted \(place); \(way)")
   }
 
+  /// What ran each convolution, where that does not go without saying.
+  private var engines: String? {
+    let layers = model.namedModules().map { ($0.name, recorder.engines(of: ObjectIdentifier($0.module))) }
+      .filter { !$0.1.isEmpty }
+    guard layers.contains(where: { $0.1 != backend.backend.name }) else { return nil }
+    var table = TextTable(["layer", "runs on"])
+    for (name, engine) in layers { table.add([name, engine]) }
+    return table.text
+  }
+
   private func inContext(_ body: () throws -> Void) throws {
     try withBackend(
-      backend.backend, fallback: fallback?.backend, variant: backend.variant, pool: pool, recorder: recorder,
-      body)
+      backend.backend, fallback: fallback?.backend, variant: backend.variant,
+      fallbackVariant: fallback?.variant, pool: pool, recorder: recorder, body)
   }
 }
 

@@ -64,6 +64,24 @@ private struct PickyBackend: ConvolutionBackend {
     #expect(entries.count == 6, "\(entries)")
   }
 
+  /// The fallback's variant is the fallback's only, and reaches it.
+  @Test func theFallbackHasAVariantOfItsOwn() throws {
+    func run(_ kernel: Int) throws {
+      let (x, w, b) = try operands(kernel)
+      let picky = PickyBackend(declined: [], largestKernel: 2)
+      try withBackend(picky, fallback: NaiveBackend(), fallbackVariant: "no=such") {
+        try x.conv(weight: w, bias: b).sum().backward()
+      }
+    }
+    try run(2)
+    #expect {
+      try run(3)
+    } throws: { error in
+      guard case ConvError.unsupported(let backend, _, let reason) = error else { return false }
+      return backend == "naive" && reason.contains("no=such")
+    }
+  }
+
   @Test func backwardUsesTheEngineOfForward() throws {
     let (x, w, b) = try operands(2)
     let y = try withBackend(.naive) { try x.conv(weight: w, bias: b).sum() }

@@ -266,6 +266,8 @@ private final class Net: Module {
     let input = Variable(try Tensor.zeros([1, 1, 2, 2]))
     conv.backend = .naive
     _ = try withBackend(Nothing()) { try conv(input) }
+    conv.variant = "no=such"
+    #expect(throws: ConvError.self) { try withBackend(.naive) { try conv(input) } }
     conv.backend = nil
     #expect(throws: ConvError.self) { try withBackend(Nothing()) { try conv(input) } }
     _ = try withBackend(Nothing(), fallback: .naive) { try conv(input) }

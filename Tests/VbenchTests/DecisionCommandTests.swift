@@ -30,9 +30,11 @@ import Testing
     #expect(!outcome.output.contains("auto takes"), "\(outcome)")
   }
 
-  private func withPlan<R>(threads: Int, _ body: (String) throws -> R) throws -> R {
+  private func withPlan<R>(
+    threads: Int, problem: String = Self.problem, format: MemoryFormat = .nchw, _ body: (String) throws -> R
+  ) throws -> R {
     try CommandLineRunner.withFolder { folder in
-      let key = ConvPlanFile.Key(try ConvProblem(parsing: Self.problem), .forward, .nchw, .fresh)
+      let key = ConvPlanFile.Key(try ConvProblem(parsing: problem), .forward, format, .fresh)
       let file = ConvPlanFile(machines: [
         ConvPlanFile.MachinePlan(
           machine: .current(threads: threads), maxError: nil, workspaceLimit: 1 << 26,
@@ -57,6 +59,58 @@ import Testing
     }
   }
 
+  /// The choice of a plan is what trains a layer, and is printed.
+  @Test func trainFollowsAPlan() throws {
+    try withPlan(threads: 2, problem: "conv2d:n8c3h32w32k32r3s3p1", format: .nhwc) { folder in
+      try CommandLineRunner.writeDataset(folder + "/data", train: 8, test: 8)
+      func conv1(_ more: [String]) throws -> Substring? {
+        let outcome = try CommandLineRunner.run(
+          [
+            "train", "seed-cnn", "--dataset", folder + "/data", "--batch-size", "8", "--threads", "2",
+            "--backend", "auto",
+          ] + more)
+        #expect(outcome.status == 0, "\(outcome)")
+        return outcome.output.split(separator: "\n").first { $0.hasPrefix("conv1 ") }
+      }
+      let planned = try #require(try conv1(["--plan", folder + "/plan.json"]))
+      #expect(planned.contains("forward: naive"), "\(planned)")
+      #expect(try conv1([])?.contains("naive") == false)
+    }
+  }
+
+  @Test func compareFollowsAPlan() throws {
+    try withPlan(threads: 2, format: .nhwc) { folder in
+      try AtomicFile.write("\(Self.problem) one\n", to: folder + "/layers.txt")
+      try AtomicFile.write(
+        """
+        while read -r line; do
+          case $line in
+            *'"hello"'*) echo '{"peer": "fake", "version": "7", "configurations": ["plain"]}' ;;
+            *) echo '{"error": "not today"}' ;;
+          esac
+        done
+        """, to: folder + "/peer.sh")
+      func compare(_ more: [String]) throws -> CommandLineRunner.Outcome {
+        try CommandLineRunner.run(
+          [
+            "compare", "--peer", "sh \(folder)/peer.sh", "--suite", folder + "/layers.txt", "--passes",
+            "forward",
+            "--plan", folder + "/plan.json", "--output", folder + "/out",
+          ] + more)
+      }
+      let outcome = try compare(["--backends", "auto", "--threads", "2"])
+      #expect(outcome.status == 0, "\(outcome)")
+      let csv = try InputFile.text(of: folder + "/out/comparison.csv")
+      #expect(csv.split(separator: "\n").last?.contains(",naive,") == true, "\(csv)")
+      for (arguments, words) in [
+        (["--backends", "auto"], "not for 1, 2"), (["--backends", "direct", "--threads", "2"], "auto"),
+      ] {
+        let outcome = try compare(arguments)
+        #expect(outcome.status == 64 && outcome.error.contains(words), "\(outcome)")
+      }
+    }
+  }
+
   @Test func plansForOthersAreErrors() throws {
     try withPlan(threads: 1) { folder in
       func run(_ arguments: [String]) throws -> CommandLineRunner.Outcome {
@@ -69,6 +123,14 @@ import Testing
         (66, ["--plan", folder + "/none.json", "--backends", "auto"], "none.json"),
       ] {
         let outcome = try run(arguments)
+        #expect(outcome.status == Int32(status) && outcome.error.contains(words), "\(outcome)")
+      }
+      for (status, arguments, words) in [
+        (64, ["--plan", folder + "/plan.json", "--backend", "auto"], "1 thread"),
+        (64, ["--plan", folder + "/plan.json"], "--plan is for auto"),
+        (66, ["--plan", folder + "/none.json", "--fallback", "auto"], "none.json"),
+      ] {
+        let outcome = try CommandLineRunner.run(["train", "seed-cnn", "--threads", "2"] + arguments)
         #expect(outcome.status == Int32(status) && outcome.error.contains(words), "\(outcome)")
       }
       try AtomicFile.write("{", to: folder + "/plan.json")

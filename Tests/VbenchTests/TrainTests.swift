@@ -35,6 +35,20 @@ import Testing
     }
   }
 
+  /// Layers that an engine declines run on the fallback's variant, or are an error in that variant's words.
+  @Test func fallbacksHaveVariants() throws {
+    try withDataset { folder in
+      // Of tiles that it does not have the engine declines every layer.
+      func train(_ fallback: String) throws -> CommandLineRunner.Outcome {
+        try self.train(folder, "--limit", "16", "--backend", "winograd[tile=99x99]", "--fallback", fallback)
+      }
+      let outcome = try train("im2col[gemm=kernel]")
+      #expect(outcome.status == 0 && outcome.output.contains("im2col (fallback)"), "\(outcome)")
+      let refused = try train("im2col[gemm=nonesuch]")
+      #expect(refused.status != 0 && refused.error.contains("nonesuch"), "\(refused)")
+    }
+  }
+
   /// Interrupted after an epoch and gone on: the same file, byte by byte, as without interruption.
   @Test(arguments: ["adam", "sgd"]) func resumesBitByBit(_ optimizer: String) throws {
     try withDataset { folder in

@@ -7,6 +7,8 @@ public struct ConvolutionContext: Sendable {
   public var engine: ConvolutionEngine?
   /// Runs the layers that `engine` declines; nil makes those an error at their first use.
   public var fallback: ConvolutionEngine?
+  /// One variant of the fallback; nil leaves the choice to it. (That of `engine` is in the options.)
+  public var fallbackVariant: String?
   /// How plans are made; `threads` is overridden by the pool's.
   public var options: PlanOptions
   /// The threads of all operations, not only of convolutions.
@@ -69,16 +71,19 @@ public struct ConvolutionContext: Sendable {
 /// engine that the forward pass ran on, also outside of the scope.
 /// - Parameters:
 ///   - variant: one variant of the backend, as in `tile=2x2`.
+///   - fallbackVariant: one variant of the fallback.
 ///   - pool: the threads of all operations; the surrounding scope's where left out.
 ///   - recorder: is told which layer ran where.
 public func withBackend<R>(
   _ backend: any ConvolutionBackend, fallback: (any ConvolutionBackend)? = nil, variant: String? = nil,
-  pool: WorkerPool? = nil, recorder: ExecutionRecorder? = nil, _ body: () throws -> R
+  fallbackVariant: String? = nil, pool: WorkerPool? = nil, recorder: ExecutionRecorder? = nil,
+  _ body: () throws -> R
 ) rethrows -> R {
   var context = ConvolutionContext.current
   context.engine = ConvolutionEngine(backend)
   context.fallback = fallback.map { ConvolutionEngine($0) }
   context.options.variant = variant
+  context.fallbackVariant = fallbackVariant
   if let pool { context.pool = pool }
   if let recorder { context.recorder = recorder }
   return try context.run(body)

@@ -57,8 +57,8 @@ extension ConvolutionContext {
       guard let fallback else {
         throw ConvError.unsupported(backend: backend, operation: operation, reason: reason)
       }
-      // The variant is in the first engine's words.
-      options.variant = nil
+      // The options' variant is in the first engine's words.
+      options.variant = fallbackVariant
       plans = try operations.map { try PlanCache.shared.plan(fallback, $0, options) }
       isFallback = true
     }

@@ -102,8 +102,8 @@ public struct NetworkCheck: Sendable {
     let (images, labels) = try reference.data(elementType, format)
     let recorder = ExecutionRecorder()
     let found = try withBackend(
-      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
-      recorder: recorder
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant,
+      fallbackVariant: fallback?.variant, pool: pool, recorder: recorder
     ) { try NetworkCheck.step(model, images, labels) }
 
     if elementType == .float64 {

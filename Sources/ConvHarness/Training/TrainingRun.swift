@@ -104,7 +104,7 @@ private final class Trainee {
     do {
       try withBackend(
         competitor.backend, fallback: run.fallback?.backend, variant: competitor.variant,
-        pool: run.settings.pool, recorder: recorder, body)
+        fallbackVariant: run.fallback?.variant, pool: run.settings.pool, recorder: recorder, body)
     } catch let error as ConvError {
       if case .unsupported = error { row.declined = "\(error)" } else { row.problem = "\(error)" }
     } catch {

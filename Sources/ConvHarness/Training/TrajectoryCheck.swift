@@ -75,8 +75,8 @@ public struct TrajectoryCheck: Sendable {
     var records: [StepRecord] = []
     let images = try batches.fitted(to: trajectory.network, batch: trajectory.batch)
     try withBackend(
-      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
-      recorder: recorder
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant,
+      fallbackVariant: fallback?.variant, pool: pool, recorder: recorder
     ) {
       for batch in images.batches.prefix(steps) {
         optimizer.zeroGrad()

@@ -15,6 +15,8 @@ public class ConvolutionLayer: Module {
   public var backend: (any ConvolutionBackend)? {
     didSet { engine = backend.map { ConvolutionEngine($0) } }
   }
+  /// One variant of this layer's own engine; nil leaves the choice to it.
+  public var variant: String?
   private var engine: ConvolutionEngine?
   private let fanIn: Int
   /// Whether 2×2 pooling can be part of the operation: 2-D convolutions.
@@ -85,7 +87,7 @@ public class ConvolutionLayer: Module {
     guard let engine else { return try body() }
     var context = ConvolutionContext.current
     context.engine = engine
-    context.options.variant = nil
+    context.options.variant = variant
     return try context.run(body)
   }
 
