@@ -219,6 +219,48 @@ import Testing
     }
   }
 
+  /// A training whose losses are not the peer's is not timed: of the first step, or of a later one.
+  @Test func trainingsAreComparedStepByStep() throws {
+    let network = ImageNetwork(name: "tiny", side: 8, batch: 2, summary: "") {
+      Sequential(
+        try Conv2d(3, 4, kernelSize: 3, padding: 1, bias: false), ReLU(), Flatten(), try Linear(256, 10))
+    }
+    func reason(_ answer: String) throws -> (verdict: Verdict, reason: String) {
+      var found = Verification(.unsupported, reason: "")
+      try FakePeer.withPeer(training: answer) { peer in
+        let comparison = Comparison(
+          peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0, times: false))
+        let rows = try comparison.trainingRows(
+          for: TrainingItem(network: network), pool: .pool(threads: 1),
+          competitors: [Competitor(NaiveBackend())])
+        found = rows[0].verification
+      }
+      return (found.verdict, found.reason)
+    }
+    // Ours, from a peer that says one loss only, and a wrong one.
+    let single = try reason(#"{"loss": 9}"#)
+    #expect(single.verdict == .failed && single.reason.contains("loss of step 1 is"), "\(single)")
+    let first = try #require(
+      single.reason.split(separator: " ").compactMap { Double($0.filter { $0 != "," }) }.dropFirst().first)
+    #expect(try reason("{\"loss\": \(first)}").verdict == .passed)
+    // The same first loss, but nothing learned.
+    let stuck = try reason("{\"losses\": [\(first), \(first), \(first), \(first)]}")
+    #expect(stuck.verdict == .failed && stuck.reason.contains("loss of step 2 is"), "\(stuck)")
+    #expect(throws: PeerError.self) { try reason("{\"losses\": [\(first)]}") }
+  }
+
+  /// The first losses agree to rounding, later ones to an eighth of what training changed.
+  @Test func lossesAgree() {
+    let theirs = [2.0, 1.9, 1.6]
+    func differs(_ ours: [Double]) -> String? { LossAgreement.difference(ours, theirs, "plain") }
+    #expect(differs([2.0004, 1.911, 1.64]) == nil)
+    #expect(differs([2.0006, 1.9, 1.6])?.contains("step 1 is 2.0006, the peer's 2 (plain)") == true)
+    #expect(differs([2, 1.914, 1.6])?.contains("step 2") == true)
+    #expect(differs([2, 1.9, 1.652])?.contains("step 3") == true)
+    #expect(differs([2, .nan, 1.6])?.contains("step 2") == true)
+    #expect(LossAgreement.text(theirs) == "losses 2 1.9 1.6" && LossAgreement.text([2]) == "first loss 2")
+  }
+
   @Test func aBrokenPeerIsAnErrorWithItsWords() throws {
     for (answer, words) in [
       ("oops", "no JSON: 'oops'"), (#"{"values": [], "count": 99}"#, "computed 99 results"),
@@ -314,6 +356,7 @@ private struct Unstrided: ConvolutionBackend {
 private enum FakePeer {
   static func withPeer(
     values: [Double] = [], seconds: String = "0.1", answer: String? = nil,
+    training: String = #"{"error": "what?"}"#,
     _ body: (PeerProcess) throws -> Void
   ) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "peer-\(UUID().uuidString)")
@@ -326,6 +369,7 @@ private enum FakePeer {
           *'"hello"'*) echo '{"peer": "fake", "version": "1", "configurations": ["plain"]}' ;;
           *'"result"'*) echo '\(result)' ;;
           *'"measure"'*) echo '{"seconds": \(seconds)}' ;;
+          *'"train"'*) echo '\(training)' ;;
           *) echo '{"error": "what?"}' ;;
         esac
       done

@@ -26,10 +26,11 @@ public struct TrainingItem: Sendable {
 }
 
 extension Comparison {
-  /// Largest relative difference of the first losses: two networks that are not the same, or not fed the same, differ by more.
-  static let lossTolerance = 0x1p-12
+  /// Steps whose losses are compared before anything is timed.
+  static let comparedSteps = 4
 
   /// Full training steps of a network with Adam on both sides, from the same initial weights and images: one row per competitor.
+  /// A competitor whose first losses are not the peer's is not timed.
   ///
   /// - Throws: `PeerError.broken`, and what making a model throws; what an engine throws is in its row.
   public func trainingRows(
@@ -37,9 +38,8 @@ extension Comparison {
   ) throws -> [ComparisonRow] {
     var rows: [ComparisonRow] = []
     var contestants: [Contestant] = []
-    var peerLoss = Double.nan
+    var peerLosses: [(configuration: String, losses: [Double])] = []
     var peerVerification = Verification(.unsupported, reason: "no configuration trains")
-    var configurations: [String] = []
     func training(_ configuration: String) -> PeerTraining {
       PeerTraining(
         network: item.network.name, batch: item.batch,
@@ -48,11 +48,13 @@ extension Comparison {
     }
     for configuration in peer.identity.configurations {
       do {
-        peerLoss = try peer.train(training(configuration), repetitions: 1, first: true).loss
-        configurations.append(configuration)
-        peerVerification = Verification(.passed, reason: "first loss \(CSV.number(peerLoss))")
+        let losses = try peer.train(
+          training(configuration), repetitions: Comparison.comparedSteps, first: true
+        ).losses
+        peerLosses.append((configuration, losses))
+        peerVerification = Verification(.passed, reason: LossAgreement.text(losses))
       } catch PeerError.declined(let reason) {
-        if configurations.isEmpty { peerVerification = Verification(.unsupported, reason: reason) }
+        if peerLosses.isEmpty { peerVerification = Verification(.unsupported, reason: reason) }
       }
     }
     for competitor in competitors {
@@ -65,15 +67,14 @@ extension Comparison {
       row.peerVerification = peerVerification
       do {
         let trainee = try Trainee(competitor, item, seed: settings.seed, pool: pool)
-        let loss = try trainee.step()
+        let losses = try (0..<(peerLosses.map(\.losses.count).max() ?? 1)).map { _ in try trainee.step() }
         row.backend = trainee.label
         row.executedBy = trainee.engines.joined(separator: "; ")
-        let deviation = abs(loss - peerLoss) / abs(peerLoss)
-        row.verification =
-          configurations.isEmpty || deviation <= Comparison.lossTolerance
-          ? Verification(.passed, reason: "first loss \(CSV.number(loss))")
-          : Verification(
-            .failed, reason: "first loss \(CSV.number(loss)), the peer's \(CSV.number(peerLoss))")
+        row.verification = Verification(.passed, reason: LossAgreement.text(losses))
+        for (configuration, theirs) in peerLosses {
+          guard let reason = LossAgreement.difference(losses, theirs, configuration) else { continue }
+          row.verification = Verification(.failed, reason: reason)
+        }
         if row.verification.verdict == .passed {
           contestants.append(Contestant(row: rows.count) { try trainee.seconds(repetitions: $0) })
         }
@@ -82,8 +83,8 @@ extension Comparison {
       }
       rows.append(row)
     }
-    guard settings.times, !contestants.isEmpty, !configurations.isEmpty else { return rows }
-    for configuration in configurations {
+    guard settings.times, !contestants.isEmpty, !peerLosses.isEmpty else { return rows }
+    for (configuration, _) in peerLosses {
       contestants.append(
         Contestant(configuration: configuration) { [peer] in
           try peer.train(training(configuration), repetitions: $0, first: false).seconds
@@ -92,6 +93,30 @@ extension Comparison {
     try takeTurns(&contestants, shouldStop)
     settle(contestants, &rows)
     return rows
+  }
+}
+
+/// Whether two trainings from equal weights on equal images are the same by their losses.
+///
+/// The first losses may differ by 2⁻¹² of their size: networks that are not the same, or not fed the same, differ by more. Later ones
+/// by an eighth of what training has changed since the first, too: a parameter whose gradient is little more than rounding moves
+/// either way by a whole step of Adam, and another learning rate or moment changes the loss by more than an eighth.
+enum LossAgreement {
+  /// What differs, in words; nil where nothing does.
+  static func difference(_ ours: [Double], _ theirs: [Double], _ configuration: String) -> String? {
+    var change = 0.0
+    for (step, (own, their)) in zip(ours, theirs).enumerated() {
+      change = max(change, abs(their - theirs[0]))
+      if !(abs(own - their) <= 0x1p-12 * abs(their) + change / 8) {
+        return
+          "loss of step \(step + 1) is \(CSV.number(own)), the peer's \(CSV.number(their)) (\(configuration))"
+      }
+    }
+    return nil
+  }
+
+  static func text(_ losses: [Double]) -> String {
+    (losses.count == 1 ? "first loss " : "losses ") + losses.map { CSV.number($0) }.joined(separator: " ")
   }
 }
 
@@ -144,7 +169,7 @@ private final class Trainee {
           return engine.nativeSupport(for: plain, options).isSupported
         }
       }
-      if !isNative { layer.backend = fallback.backend }
+      if !isNative { (layer.backend, layer.variant) = (fallback.backend, fallback.variant) }
     }
   }
 
@@ -162,8 +187,8 @@ private final class Trainee {
   /// The loss before the step.
   @discardableResult func step() throws -> Double {
     try withBackend(
-      competitor.backend, fallback: fallback?.backend, variant: competitor.variant, pool: pool,
-      recorder: recorder
+      competitor.backend, fallback: fallback?.backend, variant: competitor.variant,
+      fallbackVariant: fallback?.variant, pool: pool, recorder: recorder
     ) {
       optimizer.zeroGrad()
       let loss = try CrossEntropyLoss()(model(Variable(images)), labels)

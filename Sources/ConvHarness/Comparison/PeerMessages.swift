@@ -7,12 +7,12 @@ import ConvCore
 /// | `hello` | | `peer`, `version`, `configurations` |
 /// | `result` | what, `indices` | `values` at flat indices of the result in logical order (null where not finite), `count` |
 /// | `measure` | what, `repetitions` | `seconds` per execution, after one that is not timed |
-/// | `train` | training, `repetitions`, `first` | `seconds` per step, `loss` of the last step |
+/// | `train` | training, `repetitions`, `first` | `seconds` per step, `loss` of the last step; with `first` `losses` of all |
 ///
 /// "training" is `network` (its name), `batch`, `image` (channels, height, width), `threads`, `seed` and `configuration`.
 /// "what" is `problem`, `pass`, `threads`, `seed`, `configuration` (one of those of `hello`) and `filter_state`. Operands are uniform on
-/// [−1, 1) by Philox, streams 0 (x), 1 (w) and 2 (dy) of the seed. With `first` a step is taken on fresh weights (parameter i by
-/// stream i), and its loss is the answer. Whatever the peer cannot do it answers with `error`, in one sentence.
+/// [−1, 1) by Philox, streams 0 (x), 1 (w) and 2 (dy) of the seed. With `first` so many steps are taken on fresh weights (parameter i by
+/// stream i), and the losses before each of them are the answer (a peer that answers with one `loss` has taken one step). Whatever the peer cannot do it answers with `error`, in one sentence.
 public enum PeerRequest: Sendable {
   /// Who are you?
   case hello

@@ -92,15 +92,19 @@ public final class PeerProcess {
     try positive(ask(.measure(task, repetitions: repetitions))["seconds"]?.number)
   }
 
-  /// Seconds per training step, and the last step's loss.
+  /// Seconds per training step, and the losses: with `first` of all steps, else of the last one.
   ///
   /// - Throws: `PeerError`.
   public func train(
     _ training: PeerTraining, repetitions: Int, first: Bool
-  ) throws -> (seconds: Double, loss: Double) {
+  ) throws -> (seconds: Double, losses: [Double]) {
     let answer = try ask(.train(training, repetitions: repetitions, first: first))
     let seconds = first ? 0 : try positive(answer["seconds"]?.number)
-    return (seconds, answer["loss"]?.number ?? .nan)
+    let losses = first ? answer["losses"]?.array?.map { $0.number ?? .nan } : nil
+    if let losses, losses.count != repetitions {
+      throw broken("answered \(losses.count) losses of \(repetitions) steps")
+    }
+    return (seconds, losses ?? [answer["loss"]?.number ?? .nan])
   }
 
   private func positive(_ seconds: Double?) throws -> Double {
