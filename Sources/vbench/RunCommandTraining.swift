@@ -14,12 +14,18 @@ struct TrainingOptions: ParsableArguments {
       valueName: "engine"))
   var fallback: String?
 
-  /// The engine that `--fallback` means.
-  func competitor() throws -> Competitor? {
-    guard let fallback else { return nil }
-    let selection = try BackendRegistry.named(fallback)
-    return Competitor(selection.backend, variant: selection.variant)
+  @Option(
+    help:
+      "Training steps of every engine, the first untimed; without it at most 25 within 12 seconds for all of a network."
+  )
+  var steps: Int?
+
+  func validate() throws {
+    if let steps, steps < 2 { throw ValidationError("--steps \(steps): at least 2 are needed") }
   }
+
+  /// The engine that `--fallback` means.
+  func competitor() throws -> Competitor? { try fallback.map(NameList.competitor) }
 }
 
 extension RunSession {

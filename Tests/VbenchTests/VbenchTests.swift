@@ -33,7 +33,7 @@ import Testing
   }
 
   /// The help texts as stored; `VBENCH_UPDATE_SNAPSHOTS=1 swift test --filter snapshots` writes them anew.
-  @Test(arguments: ["train", "list", "info"]) func snapshots(_ command: String) throws {
+  @Test(arguments: ["train", "list", "info", "compare"]) func snapshots(_ command: String) throws {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Snapshots").path
     let path = "\(folder)/help-\(command).txt"
     let text = try CommandLineRunner.run([command, "--help"]).output
@@ -83,6 +83,7 @@ import Testing
     try expect(["compare", "--network", "vgg11", "--format", "nhcw"] + output, status: 64, "nhwc")
     try expect(["run", "--network", "lenet,resnet81"], status: 64, "resnet81", "resnet18")
     try expect(["run", "--network", "lenet", "--fallback", "nobody"], status: 64, "nobody")
+    try expect(["run", "--network", "lenet", "--steps", "1"], status: 64, "--steps")
     try expect(
       ["compare", "--suite", "vgg16", "--peer", "echo no torch here >&2; exit 3"] + output, status: 74,
       "exit status 3", "no torch here")

@@ -172,11 +172,21 @@ extension RunReport {
     for network in trainedNetworks {
       let rows = training.filter { $0.network == network && !$0.layers.isEmpty }
       guard let first = rows.first else { continue }
-      text += "### Layers of a step of \(network)\n\nForward + backward, ms; the engines of each layer are in"
+      // Of a network of 150 layers most take no time; all of them are in the file.
+      let shown = first.layers.indices.filter { index in
+        rows.contains { row in
+          guard row.layers.indices.contains(index) else { return false }
+          let all = row.layers.reduce(0) { $0 + $1.forward + $1.backward }
+          return row.layers[index].forward + row.layers[index].backward >= 0.02 * all
+        }
+      }
+      text += "### Layers of a step of \(network)\n\nForward + backward, ms"
+      text += shown.count < first.layers.count ? ", layers of at least 2 % of a step" : ""
       text +=
-        " `layers.csv`.\n\n| layer | kind | output | \(rows.map { RunReport.cell($0.backend) }.joined(separator: " | ")) |\n"
+        "; all, and the engines of each, are in `layers.csv`.\n\n| layer | kind | output | \(rows.map { RunReport.cell($0.backend) }.joined(separator: " | ")) |\n"
       text += "|---|---|---|" + String(repeating: "---:|", count: rows.count) + "\n"
-      for (index, layer) in first.layers.enumerated() {
+      for index in shown {
+        let layer = first.layers[index]
         let times = rows.map { row in
           guard row.layers.indices.contains(index), row.layers[index].name == layer.name else { return "" }
           return RunReport.layerTime(row.layers[index].forward, row.layers[index].backward)
@@ -184,6 +194,15 @@ extension RunReport {
         let shape = layer.outputShape.map(String.init).joined(separator: "×")
         text +=
           "| \(([layer.name, layer.kind, shape].map(RunReport.cell) + times).joined(separator: " | ")) |\n"
+      }
+      let hidden = Set(first.layers.indices).subtracting(shown)
+      if !hidden.isEmpty {
+        let times = rows.map { row in
+          let rest = hidden.filter(row.layers.indices.contains).map { row.layers[$0] }
+          return RunReport.layerTime(
+            rest.reduce(0) { $0 + $1.forward }, rest.reduce(0) { $0 + $1.backward })
+        }
+        text += "| \(hidden.count) others | | | \(times.joined(separator: " | ")) |\n"
       }
       let sums = rows.map { row in
         RunReport.layerTime(
