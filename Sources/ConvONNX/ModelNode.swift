@@ -20,6 +20,16 @@ struct ModelNode {
     attributes = Dictionary(proto.attribute.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
+  private init(_ node: ModelNode, inputs: [Result<ModelValue, InferenceStop>?]) {
+    (op, title, outputCount, attributes) = (node.op, node.title, node.outputCount, node.attributes)
+    self.inputs = inputs
+  }
+
+  /// The node with only those of its inputs, in that order.
+  func taking(_ places: [Int]) -> ModelNode {
+    ModelNode(self, inputs: places.map { $0 < inputs.count ? inputs[$0] : nil })
+  }
+
   /// The node's name; of one without, its first output's.
   static func name(_ proto: Onnx_NodeProto) -> String {
     proto.name.isEmpty ? proto.output.first ?? "" : proto.name

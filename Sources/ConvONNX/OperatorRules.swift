@@ -5,10 +5,25 @@ enum OperatorRules {
   /// The outputs of a node; fewer than it has where the rest does not matter.
   typealias Rule = @Sendable (ModelNode) throws -> [ModelValue]
 
+  /// Convolutions, by the names of their operators; the second is an optimised model's, with an activation in it.
+  static let convolutions: Set<String> = ["Conv", "com.microsoft.FusedConv", "ConvTranspose"]
+  /// Convolutions of quantised numbers.
+  static let integerConvolutions: Set<String> = ["QLinearConv", "ConvInteger"]
+
   /// The rule of a node's operator.
   static func rule(for op: String) -> Rule? {
+    if let function = ConstantFolding.functions[op] {
+      return { node in
+        var value = try node.input(0)
+        value.constants = value.constants?.map(function)
+        return [value]
+      }
+    }
     if sameShape.contains(op) {
       return { [try ModelValue($0.input(0).shape), try ModelValue($0.input(0).shape)] }
+    }
+    if unpredictable.contains(op) {
+      return { _ in throw InferenceStop("gives a shape that depends on the data") }
     }
     if broadcasting.contains(op) { return { [try broadcast($0)] } }
     if reductions.contains(op) { return { [try reduce($0)] } }
@@ -17,16 +32,17 @@ enum OperatorRules {
 
   /// Outputs of the first input's shape: element-wise functions, normalisations over it, masks beside it.
   private static let sameShape: Set<String> = [
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BatchNormalization", "Bernoulli", "BitwiseNot",
+    "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BatchNormalization", "Bernoulli", "BitwiseNot",
     "CastLike",
-    "Celu", "Clip", "Cos", "Cosh", "CumSum", "DequantizeLinear", "Dropout", "Elu", "Erf", "Exp", "Gelu",
+    "Celu", "Clip", "Cos", "Cosh", "CumSum", "DequantizeLinear", "Dropout", "Elu", "Erf", "Exp", "EyeLike",
+    "Gelu",
     "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "IsInf", "IsNaN",
     "LRN",
     "LayerNormalization", "LeakyRelu", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization",
     "Mish",
-    "Neg", "Not", "PRelu", "QuantizeLinear", "RMSNormalization", "Reciprocal", "Relu", "Round", "Selu",
-    "Shrink", "Sigmoid", "Sign",
-    "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+    "PRelu", "QuantizeLinear", "RMSNormalization", "RandomNormalLike", "RandomUniformLike", "Reciprocal",
+    "Relu", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Selu", "Shrink", "Sigmoid",
+    "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Swish", "Tan", "Tanh", "ThresholdedRelu",
     "Trilu",
   ]
   /// Outputs of the common shape of all inputs.
@@ -35,17 +51,22 @@ enum OperatorRules {
     "GreaterOrEqual",
     "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
   ]
+  /// Outputs of which only a run knows how many elements they have.
+  private static let unpredictable: Set<String> = ["Compress", "NonMaxSuppression", "NonZero", "Unique"]
   private static let reductions: Set<String> = [
     "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
     "ReduceProd",
     "ReduceSum", "ReduceSumSquare",
   ]
 
+  private static let convolution: Rule = { node in
+    let problem = try node.convolution()
+    return [try ModelValue([problem.n, problem.k] + problem.axesInUse.map { problem.output[$0] })]
+  }
+
   private static let rules: [String: Rule] = [
-    "Conv": { node in
-      let problem = try node.convolution()
-      return [try ModelValue([problem.n, problem.k] + problem.axesInUse.map { problem.output[$0] })]
-    },
+    "Conv": convolution, "com.microsoft.FusedConv": convolution, "ConvInteger": convolution,
+    "DeformConv": convolution, "QLinearConv": { try convolution($0.taking([0, 3])) },
     "ConvTranspose": { node in
       let problem = try node.transposedConvolution()
       return [try ModelValue([problem.n, problem.c] + problem.axesInUse.map { problem.input[$0] })]
@@ -60,7 +81,6 @@ enum OperatorRules {
       if value.isInteger { value.constants = value.constants?.map { $0.rounded(.towardZero) } }
       return [value]
     },
-    "Floor": { [try map($0) { $0.rounded(.down) }] }, "Ceil": { [try map($0) { $0.rounded(.up) }] },
     "Constant": constant, "ConstantOfShape": constantOfShape, "Shape": shape,
     "Size": { node in
       try ModelValue([], constants: [Double(node.input(0).count)], isInteger: true).asList
@@ -76,6 +96,13 @@ enum OperatorRules {
     "Upsample": { try $0.upsample().asList }, "DepthToSpace": { try $0.depthToSpace().asList },
     "SpaceToDepth": { try $0.spaceToDepth().asList },
     "Gemm": { try $0.gemm().asList }, "MatMul": { try $0.matMul().asList },
+    "MatMulInteger": { try $0.matMul().asList }, "QLinearMatMul": { try $0.taking([0, 3]).matMul().asList },
+    "DynamicQuantizeLinear": { [try ModelValue($0.input(0).shape), try ModelValue([]), try ModelValue([])] },
+    "LSTM": { try $0.recurrent() }, "GRU": { try $0.recurrent() }, "RNN": { try $0.recurrent() },
+    "TopK": { try $0.topK() }, "OneHot": { try $0.oneHot().asList },
+    "GatherElements": { [try ModelValue($0.input(1).shape)] }, "GatherND": { try $0.gatherND().asList },
+    "Einsum": { try $0.einsum().asList }, "GridSample": { try $0.gridSample().asList },
+    "RoiAlign": { try $0.roiAlign().asList },
     "ArgMax": { [try reduceOne($0)] }, "ArgMin": { [try reduceOne($0)] },
   ]
 
@@ -104,41 +131,9 @@ enum OperatorRules {
     // Before version 7 of the operators the second input was fitted into the first.
     if node.int("broadcast", 0) == 1 { return try ModelValue(first.shape) }
     let shape = try broadcast(inputs.map(\.shape))
-    var result = try ModelValue(shape, isInteger: first.isInteger)
-    if inputs.count == 2, let a = inputs[0].constants, let b = inputs[1].constants {
-      let count = max(a.count, b.count)
-      guard [1, count].contains(a.count), [1, count].contains(b.count), try result.count == count, count > 0,
-        let numbers = try? arithmetic(node.op, a, b, count: count, isInteger: first.isInteger)
-      else { return result }
-      result.constants = numbers
-    }
-    return result
-  }
-
-  private static func arithmetic(
-    _ op: String, _ a: [Double], _ b: [Double], count: Int, isInteger: Bool
-  ) throws -> [Double] {
-    try (0..<count).map { i in
-      let (x, y) = (a[a.count == 1 ? 0 : i], b[b.count == 1 ? 0 : i])
-      switch op {
-      case "Add": return x + y
-      case "Sub": return x - y
-      case "Mul": return x * y
-      case "Div":
-        if !isInteger { return x / y }
-        guard y != 0 else { throw InferenceStop("divides by 0") }
-        return (x / y).rounded(.towardZero)
-      case "Max": return max(x, y)
-      case "Min": return min(x, y)
-      default: throw InferenceStop("is not computed")
-      }
-    }
-  }
-
-  private static func map(_ node: ModelNode, _ function: (Double) -> Double) throws -> ModelValue {
-    var value = try node.input(0)
-    value.constants = value.constants?.map(function)
-    return value
+    let isInteger = (node.op == "Where" ? inputs.last : first)?.isInteger ?? false
+    return try ModelValue(
+      shape, constants: ConstantFolding.numbers(node.op, inputs, shape: shape), isInteger: isInteger)
   }
 
   private static func reduce(_ node: ModelNode) throws -> ModelValue {
@@ -146,7 +141,13 @@ enum OperatorRules {
     let axes = try node.axes("axes", orInput: 1, rank: shape.count)
     if (axes ?? []).isEmpty && node.int("noop_with_empty_axes", 0) != 0 { return try ModelValue(shape) }
     let reduced = axes.flatMap { $0.isEmpty ? nil : $0 } ?? Array(shape.indices)
-    return try without(reduced, of: shape, keeps: node.int("keepdims", 1) != 0)
+    var result = try without(reduced, of: shape, keeps: node.int("keepdims", 1) != 0)
+    let value = try node.input(0)
+    if try result.count == 1, let numbers = value.constants {
+      result.constants = ConstantFolding.reduction(node.op, numbers).map { [$0] }
+      result.isInteger = value.isInteger
+    }
+    return result
   }
 
   private static func reduceOne(_ node: ModelNode) throws -> ModelValue {

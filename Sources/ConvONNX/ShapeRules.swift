@@ -38,7 +38,9 @@ extension ModelNode {
     let axis = int("axis", 1)
     guard (-rank...rank).contains(axis) else { throw InferenceStop("has axis \(axis) of \(rank) axes") }
     let split = axis < 0 ? axis + rank : axis
-    return try ModelValue([ModelValue.count(value.shape[..<split]), ModelValue.count(value.shape[split...])])
+    return try ModelValue(
+      [ModelValue.count(value.shape[..<split]), ModelValue.count(value.shape[split...])],
+      constants: value.constants, isInteger: value.isInteger)
   }
 
   func squeeze() throws -> ModelValue {
@@ -66,12 +68,19 @@ extension ModelNode {
   }
 
   func transpose() throws -> ModelValue {
-    let shape = try input(0).shape
+    let value = try input(0)
+    let shape = value.shape
     let order = ints("perm") ?? shape.indices.reversed()
     guard order.sorted() == Array(shape.indices) else {
       throw InferenceStop("has perm \(order) for the shape \(shape)")
     }
-    return try ModelValue(order.map { shape[$0] })
+    let result = order.map { shape[$0] }
+    let numbers = try value.gathered(result) { index in
+      var place = index
+      for (axis, source) in order.enumerated() { place[source] = index[axis] }
+      return place
+    }
+    return try ModelValue(result, constants: numbers, isInteger: value.isInteger)
   }
 
   func concat() throws -> ModelValue {
@@ -132,7 +141,8 @@ extension ModelNode {
       axes.allSatisfy({ $0 < value.shape.count })
     else { throw InferenceStop("has \(starts.count) starts, axes \(axes) and steps \(steps)") }
     var shape = value.shape
-    var numbers = value.constants
+    /// Of each axis the first element and the distance of two.
+    var places = shape.map { _ in (from: 0, step: 1) }
     for (i, axis) in axes.enumerated() {
       let size = value.shape[axis]
       let isForward = steps[i] > 0
@@ -145,12 +155,10 @@ extension ModelNode {
       let distance = size == 0 ? 0 : isForward ? to - from : from - to
       let step = min(steps[i].magnitude, UInt(ModelValue.largestSize))
       shape[axis] = distance <= 0 ? 0 : (distance + Int(step) - 1) / Int(step)
-      if value.shape.count == 1, let all = numbers {
-        numbers = (0..<shape[axis]).map { all[from + $0 * (isForward ? Int(step) : -Int(step))] }
-      }
+      places[axis] = (from, isForward ? Int(step) : -Int(step))
     }
-    return try ModelValue(
-      shape, constants: value.shape.count == 1 ? numbers : nil, isInteger: value.isInteger)
+    let numbers = try value.gathered(shape) { zip($0, places).map { $1.from + $0 * $1.step } }
+    return try ModelValue(shape, constants: numbers, isInteger: value.isInteger)
   }
 
   func gather() throws -> ModelValue {
@@ -173,7 +181,8 @@ extension ModelNode {
   func expand() throws -> ModelValue {
     let value = try input(0)
     guard let shape = try constants(1, "a shape") else { throw InferenceStop("has no shape") }
-    return try ModelValue(OperatorRules.broadcast([value.shape, ModelValue(shape).shape]))
+    let result = try ModelValue(OperatorRules.broadcast([value.shape, ModelValue(shape).shape])).shape
+    return try ModelValue(result, constants: value.extended(to: result), isInteger: value.isInteger)
   }
 
   func tile() throws -> ModelValue {
@@ -181,7 +190,9 @@ extension ModelNode {
     guard let repeats = try constants(1, "repeats"), repeats.count == value.shape.count else {
       throw InferenceStop("has no number of repeats for each of \(value.shape.count) axes")
     }
-    return try ModelValue(zip(value.shape, ModelValue(repeats).shape).map { $0 * $1 })
+    let result = try ModelValue(zip(value.shape, ModelValue(repeats).shape).map { $0 * $1 }).shape
+    let numbers = try value.gathered(result) { zip($0, value.shape).map { $0 % $1 } }
+    return try ModelValue(result, constants: numbers, isInteger: value.isInteger)
   }
 
   func pad() throws -> ModelValue {

@@ -22,6 +22,12 @@ struct ProblemOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Shapes of the ONNX models' inputs where they leave sizes open, in trtexec's language: image:1x3x224x224,mask:1x224x224; without a name for a model of one input; repeatable.",
+      valueName: "name:sizes"))
+  var shapes: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
       "Only problems whose name or canonical text a regular expression matches, anywhere in it.",
       valueName: "regex"))
   var match: String?
@@ -63,8 +69,7 @@ struct ProblemOptions: ParsableArguments {
       for note in suite.notes { Terminal.warn("note: \(suite.name): \(note)") }
       add(suite.name, try suite.problems.map(sized), limit: limit)
     }
-    for path in onnx {
-      let model = try ConvolutionModel(path: path, batch: batch ?? 1)
+    for (path, model) in try zip(onnx, models()) {
       for note in model.notes { Terminal.warn("note: \(path): \(note)") }
       let problems = model.layers.map { BenchmarkProblem($0) }
       // A batch that the model leaves open has been filled in already, before it went through the layers.
@@ -75,6 +80,29 @@ struct ProblemOptions: ParsableArguments {
       throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
     }
     return result
+  }
+
+  /// The models of `--onnx`, at the shapes of `--shapes`.
+  private func models() throws -> [ConvolutionModel] {
+    do {
+      let stated = try shapes.flatMap(InputShape.list)
+      if onnx.isEmpty && !stated.isEmpty {
+        throw UsageError("--shapes states shapes of an --onnx model's inputs, and no model is named")
+      }
+      let models = try onnx.map { path in
+        try ConvolutionModel(path: path, batch: batch, shapes: stated, passesOverOthers: onnx.count > 1)
+      }
+      let inputs = models.flatMap(\.inputs)
+      for shape in stated {
+        guard let name = shape.name, !inputs.contains(name) else { continue }
+        throw UsageError(
+          "--shapes \(shape.description): no model has an input '\(name)'; known: \(inputs.joined(separator: ", "))"
+        )
+      }
+      return models
+    } catch let error as InputShapeError {
+      throw UsageError("--shapes \(error.description)")
+    }
   }
 
   /// Every layer in every pass, format and filter state; what a suite's file restricts a problem to counts.

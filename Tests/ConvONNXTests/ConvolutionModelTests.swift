@@ -1,5 +1,6 @@
 import ConvCore
 import Foundation
+import SwiftProtobuf
 import Testing
 
 @testable import ConvONNX
@@ -48,7 +49,8 @@ import Testing
   @Test(arguments: names) func valuesHaveTheirShapes(_ name: String) throws {
     let answer = try Self.answer(name)
     let bytes = try InputFile.bytes(of: "\(Self.folder)/\(name).onnx")
-    var inference = ShapeInference(try Onnx_ModelProto(serializedBytes: bytes).graph, batch: answer.batch)
+    let graph = try Onnx_ModelProto(serializedBytes: bytes).graph
+    var inference = ShapeInference(graph, try InputSizes(graph, path: name, batch: answer.batch))
     inference.run()
     #expect(answer.values.count > 10)
     for (value, shape) in answer.values {
@@ -178,6 +180,45 @@ import Testing
     let model = try read(graph([node("Conv", ["x", "w"], "y"), outer]))
     #expect(model.layers.flatMap(\.nodes) == ["y"])
     #expect(model.notes == ["1 convolutions are left out, they lie in a graph inside of node 'z' (If)"])
+    // What comes behind a loop is not known, and the loop is named.
+    outer.opType = "Loop"
+    let looped = try read(graph([node("Conv", ["x", "w"], "y"), outer, node("Conv", ["z", "w"], "after")]))
+    #expect(looped.layers.flatMap(\.nodes) == ["y"])
+    #expect(looped.notes.count == 2)
+    let note = try #require(looped.notes.first)
+    for words in ["node 'after' (Conv) depends on node 'z' (Loop)", "runs a graph of its own"] {
+      #expect(note.contains(words), "\(note)")
+    }
+  }
+
+  /// Of an `If` the branch that runs counts; where that is not known, what both branches have in common.
+  @Test func branchesAreFollowed() throws {
+    func either(_ condition: String, _ first: Onnx_NodeProto, _ second: Onnx_NodeProto) -> Onnx_NodeProto {
+      var either = node("If", [condition], "z")
+      either.attribute = zip(["then_branch", "else_branch"], [first, second]).map { name, inner in
+        var branch = Onnx_AttributeProto()
+        branch.name = name
+        branch.g.node = [inner]
+        branch.g.output = [Onnx_ValueInfoProto.with { $0.name = inner.output[0] }]
+        return branch
+      }
+      return either
+    }
+    let after = node("Conv", ["z", "w"], "after")
+    for (flag, layers) in [(Int64(1), ["inner"]), (0, ["after"])] {
+      let known = try read(
+        graph([
+          node("Constant", [], "flag", int: ["value_int": flag]),
+          either("flag", node("Conv", ["x", "w"], "inner"), node("Relu", ["x"], "other")), after,
+        ]))
+      #expect(known.layers.flatMap(\.nodes) == layers)
+    }
+    let common = try read(graph([either("x", node("Relu", ["x"], "a"), node("Tanh", ["x"], "b")), after]))
+    #expect(common.layers.flatMap(\.nodes) == ["after"] && common.notes == [])
+    #expect {
+      try read(
+        graph([either("x", node("Relu", ["x"], "a"), node("GlobalMaxPool", ["x"], "b")), after]))
+    } throws: { "\($0)".contains("node 'z' (If) has branches of different shapes") }
   }
 
   /// Messages that lie deeper in each other than any model's are refused before they can use up the stack.

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import ConvONNX
@@ -44,6 +45,50 @@ import Testing
     let all = try ModelValue(integers: Array(0..<12))
     let found = try run("Slice", [all, list(start), list(end), list(0), list(step)])[0]
     #expect(found.shape == [expected.count] && found.constants == expected)
+  }
+
+  /// What exporters compute sizes with, beside NumPy's results.
+  @Test func constantsOfSeveralAxesAreMoved() throws {
+    let table = try ModelValue([2, 3], constants: [0, 1, 2, 3, 4, 5], isInteger: true)
+    #expect(try run("Transpose", [table]) { _ in }[0].constants == [0, 3, 1, 4, 2, 5])
+    #expect(
+      try run("Slice", [table, list(-1, 0), list(Int.min, 2), list(0, 1), list(-1, 1)])[0].constants == [
+        3, 4, 0, 1,
+      ])
+    #expect(try run("Expand", [list(7, 8), list(2, 2)])[0].constants == [7, 8, 7, 8])
+    #expect(try run("Tile", [list(7, 8), list(2)])[0].constants == [7, 8, 7, 8])
+    let column = try ModelValue([2, 1], constants: [10, 20], isInteger: true)
+    #expect(try run("Add", [column, list(1, 2, 3)])[0].constants == [11, 12, 13, 21, 22, 23])
+    #expect(
+      try run("Where", [run("Equal", [list(-1, 4), list(-1)])[0], list(9), list(5, 6)])[0].constants == [
+        9, 6,
+      ])
+    #expect(try run("Mod", [list(-7, 7), list(3)])[0].constants == [2, 1])
+    #expect(try run("ReduceProd", [list(3, 4, 5)]) { $0 = [int("keepdims", 0)] }[0].constants == [60])
+    #expect(try run("Max", [list(1, 9), list(4)])[0].constants == [4, 9])
+  }
+
+  @Test func otherOperatorsHaveTheirShapes() throws {
+    let states = try run("LSTM", [shape(7, 2, 3), shape(2, 20, 3), shape(2, 20, 5)], outputs: 3)
+    #expect(states.map(\.shape) == [[7, 2, 2, 5], [2, 2, 5], [2, 2, 5]])
+    let first = try run("GRU", [shape(2, 7, 3), shape(1, 15, 3), shape(1, 15, 5)]) { $0 = [int("layout", 1)] }
+    #expect(first.map(\.shape) == [[2, 7, 1, 5], [2, 1, 5], [2, 1, 5]])
+    #expect(try run("TopK", [shape(4, 9), list(3)])[0].shape == [4, 3])
+    #expect(throws: InferenceStop.self) { try run("TopK", [shape(4, 9), list(10)]) }
+    #expect(try run("GatherND", [shape(2, 3, 4), shape(5, 2)])[0].shape == [5, 4])
+    #expect(try run("OneHot", [shape(2, 3), list(6)])[0].shape == [2, 3, 6])
+    let product = try run("Einsum", [shape(2, 3, 4), shape(2, 5, 4)]) {
+      $0 = [attribute("equation") { $0.s = Data("bij, bkj -> bik".utf8) }]
+    }
+    #expect(product[0].shape == [2, 3, 5])
+    #expect(try run("GridSample", [shape(2, 3, 8, 8), shape(2, 5, 6, 2)])[0].shape == [2, 3, 5, 6])
+    let integer = try run(
+      "QLinearConv",
+      [shape(1, 2, 8, 8), shape(), shape(), shape(4, 2, 3, 3), shape(), shape(), shape(), shape()])
+    #expect(integer[0].shape == [1, 4, 6, 6])
+    #expect(throws: InferenceStop("gives a shape that depends on the data")) {
+      try run("NonZero", [shape(3)])
+    }
   }
 
   @Test func constantsAreComputed() throws {

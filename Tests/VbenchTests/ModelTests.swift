@@ -72,4 +72,27 @@ import Testing
       }
     }
   }
+
+  /// Sizes that a model leaves open are stated as trtexec's users state them.
+  @Test func openSizesAreStated() throws {
+    let path = Self.models + "/exports/unet-script-image.onnx"
+    func run(_ arguments: [String]) throws -> CommandLineRunner.Outcome {
+      try CommandLineRunner.run(["run", "--list", "--passes", "forward"] + arguments)
+    }
+    for text in ["image:1x3x20x28", "1x3x20x28"] {
+      let stated = try run(["--onnx", path, "--shapes", text])
+      #expect(stated.status == 0 && stated.output.contains("conv2d:n1c3h20w28k8r3s3p1"), "\(stated)")
+    }
+    for (arguments, status, words) in [
+      (["--onnx", path], 65, "--shapes image:1x3x"),
+      (["--onnx", path, "--shapes", "picture:1x3x20x28"], 64, "known: image"),
+      (["--onnx", path, "--shapes", "image:1x3x20"], 64, "has 3 axes"),
+      (["--shapes", "image:1x3x20x28"], 64, "no model"),
+      (["--onnx", path, "--shapes", "image"], 64, "is no shape"),
+      (["--onnx", path, "--shapes", "1x3x20x28", "--batch", "2"], 64, "the batch is to be 2"),
+    ] as [([String], Int32, String)] {
+      let outcome = try run(arguments)
+      #expect(outcome.status == status && outcome.error.contains(words), "\(arguments) \(outcome)")
+    }
+  }
 }

@@ -282,6 +282,8 @@ nonisolated struct Onnx_GraphProto: Sendable {
 
   var input: [Onnx_ValueInfoProto] = []
 
+  var output: [Onnx_ValueInfoProto] = []
+
   var valueInfo: [Onnx_ValueInfoProto] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -774,7 +776,7 @@ nonisolated extension Onnx_OperatorSetIdProto: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Onnx_GraphProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".GraphProto"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}name\0\u{2}\u{3}initializer\0\u{2}\u{6}input\0\u{4}\u{2}value_info\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}name\0\u{2}\u{3}initializer\0\u{2}\u{6}input\0\u{1}output\0\u{3}value_info\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -786,6 +788,7 @@ nonisolated extension Onnx_GraphProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 2: try { try decoder.decodeSingularStringField(value: &self._name) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.initializer) }()
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.input) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.output) }()
       case 13: try { try decoder.decodeRepeatedMessageField(value: &self.valueInfo) }()
       default: break
       }
@@ -809,6 +812,9 @@ nonisolated extension Onnx_GraphProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.input.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.input, fieldNumber: 11)
     }
+    if !self.output.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.output, fieldNumber: 12)
+    }
     if !self.valueInfo.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.valueInfo, fieldNumber: 13)
     }
@@ -820,6 +826,7 @@ nonisolated extension Onnx_GraphProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._name != rhs._name {return false}
     if lhs.initializer != rhs.initializer {return false}
     if lhs.input != rhs.input {return false}
+    if lhs.output != rhs.output {return false}
     if lhs.valueInfo != rhs.valueInfo {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
