@@ -31,6 +31,7 @@ struct RunSession {
       date: ISO8601DateFormatter().string(from: Date()), peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: !BuildConfiguration.isDebug)
     report.limits = limits
+    try journal.append(head: report)
     var ledger = TimeLedger()
     ledger.probes = (ContinuousClock.now - start).seconds
     try measure(jobs, done, journal, limits, &noise, &ledger, &report)

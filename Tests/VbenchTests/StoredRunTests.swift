@@ -76,15 +76,15 @@ import Testing
       process.standardError = FileHandle.nullDevice
       try process.run()
       let journal = folder + "/out/journal.jsonl"
-      func count() -> Int { ((try? InputFile.text(of: journal)) ?? "").split(separator: "\n").count }
-      while process.isRunning && count() < 3 { Thread.sleep(forTimeInterval: 0.002) }
+      func count() -> Int { Self.items(in: journal) }
+      while process.isRunning && count() < 2 { Thread.sleep(forTimeInterval: 0.002) }
       process.interrupt()
       process.waitUntilExit()
       #expect(process.terminationStatus == 130)
       let partial = try RunReport(reading: folder + "/out")
       #expect(
         partial.isPartial && partial.rows.count >= 2 && partial.rows.count < 40, "\(partial.rows.count)")
-      let done = count() - 1
+      let done = count()
 
       let other = try CommandLineRunner.run(arguments + ["--resume", folder + "/out", "--seed", "2"])
       #expect(other.status == 64 && other.error.contains("seed was '1', now it is '2'"), "\(other)")
@@ -101,6 +101,59 @@ import Testing
       #expect(!FileManager.default.fileExists(atPath: journal))
       let again = try CommandLineRunner.run(arguments + ["--resume", folder + "/out"])
       #expect(again.status == 66, "\(again)")
+    }
+  }
+
+  /// How many items a journal holds.
+  private static func items(in journal: String) -> Int {
+    ((try? InputFile.text(of: journal)) ?? "").split(separator: "\n").count { $0.hasPrefix("{\"item\":") }
+  }
+
+  /// Of a run that was killed there are reports all the same, which say so, and it goes on from where it was.
+  @Test func killedRunsAreReported() throws {
+    try CommandLineRunner.withFolder { folder in
+      let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
+      try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
+      let arguments = [
+        "run", "--suite", folder + "/suite.txt", "--backends", "naive", "--passes", "forward", "--baseline",
+        "naive", "--threads", "1",
+      ]
+      let process = CommandLineRunner.process(arguments + ["--output", folder + "/out"])
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      let journal = folder + "/out/journal.jsonl"
+      while process.isRunning && Self.items(in: journal) < 2 { Thread.sleep(forTimeInterval: 0.002) }
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+      #expect(process.terminationReason == .uncaughtSignal)
+      #expect(!FileManager.default.fileExists(atPath: folder + "/out/run.json"))
+      // A line that was cut off counts for nothing.
+      let file = try #require(FileHandle(forUpdatingAtPath: journal))
+      try file.seekToEnd()
+      try file.write(contentsOf: Data("{\"item\": 39, \"results\": \"su".utf8))
+      try file.close()
+      let done = Self.items(in: journal) - 1
+
+      for _ in 0..<2 {
+        let outcome = try CommandLineRunner.run(["report", folder + "/out"])
+        #expect(outcome.status == 0 && outcome.output.contains("/out/report.html"), "\(outcome)")
+        let report = try RunReport(reading: folder + "/out")
+        #expect(report.isPartial && report.rows.map(\.name) == (1...done).map { "layer\($0)" })
+        #expect(report.rows.allSatisfy { $0.verification.verdict == .passed })
+        #expect(report.environment.contains { $0.key == "CPU" } && report.command.contains("--suite"))
+        for name in ["report.md", "report.html"] {
+          let text = try InputFile.text(of: "\(folder)/out/\(name)")
+          #expect(
+            text.contains("Unfinished:") && text.contains("\(done) of 40 items had been measured"), "\(name)")
+        }
+      }
+      let resumed = try CommandLineRunner.run(arguments + ["--resume", folder + "/out"])
+      #expect(
+        resumed.status == 0 && resumed.error.contains("\(done) of 40 items are there already"), "\(resumed)")
+      let whole = try RunReport(reading: folder + "/out")
+      #expect(!whole.isPartial && whole.rows.count == 40)
+      #expect(!(try InputFile.text(of: folder + "/out/report.md")).contains("Unfinished"))
     }
   }
 

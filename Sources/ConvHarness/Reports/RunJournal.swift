@@ -78,42 +78,9 @@ public final class RunJournal {
   public static func resume(
     in folder: String, identity: Identity
   ) throws -> (journal: RunJournal, done: [Int: (visits: Int, rows: [ResultRow])]) {
-    let path = "\(folder)/\(name)"
-    guard exists(in: folder) else {
-      throw FileError.missingInput(path: path, reason: "there is no unfinished run to go on with")
-    }
-    let bytes = try InputFile.bytes(of: path)
-    let source = CSVTable.Source(file: path, bytes: bytes)
-    // What follows the last newline was cut off.
-    let whole = (bytes.lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
-    var lines: [(offset: Int, value: JSONValue)] = []
-    var offset = 0
-    for line in bytes[..<whole].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-      .dropLast()
-    {
-      do {
-        lines.append((offset, try JSONValue(parsing: Array(line))))
-      } catch let error as JSONValue.SyntaxError {
-        throw source.error(at: offset + error.offset, error.reason)
-      }
-      offset += line.count + 1
-    }
-    guard let first = lines.first?.value, first["format"]?.string == format else {
-      throw source.error(at: 0, "the first line of a journal of format \(format) is needed")
-    }
-    try compare(first, identity, folder)
-    var done: [Int: (visits: Int, rows: [ResultRow])] = [:]
-    for (offset, line) in lines.dropFirst() {
-      guard let index = line["item"]?.integer, identity.items.indices.contains(index),
-        let visit = line["visit"]?.integer, let table = line["results"]?.string,
-        let samples = line["samples"]?.string
-      else { throw source.error(at: offset, "an item of this run with visit, results and samples is needed") }
-      let place = "\(path), item \(index)"
-      var rows = try ResultRow.rows(reading: CSVTable(parsing: table, file: place))
-      try SampleTable.read(CSVTable(parsing: samples, file: place), into: &rows)
-      done[index] = (visit + 1, rows)
-    }
-    return (try RunJournal(appending: path, keeping: whole), done)
+    let journal = try Content(reading: folder)
+    try compare(journal.first, identity, folder)
+    return (try RunJournal(appending: journal.source.file, keeping: journal.whole), journal.items)
   }
 
   private static func compare(_ first: JSONValue, _ identity: Identity, _ folder: String) throws {
@@ -138,9 +105,22 @@ public final class RunJournal {
   ///
   /// - Throws: `FileError.inputOutput`.
   public func append(item: Int, visit: Int = 0, rows: [ResultRow]) throws {
-    let line =
+    try append(
       "{\"item\": \(item), \"visit\": \(visit), \"results\": \(JSONValue.quoted(ResultRow.csv(rows))), "
-      + "\"samples\": \(JSONValue.quoted(SampleTable.csv(rows)))}\n"
+        + "\"samples\": \(JSONValue.quoted(SampleTable.csv(rows)))}\n")
+  }
+
+  /// Adds what a report says besides its rows, so that one can be made of a run that has no end.
+  ///
+  /// - Throws: `FileError.inputOutput`.
+  public func append(head report: RunReport) throws {
+    var head = report
+    head.isPartial = true
+    (head.rows, head.training) = ([], [])
+    try append("{\"run\": \(JSONValue.quoted(head.json))}\n")
+  }
+
+  private func append(_ line: String) throws {
     do {
       try file.write(contentsOf: Data(line.utf8))
     } catch {

@@ -72,11 +72,17 @@ public struct RunReport: Sendable {
     }
   }
 
-  /// Writes anew what is made from the files of a run that is in `folder`.
+  /// Writes anew what is made from the files of a run that is in `folder`; of a run that ended without any, all files from its
+  /// journal, which stays.
   ///
   /// - Returns: The names of the files.
   /// - Throws: `FileError`, and what `init(reading:)` throws.
   public static func remake(in folder: String) throws -> [String] {
+    if try isUnfinished(in: folder) {
+      let report = try RunReport(unfinishedIn: folder)
+      try report.write(to: folder)
+      return report.derived.map(\.name)
+    }
     let derived = try RunReport(reading: folder).derived
     try AtomicFolder.write(to: folder) { writer in
       for file in derived { try writer.write(file.name, file.text) }
@@ -94,7 +100,7 @@ public struct RunReport: Sendable {
   /// `report.md`.
   public var markdown: String {
     var text = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
-    if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    if let partialSentence { text += "**\(partialSentence)**\n\n" }
     text += noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }

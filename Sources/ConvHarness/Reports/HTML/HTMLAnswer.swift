@@ -97,10 +97,10 @@ extension HTMLReport {
     let verdicts = Dictionary(grouping: report.rows, by: \.verification.verdict).mapValues(\.count)
     let failures = failedRows.count + failedTraining.count
     var text = ""
-    if report.isPartial {
-      text +=
-        "<div class=\"box warn\"><p><span class=\"warn-text\">Interrupted:</span> what follows is what had been "
-      text += "measured by then.</p></div>"
+    if let sentence = report.partialSentence {
+      let (word, rest) = (sentence.prefix { $0 != ":" }, sentence.drop { $0 != ":" }.dropFirst())
+      text += "<div class=\"box warn\"><p><span class=\"warn-text\">\(word):</span>"
+      text += "\(XMLText.escaped(String(rest)))</p></div>"
     }
     guard !report.rows.isEmpty || failures > 0 else { return text }
     var parts: [String] = []
