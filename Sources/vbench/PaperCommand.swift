@@ -79,14 +79,22 @@ struct PaperCommand: ParsableCommand {
     Interruption.catchSignals()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let date = ISO8601DateFormatter().string(from: Date())
-    let rows = try measurement.rows(pack, chosen, passes, competitors, times: !BuildConfiguration.isDebug)
-    let report = PaperReport(
+    var noise = NoiseWatch()
+    noise.look()
+    let limits = try BuildConfiguration.isDebug ? [] : [MachineLimits.measure(pool: measurement.pool)]
+    let rows = try measurement.rows(
+      pack, chosen, passes, competitors, times: !BuildConfiguration.isDebug, noise: &noise)
+    var report = PaperReport(
       pack: pack, environment: environment(measurement.pool),
       command: CommandLine.arguments.joined(separator: " "), date: date, layers: chosen, rows: rows,
       errorRows: try passes.contains(.forward) ? measurement.errorRows(pack, chosen) : [],
       choseBatches: batch == nil, isPartial: Interruption.isRequested, seed: seed,
       classifier: PaperMeasurement.algorithmClass)
+    (report.limits, report.noise) = (limits, noise.record)
     print(PaperListing.text(of: report))
+    if let reasons = report.noise?.reasons, !reasons.isEmpty, !BuildConfiguration.isDebug {
+      Terminal.warn("note: a noisy machine: \(reasons.joined(separator: "; "))")
+    }
     if let output {
       try report.write(to: output)
       print("report: \(output)/report.md")
@@ -143,7 +151,7 @@ struct PaperMeasurement {
   /// Rows of all layers and passes; Ctrl-C ends them early.
   func rows(
     _ pack: PaperPack, _ layers: [BenchmarkProblem], _ passes: [ConvPass], _ competitors: [Competitor],
-    times: Bool
+    times: Bool, noise: inout NoiseWatch
   ) throws -> [ResultRow] {
     var settings = RunSettings(pool: pool, seed: seed)
     settings.sampling.budgetSeconds = secondsPerItem
@@ -158,6 +166,7 @@ struct PaperMeasurement {
         rows += try run.rows(
           for: RunItem(suite: pack.name, problem: layer, pass: pass), competitors: competitors, times: times,
           shouldStop: { Interruption.isRequested })
+        noise.look()
         done += 1
       }
     }
@@ -180,7 +189,9 @@ struct PaperMeasurement {
     guard !labels.isEmpty else { return [] }
     let competitors = try NameList.competitors(labels.joined(separator: ","))
     let measured = layers.filter { layer in figures.contains { $0.subject == layer.name } }
-    let rows = try rows(pack, measured, [.forward], competitors, times: false)
+    // Rows without times, which no noise disturbs.
+    var noise = NoiseWatch()
+    let rows = try rows(pack, measured, [.forward], competitors, times: false, noise: &noise)
     // Where our own points are the published ones there is nothing to add.
     return rows.enumerated().filter { index, row in
       !rows[..<index].contains { $0.name == row.name && !row.variant.isEmpty && $0.variant == row.variant }

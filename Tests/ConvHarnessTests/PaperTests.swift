@@ -365,7 +365,7 @@ import Testing
       try row(pack, "L4", .forward, "fft", seconds: rounds(0.002)),
       try row(pack, "L4", .forward, "direct", seconds: rounds(0.004)),
     ]
-    let report = PaperReport(
+    var report = PaperReport(
       pack: pack, environment: [], command: "vbench paper", date: "2026-01-01", layers: [small], rows: rows,
       errorRows: [], choseBatches: true, isPartial: false, seed: 1, classifier: Self.kind)
     let text = report.markdown
@@ -376,6 +376,16 @@ import Testing
       "The order of the winners holds in 1 of 1 pairs",
     ] {
       #expect(text.contains(words), "'\(words)' is missing in\n\(text)")
+    }
+    var noise = NoiseRecord()
+    (noise.stealPercent, noise.stealPercentWorst) = (30, 40)
+    report.noise = noise
+    report.limits = [MachineLimits(threads: 2, fmaPeak: 190, bandwidth: 25)]
+    let measured = report.markdown
+    for words in [
+      "| FMA peak | 190 GFLOP/s", "| memory bandwidth | 25.0 GB/s", "| noise | ", "A noisy machine: ",
+    ] {
+      #expect(measured.contains(words) && !text.contains(words), "'\(words)' in\n\(measured)")
     }
     let orders = report.orders.split(separator: "\n")
     #expect(orders.count == 2 && orders[0].hasPrefix("subject,passes,faster,slower,published_ratio,ratio,"))

@@ -21,6 +21,10 @@ public struct PaperReport: Sendable {
   public let choseBatches: Bool
   /// Whether the run was stopped before its end.
   public let isPartial: Bool
+  /// Measured limits of the machine.
+  public var limits: [MachineLimits] = []
+  /// What else the machine did meanwhile.
+  public var noise: NoiseRecord?
   private let kinds: [AlgorithmClass?]
 
   /// Compares what a run found with the pack.
@@ -84,8 +88,14 @@ public struct PaperReport: Sendable {
   public var markdown: String {
     var text = "# \(pack.title)\n\n\(pack.url), beside a run of \(date)\n\n"
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    var machine = RunReport(
+      environment: environment, command: command, date: date, peak: limits.map(\.fmaPeak).max() ?? 0,
+      hasTimes: rows.contains { !$0.seconds.isEmpty })
+    (machine.limits, machine.noise) = (limits, noise)
+    text += machine.noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    text += machine.machineFacts
     text += "\n## The order of the winners\n\n\(comparison.summary)\n\n" + findingsTable + errorsTable
     text += "## Layers\n\n" + batchNote
     text +=

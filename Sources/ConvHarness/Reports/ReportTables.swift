@@ -5,7 +5,8 @@ import Foundation
 extension RunReport {
   /// What the machine can do, how quiet it was and where the time went, as rows of the first table.
   var machineFacts: String {
-    var text = ""
+    var text =
+      peak > 0 ? "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(PeakProbe.label)) |\n" : ""
     let several = limits.count > 1
     for limit in limits {
       let threads = several ? ", \(limit.threads) thread\(limit.threads == 1 ? "" : "s")" : ""

@@ -104,7 +104,6 @@ public struct RunReport: Sendable {
     text += noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
-    if peak > 0 { text += "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(PeakProbe.label)) |\n" }
     text += machineFacts + "\n" + verdictSummary + "\n"
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
