@@ -31,15 +31,7 @@ struct ExplainCommand: ParsableCommand {
       "Engines, as in winograd[tile=2x2],im2col, or all; auto's candidates if left out.", valueName: "list"))
   var backends: String?
 
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
-  var passes = "forward,backward-data,backward-filter"
-
-  @Option(help: ArgumentHelp("Memory formats of the images: nchw, nhwc.", valueName: "list"))
-  var format = "nhwc"
-
-  @Option(
-    help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
-  var filterState = "fresh"
+  @OptionGroup var layerOptions: LayerOptions
 
   @Option(help: "Threads of the worker pool; predictions are for one.")
   var threads = 1
@@ -54,9 +46,6 @@ struct ExplainCommand: ParsableCommand {
     help: "Measures all problems and lists only where auto's choice was more than 10 % slower than the best.")
   var audit = false
 
-  @Option(help: "Seed of data and samples.")
-  var seed: UInt64 = 1
-
   @OptionGroup var planFile: PlanFileOption
   @OptionGroup var openBLAS: OpenBLASOption
 
@@ -68,17 +57,14 @@ struct ExplainCommand: ParsableCommand {
     if layers.isEmpty {
       throw UsageError("no problem is named; as in vbench explain conv2d:n1c64h56w56k64r3s3p1")
     }
-    let items = try selection.items(
-      layers, passes: NameList.values(passes, option: "passes", as: ConvPass.self),
-      formats: NameList.values(format, option: "format", as: MemoryFormat.self),
-      states: NameList.values(filterState, option: "filter-state", as: FilterState.self))
+    let items = try layerOptions.items(layers, of: selection, format: .nhwc)
     if selection.list { return print(ProblemOptions.listing(items)) }
     if (measure || audit) && BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: --measure and --audit need a release build")
     }
     try openBLAS.apply()
     Interruption.catchSignals()
-    var settings = RunSettings(pool: pool, baseline: "auto", seed: seed)
+    var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
     settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
     if audit { return try audit(items, competitors, settings) }
     for item in items {

@@ -25,6 +25,7 @@ struct RunCommand: ParsableCommand {
         vbench run --suite shapes.txt --passes forward --format nchw,nhwc
         vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
         vbench run --onnx model.onnx --batch 8 --passes forward
+        vbench run --onnx model.onnx --shapes image:8x3x224x224
         vbench run --network seed-cnn --backends winograd,im2col
         vbench run --network resnet18,mobilenet-v2 --fallback direct
         vbench run --suite vgg16 --threads 1,2 --precision 2% --budget 10
@@ -44,19 +45,11 @@ struct RunCommand: ParsableCommand {
       valueName: "list"))
   var backends: String?
 
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
-  var passes = "forward,backward-data,backward-filter"
+  @OptionGroup var layerOptions: LayerOptions
 
   @Option(
     help: ArgumentHelp("Threads of the worker pool; several make a sweep, as in 1,2.", valueName: "list"))
   var threads: String?
-
-  @Option(help: ArgumentHelp("Memory formats of the images: nchw, nhwc.", valueName: "list"))
-  var format = "nchw"
-
-  @Option(
-    help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
-  var filterState = "fresh"
 
   @Option(
     help: ArgumentHelp(
@@ -70,9 +63,6 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The backend that the others are compared with.")
   var baseline = "im2col"
 
-  @Option(help: "Seed of data, samples and resampling.")
-  var seed: UInt64 = 1
-
   @Option(help: ArgumentHelp("Folder of the report; Reports/<date>-<machine> if left out.", valueName: "dir"))
   var output: String?
 
@@ -83,6 +73,8 @@ struct RunCommand: ParsableCommand {
   var dataset: String?
 
   @OptionGroup var measurement: MeasurementOptions
+
+  @OptionGroup var resumption: ResumeOption
 
   @OptionGroup var training: TrainingOptions
 
@@ -122,7 +114,7 @@ struct RunCommand: ParsableCommand {
 
   /// Where the report goes: with `--resume` where the run began.
   private func folder() throws -> String {
-    guard let resumed = measurement.resume else { return output ?? RunCommand.defaultFolder }
+    guard let resumed = resumption.resume else { return output ?? RunCommand.defaultFolder }
     if let output, output != resumed {
       throw UsageError("--resume \(resumed) goes on in that folder, --output \(output) is another one")
     }
@@ -140,7 +132,7 @@ struct RunCommand: ParsableCommand {
     // Training runs with the most threads.
     let pool = conditions.map(\.pool).max { $0.threads < $1.threads } ?? .shared
     return RunSettings(
-      pool: pool, baseline: try baselineLabel(competitors), seed: seed, sampling: limits,
+      pool: pool, baseline: try baselineLabel(competitors), seed: layerOptions.seed, sampling: limits,
       distribution: try verification.distribution())
   }
 
@@ -154,9 +146,6 @@ struct RunCommand: ParsableCommand {
   }
 
   private func plan() throws -> RunPlan {
-    let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
-    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
-    let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
     var networks: [ImageNetwork] = []
     for name in network.flatMap(NameList.split) where !networks.contains(where: { $0.name == name }) {
       networks.append(try ImageNetwork.known(name))
@@ -166,7 +155,7 @@ struct RunCommand: ParsableCommand {
     let layers = try selection.layers(
       texts: problems, others: isDefault ? defaultLayers() : [], limit: quick ? 2 : .max)
     var plan = RunPlan()
-    plan.items = try selection.items(layers, passes: passes, formats: formats, states: states)
+    plan.items = try layerOptions.items(layers, of: selection, format: .nchw)
     let trainsSeedNetwork = isDefault && selection.match == nil
     plan.networks = trainsSeedNetwork ? [try ImageNetwork.known("seed-cnn")] : networks
     if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {

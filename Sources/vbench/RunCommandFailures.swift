@@ -16,7 +16,7 @@ extension RunCommand {
         inputFormat: row.format, outputFormat: row.format)
       let failure = FailureCase(
         competitor: competitor, operation: operation, filterState: row.filterState,
-        distribution: row.distribution, seed: seed, workspaceLimit: row.workspaceLimit)
+        distribution: row.distribution, seed: layerOptions.seed, workspaceLimit: row.workspaceLimit)
       if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) { print(text) }
     }
   }

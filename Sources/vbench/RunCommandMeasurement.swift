@@ -3,7 +3,7 @@ import ConvCore
 import ConvHarness
 import Foundation
 
-/// How `vbench run` measures.
+/// How `vbench run` and `vbench tune` measure.
 struct MeasurementOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -13,7 +13,7 @@ struct MeasurementOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Seconds of sampling per item, all engines together, once --rounds are done; 0.25 with --quick, 0.8 in the default job, else 3.",
+      "Seconds of sampling per item, all engines together, once --rounds are done; 0.25 with --quick, 0.8 in the default job, 1 in tune, else 3.",
       valueName: "seconds"))
   var budget: Double?
 
@@ -37,11 +37,6 @@ struct MeasurementOptions: ParsableArguments {
       "Limits of the workspace that engines obey or decline, as in 1MiB,16MiB,64MiB; several make a sweep.",
       valueName: "list"))
   var workspace = "64MiB"
-
-  @Option(
-    help: ArgumentHelp(
-      "Goes on with the unfinished run in that folder; the other arguments as they were.", valueName: "dir"))
-  var resume: String?
 
   @Flag(help: "Prints where the time went.")
   var verbose = false
@@ -108,6 +103,14 @@ struct MeasurementOptions: ParsableArguments {
     }
     return pools
   }
+}
+
+/// `--resume`: how `vbench run` goes on.
+struct ResumeOption: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Goes on with the unfinished run in that folder; the other arguments as they were.", valueName: "dir"))
+  var resume: String?
 }
 
 /// What rows are measured under.

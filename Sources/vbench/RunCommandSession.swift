@@ -132,7 +132,7 @@ struct RunSession {
     facts.append(("visits", "\(plan.visits)"))
     facts.append(("plan file", command.planFile.plan ?? "none"))
     let identity = RunJournal.Identity(facts: facts, items: items)
-    if let resumed = command.measurement.resume {
+    if let resumed = command.resumption.resume {
       let (journal, done) = try RunJournal.resume(in: resumed, identity: identity)
       let visits = plan.visits > 1 ? ", \(done.values.count { $0.visits == plan.visits }) of them whole" : ""
       Terminal.warn("note: \(done.count) of \(items.count) items are there already\(visits)")

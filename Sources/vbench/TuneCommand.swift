@@ -33,38 +33,31 @@ struct TuneCommand: ParsableCommand {
     help: ArgumentHelp("Largest tolerable error, relative to the results' rms, as in 1e-4.", valueName: "E"))
   var maxError: Double?
 
-  @Option(help: ArgumentHelp("Largest workspace, as in 64MiB.", valueName: "size"))
-  var workspace = "64MiB"
-
   @Option(help: ArgumentHelp("Candidates; all engines and variants of ours if left out.", valueName: "list"))
   var backends: String?
 
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
-  var passes = "forward,backward-data,backward-filter"
-
-  @Option(help: ArgumentHelp("Memory formats of the images: nchw, nhwc.", valueName: "list"))
-  var format = "nhwc"
-
-  @Option(
-    help: ArgumentHelp("fresh (training), prepared (inference).", valueName: "list"))
-  var filterState = "fresh"
+  @OptionGroup var layerOptions: LayerOptions
 
   @Option(help: "Threads of the worker pool.")
   var threads: Int?
 
-  @Option(help: ArgumentHelp("Seconds of sampling per problem and pass.", valueName: "seconds"))
-  var budget = 1.0
-
-  @Option(help: "Seed of data and samples.")
-  var seed: UInt64 = 1
+  @OptionGroup var measurement: MeasurementOptions
 
   @OptionGroup var openBLAS: OpenBLASOption
 
   mutating func run() throws {
     if let error = InstructionSet.environmentError { throw error }
     if let maxError, !(maxError > 0) { throw UsageError("--max-error is \(maxError), it must be above 0") }
+    let budget = measurement.budget ?? 1
     guard budget > 0 else { throw UsageError("--budget is \(budget), it must be above 0") }
-    let pool = try NameList.pool(threads: threads)
+    if measurement.visits != nil {
+      throw UsageError("tune measures every problem once: --visits is for vbench run")
+    }
+    let conditions = try measurement.conditions(threads: threads.map(String.init))
+    guard conditions.count == 1 else {
+      throw UsageError("a plan is tuned under one condition: --cache and --workspace take one value each")
+    }
+    let pool = conditions[0].pool
     let items = try items()
     if items.isEmpty { throw UsageError("no suite is named; as in vbench tune resnet50 -o plan.json") }
     if selection.list { return print(ProblemOptions.listing(items)) }
@@ -73,9 +66,11 @@ struct TuneCommand: ParsableCommand {
       ?? AutoBackend.tuningCandidates.map { Competitor($0.backend, variant: $0.variant) }
     var file = ConvPlanFile()
     if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
-    var settings = RunSettings(pool: pool, baseline: candidates[0].label, seed: seed)
+    var settings = conditions[0].applied(
+      to: RunSettings(pool: pool, baseline: candidates[0].label, seed: layerOptions.seed))
     settings.sampling.budgetSeconds = budget
-    settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
+    settings.sampling.precision = try measurement.precisionFraction()
+    settings.sampling.leastRounds = try measurement.leastRounds()
     if BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: tune needs a release build")
     }
@@ -96,16 +91,14 @@ struct TuneCommand: ParsableCommand {
 
   private mutating func items() throws -> [RunItem] {
     selection.suite += suites
-    return try selection.items(
-      selection.layers(), passes: NameList.values(passes, option: "passes", as: ConvPass.self),
-      formats: NameList.values(format, option: "format", as: MemoryFormat.self),
-      states: NameList.values(filterState, option: "filter-state", as: FilterState.self))
+    return try layerOptions.items(selection.layers(), of: selection, format: .nhwc)
   }
 
   private func measure(
     _ items: [RunItem], _ candidates: [Competitor], _ settings: RunSettings,
     into plan: inout ConvPlanFile.MachinePlan
   ) throws {
+    let start = ContinuousClock.now
     var run = LayerRun(settings: settings)
     var table = TextTable(
       ["layer", "pass", "choice", "ms", "error / rms", "next", "ms"], rightAligned: [3, 4, 6])
@@ -138,6 +131,11 @@ struct TuneCommand: ParsableCommand {
       ])
     }
     progress.clear()
+    if measurement.verbose {
+      var ledger = run.ledger
+      ledger.total = (ContinuousClock.now - start).seconds
+      Terminal.warn("seconds: \(RunReport.seconds(ledger))")
+    }
     print(table.text)
     for note in notes { Terminal.warn(note) }
   }

@@ -111,6 +111,19 @@ import Testing
     }
   }
 
+  /// A plan holds for one cache and one workspace, whatever sweeps the options allow elsewhere.
+  @Test func tuningTakesOneCondition() throws {
+    for arguments in [["--cache", "warm,cold"], ["--workspace", "1MiB,64MiB"]] {
+      let outcome = try CommandLineRunner.run(["tune", "resnet50", "-o", "plan.json"] + arguments)
+      #expect(outcome.status == 64 && outcome.error.contains("under one condition"), "\(outcome)")
+    }
+    let visits = try CommandLineRunner.run(["tune", "resnet50", "-o", "plan.json", "--visits", "2"])
+    #expect(visits.status == 64 && visits.error.contains("--visits is for vbench run"), "\(visits)")
+    let imprecise = try CommandLineRunner.run(["tune", "resnet50", "-o", "plan.json", "--precision", "0%"])
+    #expect(imprecise.status == 64, "\(imprecise)")
+    #expect(!FileManager.default.fileExists(atPath: "plan.json"))
+  }
+
   @Test func plansForOthersAreErrors() throws {
     try withPlan(threads: 1) { folder in
       func run(_ arguments: [String]) throws -> CommandLineRunner.Outcome {
