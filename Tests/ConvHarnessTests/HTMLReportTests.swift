@@ -193,7 +193,7 @@ enum ReportSamples {
 
   @Test func totalsCountLayersAsOftenAsTheNetworkHasThem() throws {
     var rows = try ReportSamples.rows()
-    let totals = LayerSums(ReportSuite.all(rows)[0].sections[0].layers)
+    let totals = LayerTotals(ReportSuite.all(rows)[0].sections[0].layers.map(\.item))
     // 3 × conv1 + 1 × conv2.
     #expect(totals.fastest?.name == "quick" && abs((totals.fastest?.milliseconds ?? 0) - 5 * 1.23456) < 1e-9)
     #expect(totals.best.milliseconds == totals.fastest?.milliseconds)
@@ -202,7 +202,7 @@ enum ReportSamples {
     // An engine that lacks a layer has no total to be compared by, and the best engine differs by layer.
     rows[1] = try ReportSamples.row(
       "quick", milliseconds: nil, verdict: .unsupported, reason: "no", multiplicity: 3)
-    let partial = LayerSums(ReportSuite.all(rows)[0].sections[0].layers)
+    let partial = LayerTotals(ReportSuite.all(rows)[0].sections[0].layers.map(\.item))
     #expect(partial.fastest?.name == "base")
     #expect(partial.engines.last?.name == "quick" && partial.engines.last?.missing == 1)
     #expect(abs(partial.best.milliseconds - (3 * 4.5678 + 2 * 1.23456)) < 1e-9)

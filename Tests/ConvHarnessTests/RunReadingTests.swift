@@ -438,6 +438,21 @@ private struct SchemaValidator {
     #expect(text.contains("| conv1 `conv2d:n1c3h9w9k4r3s3p1` | 3 | b 1.00 |"), "\(text)")
   }
 
+  /// A network may have equal layers of equal names: the second row of an engine begins the second layer.
+  @Test func equalLayersStayTwo() throws {
+    let times = [("a", 2.0), ("b", 3), ("a", 4), ("b", 1)]
+    let rows = try times.map { try SyntheticRun.row(backend: $0.0, milliseconds: $0.1, noise: 0) }
+    let items = ItemRows.all(rows)
+    #expect(items.map { $0.rows.map(\.backend) } == [["a", "b"], ["a", "b"]])
+    #expect(items.map(\.best?.backend) == ["a", "b"])
+    let totals = LayerTotals(items)
+    #expect(totals.count == 2 && totals.engine("a")?.total == 6 && totals.engine("b")?.total == 4)
+    #expect(totals.best.total == 3 && totals.engine("c") == nil)
+    let report = RunReport(
+      environment: [], command: "vbench run", date: "2000-01-01T00:00:00Z", peak: 1, rows: rows)
+    #expect(WinnerAgreement(report, report).items == 2)
+  }
+
   @Test func sweepsHaveTheirTables() throws {
     var rows = [
       try SyntheticRun.row(milliseconds: 3, noise: 0, threads: 1),

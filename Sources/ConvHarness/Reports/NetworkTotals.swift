@@ -2,16 +2,6 @@ import ConvCore
 
 /// What a network's convolutions take together: the sum over its layers of the median, each as often as it occurs.
 public struct NetworkTotals: Sendable {
-  /// The rows of one layer: one per backend.
-  struct Layer {
-    let rows: [ResultRow]
-    let multiplicity: Int
-    /// The fastest row.
-    var best: ResultRow? {
-      rows.filter { !$0.medianMilliseconds.isNaN }.min { $0.medianMilliseconds < $1.medianMilliseconds }
-    }
-  }
-
   /// Suite, and what its rows are measured under.
   public let suite: String
   public let conditions: [String]
@@ -20,7 +10,9 @@ public struct NetworkTotals: Sendable {
   /// Backends in order of appearance.
   public let backends: [String]
   /// Layers of each pass, in the suite's order.
-  let layers: [ConvPass: [Layer]]
+  let layers: [ConvPass: [ItemRows]]
+  /// What they take together.
+  let totals: [ConvPass: LayerTotals]
 
   /// The totals of the suites of a report that have two layers and more.
   static func all(_ report: RunReport) -> [NetworkTotals] {
@@ -45,48 +37,22 @@ public struct NetworkTotals: Sendable {
     var seen = Set<String>()
     backends = rows.map(\.backend).filter { seen.insert($0).inserted }
     passes = ConvPass.allCases.filter { pass in rows.contains { $0.pass == pass } }
-    var layers: [ConvPass: [Layer]] = [:]
-    for pass in passes {
-      var own: [[ResultRow]] = []
-      for row in rows where row.pass == pass {
-        // A backend that has a row of this layer already begins the next one of the same shape.
-        if let last = own.last, last[0].itemKey == row.itemKey,
-          !last.contains(where: { $0.backend == row.backend })
-        {
-          own[own.count - 1].append(row)
-        } else {
-          own.append([row])
-        }
-      }
-      layers[pass] = own.map { Layer(rows: $0, multiplicity: $0[0].multiplicity) }
-    }
-    self.layers = layers
+    layers = Dictionary(
+      uniqueKeysWithValues: passes.map { pass in (pass, ItemRows.all(rows.lazy.filter { $0.pass == pass })) })
+    totals = layers.mapValues { LayerTotals($0) }
   }
 
   /// Milliseconds of all layers of a pass on one backend; nil where it has no time of one of them.
   public func total(_ backend: String, _ pass: ConvPass) -> Double? {
-    sum(pass) { layer in
-      layer.rows.first { $0.backend == backend && !$0.medianMilliseconds.isNaN }?.medianMilliseconds
-    }
+    totals[pass]?.engine(backend)?.total
   }
 
   /// Milliseconds of all layers of a pass, each on its fastest backend; nil where a layer has no time at all.
-  public func oracle(_ pass: ConvPass) -> Double? { sum(pass) { $0.best?.medianMilliseconds } }
-
-  private func sum(_ pass: ConvPass, _ time: (Layer) -> Double?) -> Double? {
-    var total = 0.0
-    for layer in layers[pass] ?? [] {
-      guard let milliseconds = time(layer) else { return nil }
-      total += milliseconds * Double(layer.multiplicity)
-    }
-    return total
-  }
+  public func oracle(_ pass: ConvPass) -> Double? { totals[pass]?.best.total }
 
   /// Layers of a pass that a backend has a time of.
   func timed(_ backend: String, _ pass: ConvPass) -> Int {
-    (layers[pass] ?? []).count { layer in
-      layer.rows.contains { $0.backend == backend && !$0.medianMilliseconds.isNaN }
-    }
+    totals[pass].map { total in total.engine(backend).map { total.count - $0.missing } ?? 0 } ?? 0
   }
 }
 
@@ -130,7 +96,7 @@ extension RunReport {
     text += "|---|---:" + String(repeating: "|---", count: network.passes.count) + "|\n"
     let count = network.passes.map { network.layers[$0]?.count ?? 0 }.max() ?? 0
     for index in 0..<count {
-      let layers = network.passes.map { pass -> NetworkTotals.Layer? in
+      let layers = network.passes.map { pass -> ItemRows? in
         let layers = network.layers[pass] ?? []
         return index < layers.count ? layers[index] : nil
       }

@@ -62,38 +62,54 @@ extension RunReport {
     return ratio(best.ratio, best.low, best.high)
   }
 
-  /// Rows of the same measurement on the same backend but for one thing, in order of first appearance; only groups of two
-  /// and more with a time.
-  private func groups(by key: (ResultRow) -> [String]) -> [[ResultRow]] {
+  /// One thing that rows of a run differ in, and what its table says.
+  private struct Sweep {
+    let title, explanation: String
+    let value: WritableKeyPath<ResultRow, Int>
+    let values: [Int]
+    /// A column's name.
+    let name: (Int) -> String
+    /// The last column: its name, and its text from the rows with the least and the largest value that have a time.
+    let last: String
+    let summary: (ResultRow, ResultRow) -> String
+  }
+
+  /// A table of medians with one column per value of what is swept: rows of equal items and backends but for that, in order of
+  /// first appearance, where there are two and more and one has a time.
+  private func table(of sweep: Sweep) -> String {
+    guard sweep.values.count > 1 else { return "" }
     var order: [[String]] = []
     var groups: [[String]: [ResultRow]] = [:]
     for row in rows where !row.medianMilliseconds.isNaN || row.verification.verdict == .unsupported {
-      let key = key(row)
+      var same = row
+      same[keyPath: sweep.value] = 0
+      let key = same.itemKey + [row.backend]
       if groups[key] == nil { order.append(key) }
       groups[key, default: []].append(row)
     }
-    return order.compactMap { groups[$0] }.filter { group in
+    let shown = order.compactMap { groups[$0] }.filter { group in
       group.count > 1 && group.contains { !$0.medianMilliseconds.isNaN }
     }
-  }
-
-  /// A table of medians with one column per value of what is swept.
-  private func sweep(
-    _ title: String, _ explanation: String, groups: [[ResultRow]], values: [Int], name: (Int) -> String,
-    value: (ResultRow) -> Int, last: String, summary: ([ResultRow]) -> String
-  ) -> String {
-    guard !groups.isEmpty else { return "" }
-    var text = "## \(title)\n\n\(explanation)\n\n"
+    guard !shown.isEmpty else { return "" }
+    var text = "## \(sweep.title)\n\n\(sweep.explanation)\n\n"
     text +=
-      "| layer | pass | backend | \(values.map { name($0) + " ms" }.joined(separator: " | ")) | \(last) |\n"
-    text += "|---|---|---" + String(repeating: "|---:", count: values.count + 1) + "|\n"
-    for group in groups {
-      let medians = values.map { wanted -> String in
-        guard let row = group.first(where: { value($0) == wanted }) else { return "" }
+      "| layer | pass | backend | \(sweep.values.map { sweep.name($0) + " ms" }.joined(separator: " | ")) | \(sweep.last) |\n"
+    text += "|---|---|---" + String(repeating: "|---:", count: sweep.values.count + 1) + "|\n"
+    for group in shown {
+      let medians = sweep.values.map { wanted -> String in
+        guard let row = group.first(where: { $0[keyPath: sweep.value] == wanted }) else { return "" }
         return row.verification.verdict == .unsupported ? "declines" : RunReport.short(row.medianMilliseconds)
       }
+      let timed = group.filter { !$0.medianMilliseconds.isNaN }
+        .sorted { $0[keyPath: sweep.value] < $1[keyPath: sweep.value] }
+      var summary = ""
+      if let least = timed.first, let most = timed.last,
+        least[keyPath: sweep.value] < most[keyPath: sweep.value]
+      {
+        summary = sweep.summary(least, most)
+      }
       let cells =
-        [RunReport.layer(group[0]), group[0].pass.rawValue, group[0].backend] + medians + [summary(group)]
+        [RunReport.layer(group[0]), group[0].pass.rawValue, group[0].backend] + medians + [summary]
       text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
     }
     return text + "\n"
@@ -102,50 +118,34 @@ extension RunReport {
   /// Time by number of threads.
   var threadTable: String {
     let counts = threadCounts
-    guard counts.count > 1 else { return "" }
-    let groups = groups { row in
-      [row.suite, row.problem, row.name, row.pass.rawValue, row.backend, row.format.rawValue]
-        + [row.filterState.rawValue, row.cache.rawValue, "\(row.workspaceLimit)"]
-    }
-    return sweep(
-      "Threads",
-      "Scaling is the time with \(counts[0]) over that with \(counts[counts.count - 1]) threads, and as a percentage of the"
-        + " ratio of threads.",
-      groups: groups, values: counts, name: { "\($0) thr." }, value: \.threads, last: "scaling"
-    ) { group in
-      let timed = group.filter { !$0.medianMilliseconds.isNaN }
-      guard let few = timed.min(by: { $0.threads < $1.threads }),
-        let many = timed.max(by: { $0.threads < $1.threads }), few.threads < many.threads
-      else { return "" }
-      let scaling = few.medianMilliseconds / many.medianMilliseconds
-      let ideal = Double(many.threads) / Double(few.threads)
-      return "\(RunReport.short(scaling)) (\(String(format: "%.0f %%", scaling / ideal * 100)))"
-    }
+    return table(
+      of: Sweep(
+        title: "Threads",
+        explanation:
+          "Scaling is the time with \(counts.first ?? 0) over that with \(counts.last ?? 0) threads, and as a "
+          + "percentage of the ratio of threads.",
+        value: \.threads, values: counts, name: { "\($0) thr." }, last: "scaling"
+      ) { few, many in
+        let scaling = few.medianMilliseconds / many.medianMilliseconds
+        let ideal = Double(many.threads) / Double(few.threads)
+        return "\(RunReport.short(scaling)) (\(String(format: "%.0f %%", scaling / ideal * 100)))"
+      })
   }
 
   /// Time by limit of the workspace.
   var workspaceTable: String {
-    let limits = workspaceLimits
-    guard limits.count > 1 else { return "" }
-    let groups = groups { row in
-      [row.suite, row.problem, row.name, row.pass.rawValue, row.backend, row.format.rawValue]
-        + [row.filterState.rawValue, row.cache.rawValue, "\(row.threads)"]
-    }
-    return sweep(
-      "Workspace",
-      "The cost is the time under the least limit that the engine accepts over that under the largest; in brackets the"
-        + " bytes that its plans ask for.",
-      groups: groups, values: limits, name: ByteCount.text, value: \.workspaceLimit, last: "cost"
-    ) { group in
-      let timed = group.filter { !$0.medianMilliseconds.isNaN }
-      guard let least = timed.min(by: { $0.workspaceLimit < $1.workspaceLimit }),
-        let most = timed.max(by: { $0.workspaceLimit < $1.workspaceLimit }),
-        least.workspaceLimit < most.workspaceLimit
-      else { return "" }
-      let cost = RunReport.short(least.medianMilliseconds / most.medianMilliseconds)
-      return
-        "\(cost) (\(ByteCount.text(least.workspaceBytes ?? 0)) / \(ByteCount.text(most.workspaceBytes ?? 0)))"
-    }
+    table(
+      of: Sweep(
+        title: "Workspace",
+        explanation:
+          "The cost is the time under the least limit that the engine accepts over that under the largest; in "
+          + "brackets the bytes that its plans ask for.",
+        value: \.workspaceLimit, values: workspaceLimits, name: ByteCount.text, last: "cost"
+      ) { least, most in
+        let cost = RunReport.short(least.medianMilliseconds / most.medianMilliseconds)
+        return
+          "\(cost) (\(ByteCount.text(least.workspaceBytes ?? 0)) / \(ByteCount.text(most.workspaceBytes ?? 0)))"
+      })
   }
 
   /// What each engine did in one execution outside of the samples.

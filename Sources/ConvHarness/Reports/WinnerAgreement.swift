@@ -18,8 +18,8 @@ public struct WinnerAgreement: Sendable {
 
   /// Compares the fastest backends of two runs.
   public init(_ before: RunReport, _ after: RunReport) {
-    let old = WinnerAgreement.grouped(before.rows)
-    for (key, rows) in WinnerAgreement.grouped(after.rows) {
+    let old = WinnerAgreement.timed(before.rows)
+    for (key, rows) in WinnerAgreement.timed(after.rows) {
       guard let earlier = old[key] else { continue }
       let common = Set(rows.map(\.backend)).intersection(earlier.map(\.backend))
       guard common.count > 1, let second = WinnerAgreement.fastest(rows, of: common),
@@ -39,8 +39,16 @@ public struct WinnerAgreement: Sendable {
     contradictions.sort { $0.second.itemKey.lexicographicallyPrecedes($1.second.itemKey) }
   }
 
-  private static func grouped(_ rows: [ResultRow]) -> [[String]: [ResultRow]] {
-    Dictionary(grouping: rows.filter { $0.medianMilliseconds.isFinite }, by: \.itemKey)
+  /// The rows with a time by item; the second layer of a key has a key of its own.
+  private static func timed(_ rows: [ResultRow]) -> [[String]: [ResultRow]] {
+    var counts: [[String]: Int] = [:]
+    var result: [[String]: [ResultRow]] = [:]
+    for item in ItemRows.all(rows) {
+      let key = item.rows[0].itemKey
+      counts[key, default: 0] += 1
+      result[key + ["\(counts[key] ?? 0)"]] = item.timed
+    }
+    return result
   }
 
   private static func fastest(_ rows: [ResultRow], of backends: Set<String>) -> ResultRow? {

@@ -66,7 +66,7 @@ extension HTMLReport {
             : "No times: a debug build verifies, but refuses to time.")
       }
     } else {
-      let picks = LayerSums(timed).picks
+      let picks = LayerTotals(timed.map(\.item)).picks
       let names = picks.map { pick in
         "\(mention(pick.engine)) in \(pick.count)"
           + (pick.clear == pick.count ? "" : " (\(pick.clear) clearly)")

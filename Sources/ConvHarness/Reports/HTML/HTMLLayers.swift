@@ -26,7 +26,7 @@ extension HTMLReport {
       [.failed, .mistrusted, .missingReference].contains($0.verification.verdict)
     }
     let timed = suite.layers.filter { !$0.timed.isEmpty }
-    let picks = LayerSums(timed).picks
+    let picks = LayerTotals(timed.map(\.item)).picks
     return "\(ReportNumbers.count(layers, "layer")), \(ReportNumbers.count(rows, "row"))"
       + (picks.isEmpty ? "" : "; fastest: \(list(picks))")
       + (failed > 0 ? ", <span class=\"bad-text\">\(failed) not passed</span>" : "")

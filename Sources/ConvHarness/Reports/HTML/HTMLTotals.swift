@@ -2,11 +2,12 @@ import ConvCore
 
 // What networks take with one engine, and with the best one of each layer.
 extension HTMLReport {
-  private var totals: [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: LayerSums)]
+  private var totals:
+    [(suite: ReportSuite, condition: ReportLayer.Condition, count: Int, totals: LayerTotals)]
   {
     suites.flatMap { suite in
       suite.sections.compactMap { section in
-        let totals = LayerSums(section.layers)
+        let totals = LayerTotals(section.layers.map(\.item))
         guard totals.best.missing < section.layers.count else { return nil }
         return (suite, section.condition, section.layers.reduce(0) { $0 + $1.multiplicity }, totals)
       }
@@ -21,7 +22,7 @@ extension HTMLReport {
     var last = ""
     for (suite, condition, count, total) in totals {
       let base = total.engines.first { $0.name == baseline && $0.missing == 0 }
-      func ratio(_ engine: LayerSums.Engine) -> String {
+      func ratio(_ engine: LayerTotals.Engine) -> String {
         guard let base, engine.missing == 0, engine.name != base.name else { return "" }
         return RunReport.short(base.milliseconds / engine.milliseconds) + "×"
       }
@@ -33,13 +34,15 @@ extension HTMLReport {
       rows += "<tr><td>\(XMLText.escaped(condition.label))</td>"
       if let fastest {
         rows += "<td>\(dot(fastest.name))\(XMLText.escaped(fastest.name))</td>"
-        rows += "<td class=\"n\">\(ReportNumbers.duration(milliseconds: fastest.milliseconds))</td>"
+        rows += "<td class=\"n\" data-v=\"\(CSV.number(fastest.milliseconds))\">"
+        rows += "\(ReportNumbers.duration(milliseconds: fastest.milliseconds))</td>"
         rows += "<td class=\"n\">\(ratio(fastest))</td>"
       } else {
         rows += "<td class=\"sub\">none runs all layers</td><td></td><td></td>"
       }
-      rows +=
-        "<td class=\"n\"><b>\(total.best.missing > 0 ? "" : ReportNumbers.duration(milliseconds: total.best.milliseconds))</b></td>"
+      let best = total.best.total
+      rows += "<td class=\"n\" data-v=\"\(CSV.number(best))\">"
+      rows += "<b>\(best.map { ReportNumbers.duration(milliseconds: $0) } ?? "")</b></td>"
       rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(list(total.picks))</td></tr>"
       last = suite.name
     }
