@@ -235,7 +235,7 @@ enum ReportSamples {
     var facts = HTMLReport.Facts()
     facts.noise = [name]
     facts.phases = { _ in [(name, 1e-3)] }
-    facts.besideBest = { _ in name }
+    facts.besideBest = { _ in (name, name) }
     facts.conditions = { _ in name }
     let text = HTMLReport(report, facts: facts).text
     let page = try XMLNode.parse(text)
@@ -293,7 +293,7 @@ enum ReportSamples {
     #expect(!plain.contains("Phases") && !plain.contains("beside the best"))
     var facts = HTMLReport.Facts()
     facts.phases = { $0.backend == "quick" ? [("input transform", 1e-3), ("products", 2e-3)] : [] }
-    facts.besideBest = { $0.backend == "base" ? "3.70 (3.60–3.80)" : "" }
+    facts.besideBest = { $0.backend == "base" ? ("3.70 (3.60–3.80)", "slower") : ("", "") }
     facts.bandwidth = 20
     facts.noise = ["stolen time: 4 %"]
     let full = try headings(facts)

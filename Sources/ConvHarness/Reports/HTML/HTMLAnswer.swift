@@ -135,7 +135,8 @@ extension HTMLReport {
       ![.baseline, .unknown].contains($0.verdict) && $0.ratio.isFinite
     }
     let wide = compared.count { $0.high - $0.low > 0.2 * $0.ratio }
-    var lines: [String] = facts.noise.map(XMLText.escaped)
+    var lines: [String] =
+      facts.noise.isEmpty ? [] : ["\(XMLText.escaped(facts.noise.joined(separator: "; ")))."]
     if wide > 0 {
       lines.append(
         "\(wide) of \(compared.count) speed-ups have a 95 % interval that is wider than ±10 % of the ratio.")

@@ -87,7 +87,10 @@ extension HTMLReport {
     }
     guard !names.isEmpty else { return "" }
     func style(_ name: String) -> String {
-      "e\((names.firstIndex(of: name) ?? 0) % EngineStyles.light.count)"
+      // When the colours come round again they are paler, with an edge.
+      let (round, place) = (names.firstIndex(of: name) ?? 0).quotientAndRemainder(
+        dividingBy: EngineStyles.light.count)
+      return "e\(place)" + (round > 0 ? " again" : "")
     }
     let figures = suite.sections.compactMap { section -> String? in
       let blocks = section.layers.map { layer in
@@ -114,8 +117,8 @@ extension HTMLReport {
   /// What the colours of the parts of a bar mean.
   func partLegend(_ parts: [(name: String, style: String)]) -> String {
     let items = parts.map {
-      "<li><svg class=\"key part \($0.style)\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect x=\"1\" y=\"1\" width=\"12\" "
-        + "height=\"12\"/></svg>\(XMLText.escaped($0.name))</li>"
+      "<li><svg class=\"key part \($0.style)\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect class=\"\($0.style)\" x=\"1\" y=\"1\" "
+        + "width=\"12\" height=\"12\"/></svg>\(XMLText.escaped($0.name))</li>"
     }
     return "<ul class=\"legend\">\(items.joined())</ul>"
   }

@@ -1,6 +1,6 @@
 import ConvCore
 
-/// `report.html`: a run as one page that needs nothing else: no network, fonts or scripts.
+/// `report.html`: a run as one page that needs nothing else: no network and no fonts; its script is a convenience.
 ///
 /// The page is XML as well as HTML, so that tests and tools can parse it. Every number is formatted from the value that
 /// `results.csv` has; cells of the results table carry the CSV's own text in `data-v`.
@@ -123,8 +123,8 @@ extension RunReport {
     facts.noise = hasTimes ? noise?.reasons ?? [] : []
     facts.phases = { $0.phases }
     facts.besideBest = { row in
-      guard let best = row.best, best.ratio.isFinite else { return "" }
-      return "\(RunReport.timeToBest(best)) \(best.verdict.rawValue)"
+      guard let best = row.best, best.ratio.isFinite else { return ("", "") }
+      return (RunReport.timeToBest(best), best.verdict.rawValue)
     }
     facts.conditions = { row in
       [

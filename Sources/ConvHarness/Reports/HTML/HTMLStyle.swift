@@ -52,12 +52,12 @@ enum HTMLStyle {
     .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:0 28px;margin:8px 0}
     .facts div{display:flex;gap:10px;padding:3px 0;border-bottom:1px solid var(--line);font-size:.88rem}
     .facts dt{color:var(--muted);flex:0 0 7.5em}.facts dd{margin:0;min-width:0;overflow-wrap:anywhere}
-    .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));gap:14px;align-items:start}
-    figure{margin:0;border:1px solid var(--line);border-radius:8px;background:var(--card);padding:9px 10px 6px;\
+    .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));gap:14px;align-items:start}
+    figure{margin:0;max-width:620px;border:1px solid var(--line);border-radius:8px;background:var(--card);padding:9px 10px 6px;\
     min-width:0;break-inside:avoid}
     figcaption{font-size:.84rem;font-weight:600;margin-bottom:4px}
     figcaption span{display:block;font-weight:400;font-size:.76rem;color:var(--muted);overflow-wrap:anywhere}
-    svg.chart{display:block;width:100%;height:auto;max-width:460px;margin:0 auto}
+    svg.chart{display:block;width:100%;height:auto;margin:0 auto}
     svg text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;\
     fill:var(--text);font-variant-numeric:tabular-nums}
     svg .t-end{text-anchor:end}svg .t-middle{text-anchor:middle}
@@ -74,6 +74,7 @@ enum HTMLStyle {
     svg .whisker{stroke:var(--text);fill:none;stroke-width:1.2}
     svg .mark{fill:var(--c);stroke:var(--card);stroke-width:1}
     svg .behind{fill:var(--card);stroke:var(--c);stroke-width:1.6}
+    svg .again{fill-opacity:.35;stroke:var(--c);stroke-width:1}.key.part .again{fill-opacity:.35;stroke:var(--c)}
     svg .small{stroke-width:.7}svg .cloud{fill-opacity:.8}
     svg .bar{fill:var(--c);fill-opacity:.78}svg .best{fill:var(--text);fill-opacity:.85}
     svg .open{fill:var(--card);stroke:var(--c);stroke-width:1.3}
@@ -86,7 +87,7 @@ enum HTMLStyle {
     .key.part rect{fill:var(--c);fill-opacity:.78}
     .scroll{overflow-x:auto;margin:8px 0;border:1px solid var(--line);border-radius:8px}
     table{border-collapse:collapse;width:100%;font-size:.82rem}
-    th,td{padding:4px 7px;text-align:left;vertical-align:baseline;white-space:nowrap}
+    th,td{padding:4px 6px;text-align:left;vertical-align:baseline;white-space:nowrap}
     thead th{color:var(--muted);font-weight:600;border-bottom:1px solid var(--line);background:var(--card);\
     vertical-align:bottom}
     td{border-top:1px solid var(--line)}
@@ -96,8 +97,12 @@ enum HTMLStyle {
     tr.layer .pass{font-weight:400;margin-left:.6em}
     tr.fastest td:first-child{font-weight:650}
     td.wrap{white-space:normal;min-width:16em}
-    .engine{white-space:nowrap}.variant{font-size:.9em;color:var(--muted)}
-    td .command{max-width:9em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;margin:0;padding:1px 6px}
+    .engine{white-space:nowrap}.variant,.under{display:block;font-size:.88em;font-weight:400;color:var(--muted)}
+    .variant{max-width:17em;padding-left:17px;white-space:normal;overflow-wrap:anywhere}
+    .results td.wide{white-space:normal;min-width:9.6em}
+    th[aria-sort]{cursor:pointer}th[aria-sort]:hover,th[aria-sort]:focus-visible{color:var(--text)}
+    th[aria-sort=ascending]::after{content:" ▲"}th[aria-sort=descending]::after{content:" ▼"}
+    td .command{max-width:5.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;margin:0;padding:1px 6px}
     td .command:hover,td .command:focus{max-width:22em;white-space:normal}
     .copied{outline:2px solid var(--good)}
     details{margin:12px 0}
@@ -109,17 +114,43 @@ enum HTMLStyle {
     ul.plain{list-style:none;margin:6px 0;padding:0}ul.plain>li{margin:8px 0}
     .dot .mark{stroke:none}.dot{display:inline-block;width:13px;height:13px;vertical-align:-2px;margin-right:4px}
     footer{margin-top:40px;border-top:1px solid var(--line);padding-top:10px}
+    @media (max-width:1400px){.results .word{display:none}}
     @media (max-width:600px){body{padding:14px 12px 32px}h1{font-size:1.35rem}.lead{font-size:1rem}\
     details.suite{padding:2px 9px}.facts dt{flex-basis:6.5em}th,td{padding:4px 6px}\
-    .variant{display:block;font-size:.78em;min-width:9em;max-width:12em;white-space:normal;overflow-wrap:anywhere}.results .word{display:none}\
-    .results td[data-c=error_ratio]{white-space:normal;min-width:7.6em}}
+    .variant{font-size:.78em;min-width:9em;max-width:12em}}
     @media print{body{max-width:none;padding:0;font-size:11px}nav{display:none}.scroll{overflow:visible;border:0}\
     td,th{white-space:normal;padding:2px 4px}table{font-size:8.5px}td .command{white-space:normal;max-width:none;border:0}\
     details::details-content{content-visibility:visible;height:auto}h2,h3{break-after:avoid}tr{break-inside:avoid}}
     """
 
-  /// Copies commands on a click and unfolds everything for paper; the page reads without it.
+  /// Sorts tables by a click on a column's head (up, down, as it was; layers stay together, in the order of their first rows),
+  /// copies commands on a click and unfolds everything for paper; the page reads without it. The page is XML too: no less-than
+  /// and no ampersand in here.
   static let script = """
+    document.querySelectorAll('table').forEach(function(table){
+    var body=table.tBodies[0],initial=Array.from(body.rows),heads=Array.from(table.tHead.rows[0].cells);
+    function key(row,column){var place=0,found=null;Array.from(row.cells).forEach(function(cell){\
+    if(place===column)found=cell;place+=cell.colSpan});\
+    if(!found)return '';if(found.colSpan>1)return '';var text=found.dataset.v;\
+    if(text===undefined)text=found.textContent.trim();var number=parseFloat(text);return isNaN(number)?text:number}
+    function compare(a,b,sign){if(a===''||b==='')return (a===''?1:0)-(b===''?1:0);\
+    return sign*(typeof a==='number'?typeof b==='number'?a-b:-1:typeof b==='number'?1:a.localeCompare(b))}
+    function sort(column,sign){var groups=[];initial.forEach(function(row){\
+    if(row.classList.contains('layer'))groups.push({head:row,rows:[]});else{\
+    if(!groups.length)groups.push({head:null,rows:[]});groups[groups.length-1].rows.push(row)}});\
+    if(sign){groups.forEach(function(group){group.rows.sort(function(a,b){\
+    return compare(key(a,column),key(b,column),sign)})});\
+    groups.sort(function(a,b){return a.rows.length*b.rows.length?\
+    compare(key(a.rows[0],column),key(b.rows[0],column),sign):0})}\
+    groups.forEach(function(group){if(group.head)body.appendChild(group.head);\
+    group.rows.forEach(function(row){body.appendChild(row)})})}
+    heads.forEach(function(head,column){if(!head.textContent.trim())return;head.tabIndex=0;head.title='sort';\
+    head.setAttribute('aria-sort','none');function turn(){var next=({none:'ascending',ascending:'descending',descending:'none'})\
+    [head.getAttribute('aria-sort')];heads.forEach(function(other){\
+    if(other.hasAttribute('aria-sort'))other.setAttribute('aria-sort','none')});head.setAttribute('aria-sort',next);\
+    sort(column,next==='none'?0:next==='ascending'?1:-1)}
+    head.addEventListener('click',turn);head.addEventListener('keydown',function(e){\
+    if(e.key==='Enter'||e.key===' '){e.preventDefault();turn()}})})});
     document.addEventListener('click',function(e){var c=e.target.closest('.command');\
     if(!c||!navigator.clipboard)return;navigator.clipboard.writeText(c.textContent).then(function(){\
     c.classList.add('copied');setTimeout(function(){c.classList.remove('copied')},700)})});

@@ -3,11 +3,11 @@ import ConvCore
 // Every row, with the text that its CSV has beside the rounded one; and what was declined.
 extension HTMLReport {
   func table(_ suite: ReportSuite) -> String {
-    let hasBest = suite.layers.flatMap(\.rows).contains { !facts.besideBest($0).isEmpty }
+    let hasBest = suite.layers.flatMap(\.rows).contains { !facts.besideBest($0).word.isEmpty }
     var body = ""
     for layer in suite.layers {
       body +=
-        "<tr class=\"layer\"><th colspan=\"\(hasBest ? 14 : 13)\" scope=\"rowgroup\">\(XMLText.escaped(layer.title))"
+        "<tr class=\"layer\"><th colspan=\"\(hasBest ? 13 : 12)\" scope=\"rowgroup\">\(XMLText.escaped(layer.title))"
       body += "<span class=\"pass\">\(XMLText.escaped(layer.condition.label))</span>"
       if !layer.name.isEmpty { body += "<code>\(XMLText.escaped(layer.problem))</code>" }
       if layer.multiplicity != 1 { body += "<span class=\"pass\">× \(layer.multiplicity)</span>" }
@@ -19,7 +19,7 @@ extension HTMLReport {
     }
     let heads = [
       ("engine", ""), ("verdict", ""), ("median ms", "n"), ("error beside its bound", "n"),
-      ("largest error", "n"), ("speed-up (95 %)", "n"), ("", ""),
+      ("largest error", "n"), ("speed-up (95 %)", "n"),
     ]
     let rest = [
       ("GFLOP/s", "n"), ("% of peak", "n"), ("least ms", "n"), ("rounds", "n"), ("workspace", "n"),
@@ -34,7 +34,7 @@ extension HTMLReport {
 
   /// A cell with a rounded number and the CSV's text.
   private func number(_ column: String, _ value: Double?, _ shown: String) -> String {
-    "<td class=\"n\" data-c=\"\(column)\" data-v=\"\(CSV.number(value))\">\(shown)</td>"
+    "<td class=\"n\(column == "speedup" ? " wide" : "")\" data-c=\"\(column)\" data-v=\"\(CSV.number(value))\">\(shown)</td>"
   }
 
   private func tableRow(_ row: ResultRow, isFastest: Bool, hasBest: Bool) -> String {
@@ -48,15 +48,22 @@ extension HTMLReport {
     var text = "<tr\(isFastest ? " class=\"fastest\"" : "") data-backend=\"\(XMLText.escaped(row.backend))\">"
     text += "<td>\(dot(row.backend))\(engineCell(row))</td><td>\(verdict)</td>"
     text += number("median_ms", row.medianMilliseconds, RunReport.short(row.medianMilliseconds))
-    text += number("error_ratio", check.errorRatio, ReportNumbers.besideBound(check))
+    let bound = ReportNumbers.besideBound(check)
+    let split = bound.range(of: " = ")?.lowerBound ?? bound.endIndex
+    text += number(
+      "error_ratio", check.errorRatio, String(bound[..<split]) + under(String(bound[split...])))
     text += number("error_max", check.errorMax, ReportNumbers.error(check.errorMax))
     if check.verdict != .passed && !row.medianMilliseconds.isFinite {
       // The reason takes the place of the times.
-      text += "<td class=\"wrap sub\" colspan=\"\(hasBest ? 7 : 6)\">\(XMLText.escaped(check.reason))</td>"
+      text += "<td class=\"wrap sub\" colspan=\"\(hasBest ? 6 : 5)\">\(XMLText.escaped(check.reason))</td>"
     } else {
-      text += number("speedup", row.speedup?.ratio, RunReport.speedup(row.speedup))
-      text += "<td>\(speedVerdict(row.speedup))</td>"
-      if hasBest { text += "<td class=\"n\">\(XMLText.escaped(facts.besideBest(row)))</td>" }
+      text += number(
+        "speedup", row.speedup?.ratio,
+        RunReport.speedup(row.speedup) + under(speedVerdict(row.speedup)))
+      if hasBest {
+        let (ratio, word) = facts.besideBest(row)
+        text += "<td class=\"n wide\">\(XMLText.escaped(ratio))\(under(XMLText.escaped(word)))</td>"
+      }
       text += number("gflops_effective", row.gflopsEffective, RunReport.short(row.gflopsEffective))
       text += number("peak_percent", row.peakPercent, RunReport.short(row.peakPercent))
       text += number("min_ms", row.minMilliseconds, RunReport.short(row.minMilliseconds))
@@ -66,6 +73,11 @@ extension HTMLReport {
       "<td class=\"n\" data-c=\"workspace_bytes\" data-v=\"\(row.workspaceBytes.map { "\($0)" } ?? "")\">"
     text += "\(row.workspaceBytes.map(ReportNumbers.bytes) ?? "")</td>"
     return text + "<td><code class=\"command\" tabindex=\"0\">\(XMLText.escaped(row.repro))</code></td></tr>"
+  }
+
+  /// Words below the number of a cell.
+  private func under(_ words: String) -> String {
+    words.isEmpty ? "" : "<span class=\"under\">\(words)</span>"
   }
 
   /// The engine in full words, its variant smaller.

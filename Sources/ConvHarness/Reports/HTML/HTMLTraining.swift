@@ -34,6 +34,18 @@ extension HTMLReport {
           styles.legend(rows.map(\.backend))
             + losses.svg(title: "Loss over training steps of \(network), by engine"))
       }
+      let reference = rows.first { $0.speedup?.verdict == .baseline } ?? rows.first
+      let distances = LossChart(rows: rows, styles: styles, reference: reference)
+      if let reference, !distances.isEmpty {
+        figures += figure(
+          "Distance of the loss from \(reference.backend)'s, \(network)",
+          note: "how far rounding carries the engines apart; equal losses stand on the axis",
+          styles.legend(rows.map(\.backend).filter { $0 != reference.backend })
+            + distances.svg(
+              title:
+                "Distance of the loss from that of \(reference.backend) over training steps of \(network), by engine"
+            ))
+      }
     }
     let source = report.trainingSource.isEmpty ? "" : "Images: \(XMLText.escaped(report.trainingSource)). "
     return
@@ -43,6 +55,10 @@ extension HTMLReport {
   }
 
   private var trainingTable: String {
+    func remarks(_ row: TrainingRow) -> String {
+      ([row.problem, row.declined] + row.fallbacks).filter { !$0.isEmpty }.joined(separator: "; ")
+    }
+    let hasRemarks = report.training.contains { !remarks($0).isEmpty }
     let rows = report.training.map { row -> String in
       let fields = Dictionary(uniqueKeysWithValues: row.fields)
       func cell(_ column: String, _ shown: String) -> String {
@@ -65,14 +81,15 @@ extension HTMLReport {
         "trajectory_error",
         isWrong ? "<span class=\"bad-text\">\(RunReport.short(error))</span>" : RunReport.short(error))
       text += cell("speedup", RunReport.speedup(row.speedup)) + "<td>\(speedVerdict(row.speedup))</td>"
-      return text
-        + "<td class=\"wrap\">\(XMLText.escaped(([row.problem, row.declined] + row.fallbacks).filter { !$0.isEmpty }.joined(separator: "; ")))</td></tr>"
+      if hasRemarks { text += "<td class=\"wrap\">\(XMLText.escaped(remarks(row)))</td>" }
+      return text + "</tr>"
     }
-    let heads = [
-      ("network", ""), ("engine", ""), ("batch", "n"), ("steps", "n"), ("step ms", "n"), ("images/s", "n"),
-      ("loss", "n"),
-      ("trajectory error", "n"), ("speed-up (95 %)", "n"), ("", ""), ("remarks", ""),
-    ]
+    let heads =
+      [
+        ("network", ""), ("engine", ""), ("batch", "n"), ("steps", "n"), ("step ms", "n"), ("images/s", "n"),
+        ("loss", "n"),
+        ("trajectory error", "n"), ("speed-up (95 %)", "n"), ("", ""),
+      ] + (hasRemarks ? [("remarks", "")] : [])
     let head = heads.map { "<th\($0.1.isEmpty ? "" : " class=\"n\"") scope=\"col\">\($0.0)</th>" }.joined()
     return
       "<div class=\"scroll\"><table class=\"training\"><thead><tr>\(head)</tr></thead><tbody>\(rows.joined())</tbody></table></div>"

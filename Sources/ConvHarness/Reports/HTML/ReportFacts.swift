@@ -9,8 +9,8 @@ extension HTMLReport {
     public var noise: [String] = []
     /// Seconds of a row's execution by phase, in their order.
     public var phases: @Sendable (ResultRow) -> [(name: String, seconds: Double)] = { _ in [] }
-    /// A row's time compared with that of the fastest engine of its layer, in words.
-    public var besideBest: @Sendable (ResultRow) -> String = { _ in "" }
+    /// A row's time compared with that of the fastest engine of its layer, as a ratio and in a word.
+    public var besideBest: @Sendable (ResultRow) -> (ratio: String, word: String) = { _ in ("", "") }
     /// Under which further conditions a row was measured, as in `cold cache`; only rows of equal conditions are compared.
     public var conditions: @Sendable (ResultRow) -> String = { _ in "" }
 

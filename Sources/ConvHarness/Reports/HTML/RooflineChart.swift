@@ -76,7 +76,8 @@ struct RooflineChart {
       if from < x.high {
         canvas.line(x.position(from), y.position(peak), x.end, y.position(peak), "limit")
         canvas.text(
-          x.position(from) + 4, y.position(peak) - 5, "FMA peak \(RunReport.short(peak))", "limit-label")
+          x.position(from) + 4, y.position(peak) - 5, "FMA peak \(RunReport.short(peak)) GFLOP/s",
+          "limit-label")
       }
     }
   }

@@ -26,7 +26,7 @@ struct SpeedupChart {
     }
     var greatest: [String: Double] = [:]
     for row in layers.flatMap(compared) {
-      greatest[row.backend] = max(greatest[row.backend] ?? 0, row.speedup?.high ?? 0)
+      greatest[row.backend] = max(greatest[row.backend] ?? 0, row.speedup?.ratio ?? 0)
     }
     let leftOut = styles.engines.filter { (greatest[$0] ?? 1) < Self.least }
     self.leftOut = leftOut
