@@ -88,7 +88,7 @@ struct RunSession {
         if !Interruption.isRequested { try journal.append(item: index, visit: visit.index, rows: found) }
         measured += 1
         noise.look()
-        if visit.index == plan.visits - 1 {
+        if visit.isLast {
           progress.clear()
           show(index)
         }

@@ -32,8 +32,8 @@ public struct BestComparison: Sendable, Hashable {
   }
 
   /// From the times of the same rounds.
-  public init(backend: String, best: [Double], own: [Double], seed: UInt64) {
-    let speedup = Speedup(baseline: best, own: own, seed: seed)
+  public init(backend: String, best: [Double], own: [Double], seed: UInt64, resamples: Int = 2000) {
+    let speedup = Speedup(baseline: best, own: own, seed: seed, resamples: resamples)
     self.init(
       backend: backend, ratio: 1 / speedup.ratio, low: 1 / speedup.high, high: 1 / speedup.low,
       verdict: speedup.verdict == .faster

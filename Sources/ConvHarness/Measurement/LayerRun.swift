@@ -140,6 +140,7 @@ public struct LayerRun {
     _ visit: Visit, shouldStop: () -> Bool
   ) throws {
     guard !contestants.isEmpty else { return }
+    let start = ContinuousClock.now
     let seed = settings.seed &+ UInt64(visit.index)
     let memory = try PlacedMemory(
       operation: item.operation,
@@ -148,6 +149,7 @@ public struct LayerRun {
         try data.outputGradient.converted(to: item.format)
       ),
       workspaceBytes: contestants.map(\.plan.workspaceBytes).max() ?? 0, seed: seed)
+    ledger.verification += (ContinuousClock.now - start).seconds
     try withoutActuallyEscaping(shouldStop) { shouldStop in
       var executor = ContestantExecutor(
         contestants: contestants, memory: memory, pool: settings.pool,
@@ -169,7 +171,9 @@ public struct LayerRun {
         describe(sampler.series[index], contestant.plan, &rows[contestant.row], item)
       }
     }
-    ResultRow.compare(&rows, baseline: settings.baseline, seed: settings.seed)
+    // Comparisons before the last visit are for runs that do not get that far.
+    ResultRow.compare(
+      &rows, baseline: settings.baseline, seed: settings.seed, resamples: visit.isLast ? 2000 : 200)
   }
 
   /// Times, rates and what they are of the machine's limits.

@@ -20,6 +20,9 @@ public struct Visit: Sendable, Hashable {
   /// All rounds at once.
   public static let only = Visit(index: 0, of: 1)
 
+  /// Whether no other one follows.
+  public var isLast: Bool { index == count - 1 }
+
   /// The part of the sampling that belongs to it: `leastRounds` counts those of the visits before.
   func share(of limits: SamplingLimits) -> SamplingLimits {
     var share = limits
