@@ -129,12 +129,14 @@ extension CheckCommand {
       case .skipped(let reason): if verbose { print("skipped: \(outcome): \(reason)") }
       case .failed(let reason):
         print("failed: \(outcome): \(reason)\n  \(outcome.repro)")
-        guard shrinking.shrink > 0, seen.insert("\(outcome.backend) \(outcome.law)").inserted,
-          let competitor = competitors.first(where: { $0.label == outcome.backend })
+        guard shrinking.shrink > 0, let competitor = competitors.first(where: { $0.label == outcome.backend })
         else { continue }
+        print(try failures.save(outcome, competitor))
+        guard seen.insert("\(outcome.backend) \(outcome.law)").inserted else { continue }
         let small = LawRun(pool: pool).minimal(
           outcome, competitor, seconds: shrinking.shrink, shouldStop: { Interruption.isRequested })
         print("shrunk: \(small)\n  \(small.repro)")
+        if small.problem != outcome.problem { print(try failures.save(small, competitor)) }
         for pass in outcome.pass.map({ [$0] }) ?? ConvPass.allCases {
           let failure = FailureCase(
             competitor: competitor,

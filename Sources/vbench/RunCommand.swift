@@ -106,7 +106,7 @@ struct RunCommand: ParsableCommand {
     try junit.write(JUnitReport(report))
     print(RunSession.summary(report), terminator: "")
     RunSession.printNotes(report, verbose: measurement.verbose)
-    try describeFailures(report, competitors, session.settings.pool, folder: folder)
+    try describeFailures(report, competitors, session.settings.pool, folder: folder)?.write(to: folder)
     print("report: \(folder)/report.md, to look at: \(folder)/report.html")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }

@@ -40,6 +40,9 @@ public struct ResultRow: Sendable {
   /// How the operands' elements are distributed.
   public var distribution = DataDistribution.uniform
   public var repro: String
+  /// Repeats the minimal case that a failed or mistrusted row was shrunk to; empty where none was. Of each engine and pass the first
+  /// is shrunk.
+  public var minimalRepro = ""
   /// Compared with the fastest competitor of the same problem.
   public var best: BestComparison?
   public var cache = CacheState.warm
@@ -155,6 +158,7 @@ public struct ResultRow: Sendable {
     ("miss_probability_channel", { number($0.verification.coverage?.channel) }),
     ("data", { $0.distribution.rawValue }),
     ("projection_ratio", { number($0.verification.projectionRatio) }),
+    ("minimal_repro", { $0.minimalRepro }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

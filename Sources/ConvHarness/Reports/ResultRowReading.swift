@@ -94,6 +94,7 @@ extension ResultRow {
     "miss_probability_tile": { row, field in try row.readCoverage(field) { $0.tile = $1 } },
     "miss_probability_channel": { row, field in try row.readCoverage(field) { $0.channel = $1 } },
     "data": { $0.distribution = try $1.value(of: DataDistribution.self, "distribution") },
+    "minimal_repro": { $0.minimalRepro = $1.text },
     "projection_ratio": { $0.verification.projectionRatio = try $1.number() },
   ]
 

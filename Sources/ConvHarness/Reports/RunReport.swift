@@ -223,6 +223,7 @@ public struct RunReport: Sendable {
       text += "\(row.verification.reason)"
       if !row.verification.errorText.isEmpty { text += " (error \(row.verification.errorText))" }
       text += "\n  `\(row.repro)`\n"
+      if !row.minimalRepro.isEmpty { text += "  shrunk to: `\(row.minimalRepro)`\n" }
     }
     return text + "\n"
   }

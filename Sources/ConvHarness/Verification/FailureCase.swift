@@ -1,7 +1,7 @@
 import ConvCore
 import Foundation
 
-/// A verification that failed, with everything that is needed to repeat it.
+/// A verification that failed or is mistrusted, with everything that is needed to repeat it.
 public struct FailureCase: Sendable {
   /// The engine.
   public var competitor: Competitor
@@ -50,7 +50,7 @@ public struct FailureCase: Sendable {
       competitor.backend, operation, options(pool), data: data, expectation: expectation)
   }
 
-  /// The smallest case that fails as this one does, found within a budget.
+  /// The smallest case with the verdict of this one, found within a budget.
   public struct Minimal: Sendable {
     public var failure: FailureCase
     public var verification: Verification
@@ -59,17 +59,25 @@ public struct FailureCase: Sendable {
     public var isMinimal: Bool
   }
 
-  /// Shrinks the case; nil where it does not fail when it is repeated.
+  /// Shrinks the case; nil where it does not fail, and is not mistrusted, when it is repeated.
+  ///
+  /// A mistrusted case stays mistrusted for the same reason: the smallest problem on which the bounds say nothing shows which of its
+  /// numbers (depth, taps, tile) makes them so wide.
   ///
   /// - Throws: `ConvError.allocationFailed`.
   public func minimal(
     seconds: Double, pool: WorkerPool, shouldStop: () -> Bool = { false }
   ) throws -> Minimal? {
+    guard var verification = try? verify(pool: pool),
+      [.failed, .mistrusted].contains(verification.verdict)
+    else { return nil }
+    let (verdict, kind) = (verification.verdict, FailureCase.kind(of: verification))
     func fails(_ failure: FailureCase) -> Verification? {
-      guard let result = try? failure.verify(pool: pool), result.verdict == .failed else { return nil }
+      guard let result = try? failure.verify(pool: pool), result.verdict == verdict,
+        verdict == .failed || FailureCase.kind(of: result) == kind
+      else { return nil }
       return result
     }
-    guard var verification = fails(self) else { return nil }
     var failure = self
     // Plain formats and fresh filters first: stored cases know nothing else.
     let simplifications: [(inout FailureCase) -> Void] = [
@@ -94,6 +102,12 @@ public struct FailureCase: Sendable {
     failure.operation.problem = shrunk.problem
     return Minimal(
       failure: failure, verification: verification, attempts: shrunk.attempts, isMinimal: shrunk.isMinimal)
+  }
+
+  /// A reason without its numbers.
+  static func kind(of verification: Verification) -> String {
+    verification.reason.split(separator: " ").filter { !$0.contains(where: \.isNumber) }.joined(
+      separator: " ")
   }
 
   // MARK: Texts
@@ -194,7 +208,7 @@ public struct FailureCase: Sendable {
     return true
   }
 
-  private static func tensorName(_ pass: ConvPass) -> String {
+  static func tensorName(_ pass: ConvPass) -> String {
     switch pass {
     case .forward: "output"
     case .backwardData: "grad_input"

@@ -12,6 +12,8 @@ public struct FailureReport {
   public let seconds: Double
   public let pool: WorkerPool
   private var seen = Set<String>()
+  /// Commands that repeat the minimal cases, by the command of the failure that was shrunk.
+  public private(set) var minimalRepros: [String: String] = [:]
 
   /// A report that saves into `folder`.
   public init(folder: String, seconds: Double, pool: WorkerPool = .shared) {
@@ -30,11 +32,13 @@ public struct FailureReport {
       "\(failure.competitor.label) \(failure.operation.pass.rawValue) \(failure.operation.elementType)"
     guard seconds > 0, seen.insert(key).inserted, !shouldStop() else { return nil }
     guard let minimal = try failure.minimal(seconds: seconds, pool: pool, shouldStop: shouldStop) else {
-      return "\(failure.competitor.label) \(failure.operation) does not fail on data generated anew "
+      return "\(failure.competitor.label) \(failure.operation) passes on data generated anew "
         + "(\(failure.distribution.rawValue), seed \(failure.seed)): not shrunk"
     }
     let small = minimal.failure
-    var text = "shrunk in \(minimal.attempts) attempts\(minimal.isMinimal ? "" : ", the time was up"): "
+    minimalRepros[failure.repro] = small.repro
+    var text =
+      "\(minimal.verification.verdict.rawValue), shrunk in \(minimal.attempts) attempts\(minimal.isMinimal ? "" : ", the time was up"): "
     text += "\(small.competitor.label) \(small.operation)\n  \(minimal.verification.reason)\n"
     text += "  error \(minimal.verification.errorText)\n"
     text += "  \(small.repro)\n"
@@ -47,6 +51,16 @@ public struct FailureReport {
       text += "  its tensors are not saved: it is too large for float64 sums of all results\n"
     }
     return text + small.test.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n")
+  }
+
+  /// Writes both sides of a broken law into the folder (`LawRun.save`), and says where.
+  ///
+  /// - Throws: `FileError` where the tensors cannot be saved.
+  public func save(_ outcome: LawOutcome, _ competitor: Competitor) throws -> String {
+    let path = "\(folder)/\(outcome.name).safetensors"
+    try FailureReport.makeFolder(folder)
+    let count = try LawRun(pool: pool).save(outcome, competitor, to: path)
+    return "  tensors of \(count) executions: \(path)"
   }
 
   private static func makeFolder(_ folder: String) throws {

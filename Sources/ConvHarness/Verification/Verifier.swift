@@ -97,7 +97,9 @@ public struct Verifier: Sendable {
         }
       }
     }
-    return (try result.converted(to: MemoryFormat.nchw), biasGradient)
+    let logical = try result.converted(to: MemoryFormat.nchw)
+    ExecutionLog.current?.append(plan, data, logical)
+    return (logical, biasGradient)
   }
 
   private func poisoned(_ operation: ConvOperation) throws -> Tensor {
