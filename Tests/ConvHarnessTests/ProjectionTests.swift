@@ -177,6 +177,23 @@ import Testing
     #expect(missed > 0, "the sample saw everything by itself, seed \(seed)")
   }
 
+  /// A channel that is zero anyway would not be missed: the probability says so.
+  @Test func onlyWhatWouldShowCounts() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c16h28w28k64r3s3p1")
+    var data = try ProblemData(problem: problem, seed: 6)
+    let grid = SampleGrid.stratified(problem, .forward, atLeast: 64, seed: 6)
+    let zero = try #require((0..<64).first { !grid.columns.contains($0) })
+    data.filter.withUnsafeMutablePointer(as: Float.self) { w in
+      for i in 0..<144 { w[zero * 144 + i] = 0 }
+    }
+    let plan = try NaiveBackend().plan(for: ConvOperation(.forward, problem), PlanOptions())
+    let check = ProjectionCheck(
+      expected: try ProjectedSums(Projection(problem, .forward, width: 32, seed: 6), data: data),
+      model: plan.errorModel, elementType: .float32, pool: .shared)
+    let found = try #require(check.finding(Verifier().execute(plan, data)))
+    #expect(found.ratio <= 1 && SampleCoverage(grid, found.sight).channel == 1.0 / 64, "\(found.place)")
+  }
+
   /// What only the sums see says so, and is shrunk as any failure.
   @Test func failuresOfSumsAreShrunk() throws {
     let lost = PluginBackend { operation, y, _ in
