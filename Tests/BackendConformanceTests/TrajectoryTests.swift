@@ -115,11 +115,12 @@ import Testing
   }
 }
 
-/// An engine whose results of one pass are too large by a fraction.
+/// An engine whose results of one pass, of all layers or of one, are too large by a fraction.
 struct Biased: ConvolutionBackend {
   let engine: any ConvolutionBackend
   let pass: ConvPass
   let bias: Float
+  var layer: ConvProblem?
   var name: String { "biased" }
   var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
 
@@ -128,7 +129,8 @@ struct Biased: ConvolutionBackend {
     return engine.nativeSupport(for: operation, options)
   }
   func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    BiasedPlan(inner: try engine.nativePlan(for: operation, options), bias: operation.pass == pass ? bias : 0)
+    let isBiased = operation.pass == pass && (layer == nil || layer == operation.problem)
+    return BiasedPlan(inner: try engine.nativePlan(for: operation, options), bias: isBiased ? bias : 0)
   }
   func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try forwardPlan(operation, options)

@@ -66,25 +66,23 @@ public struct NetworkReference: Sendable {
 }
 
 /// One training step of a network on a backend, compared with a stored one: loss, logits, and of every parameter the gradient's
-/// norm and a sample of it, of every running statistic a sample.
+/// norm and a sample of it, of every running statistic a sample; and each layer by itself (`LayerCheck`).
 ///
-/// In float32 each may deviate by 4 × envelope + floor at the smallest level κ that covers the backend's error bounds, in
-/// float64 by 10⁻¹¹ of its norm and 4·2⁻²⁹ × envelope at κ = 256.
+/// In float32 each may deviate by 4 × envelope + floor at the backend's κ (`EnvelopeScale`), in float64 by 2⁻²⁹ of that, the quotient
+/// of the unit roundoffs, and as much again for the stored values, which a float64 run has made too.
 public struct NetworkCheck: Sendable {
-  /// κ of the engines, and the level that they were judged by; nil in float64.
-  public let kappa: Double?, level: Int?
+  /// κ of the engines, and the stored level at or above it; nil where there is none.
+  public let kappa: Double, level: Int?
   /// All comparisons that decide: distances in norm.
   public let deviations: [TrajectoryCheck.Deviation]
 
   /// `passed`, `failed`, or `mistrusted` where the bounds are above every stored level.
   public var verification: Verification {
-    if kappa != nil && level == nil {
-      return Verification(.mistrusted, reason: "κ = \(kappa ?? 0) is above every stored level")
-    }
     if let worst = deviations.max(by: { $0.ratio < $1.ratio }), !(worst.ratio <= 1) {
       return Verification(
         .failed, reason: "\(worst.quantity) deviates by \(worst.found), \(worst.allowed) is allowed")
     }
+    if level == nil { return Verification(.mistrusted, reason: "κ = \(kappa) is above every stored level") }
     return Verification(.passed, reason: "")
   }
 
@@ -106,40 +104,45 @@ public struct NetworkCheck: Sendable {
       fallbackVariant: fallback?.variant, pool: pool, recorder: recorder
     ) { try NetworkCheck.step(model, images, labels) }
 
-    if elementType == .float64 {
-      (kappa, level) = (nil, nil)
-    } else {
-      let largest = try TrajectoryCheck.kappa(of: competitor, fallback, recorder.entries, pool: pool)
-      kappa = largest
-      level = reference.levels.sorted().first { Double($0) >= largest }
-    }
-    let envelope = try level.map { try reference.values("envelope.k\($0)") }
-    if kappa != nil && envelope == nil {
-      deviations = []
+    let layers = try LayerCheck.all(of: competitor, fallback, recorder.entries, pool: pool)
+    let kappa = layers.map(\.kappa).max() ?? 0
+    self.kappa = kappa
+    let scale = EnvelopeScale(kappa, levels: reference.levels)
+    level = scale?.upper
+    guard let envelope = try scale?.envelope({ try reference.values("envelope.k\($0)") }) else {
+      deviations = layers.flatMap(\.deviations)
       return
     }
-    deviations = try reference.quantities.enumerated().map { index, quantity in
-      let expected = try reference.values(quantity)
-      let values = try NetworkCheck.values(of: quantity, in: found)
-      let picked =
-        quantity.contains("_sample.")
-        ? (0..<expected.count).map { values[$0 * values.count / expected.count] } : values
-      guard picked.count == expected.count, envelope.map({ $0.count == reference.quantities.count }) ?? true
-      else { throw reference.file.malformed("'\(quantity)' or the envelopes do not fit the network") }
-      let distance = length(zip(picked, expected).map { $0 - $1 })
-      var size = length(expected) + (quantity == "loss" ? 1 : 0)
-      if quantity.hasPrefix("grad_sample.") {
-        // Entries that are 0 because their factors are: transforms have an error of the size of the others there.
-        size = max(size, length(values) * (Double(picked.count) / Double(max(1, values.count))).squareRoot())
+    // Deviations are linear in the unit roundoff or smaller. In float64 the stored values have as many of their own.
+    let u = elementType.unitRoundoff
+    let unit = (elementType == .float64 ? 2 : 1) * u / 0x1p-24
+    deviations =
+      try layers.flatMap(\.deviations)
+      + reference.quantities.enumerated().map { index, quantity in
+        let expected = try reference.values(quantity)
+        let values = try NetworkCheck.values(of: quantity, in: found)
+        let picked =
+          quantity.contains("_sample.")
+          ? (0..<expected.count).map { values[$0 * values.count / expected.count] } : values
+        guard picked.count == expected.count, envelope.count == reference.quantities.count
+        else { throw reference.file.malformed("'\(quantity)' or the envelopes do not fit the network") }
+        let distance = length(zip(picked, expected).map { $0 - $1 })
+        let size = length(expected) + (quantity == "loss" ? 1 : 0)
+        var floor = 8 * 0x1p-24 * size
+        if quantity.hasPrefix("grad_sample.") {
+          // Where all terms of a sum are 0 there is no envelope, but transforms leave an error of the neighbours' size: κ·u·rms(Σ|a·b|),
+          // of which the gradient's own rms is the part that is known.
+          let share = (Double(picked.count) / Double(max(1, values.count))).squareRoot()
+          floor = max(floor, kappa * 0x1p-24 * length(values) * share)
+        }
+        // The norm itself is a sum of squares in float64, in the stored run too; a square root halves both their errors.
+        let summed = found[quantity.replacing("grad_norm.", with: "grad.")]?.count ?? 0
+        let norm = quantity.hasPrefix("grad_norm.") ? ErrorBounds.probabilistic(summed) * 0x1p-53 * size : 0
+        let allowed = unit * (4 * envelope[index] + floor) + norm
+        // Behind a dead ReLU gradients are 0, and nothing but 0 is right.
+        return TrajectoryCheck.Deviation(
+          quantity: quantity, found: distance, expected: 0, allowed: max(allowed, .leastNonzeroMagnitude))
       }
-      // In float64 an envelope's deviations are smaller by the quotient of the unit roundoffs.
-      let allowed =
-        try envelope.map { 4 * $0[index] + 8 * 0x1p-24 * size }
-        ?? (1e-11 * size + 4 * 0x1p-29 * reference.values("envelope.k256")[index])
-      // Behind a dead ReLU gradients are 0, and nothing but 0 is right.
-      return TrajectoryCheck.Deviation(
-        quantity: quantity, found: distance, expected: 0, allowed: max(allowed, .leastNonzeroMagnitude))
-    }
   }
 
   /// Loss, logits, gradients and running statistics by name.

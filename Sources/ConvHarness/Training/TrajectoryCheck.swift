@@ -6,7 +6,7 @@ import ConvOptim
 /// Trains a network on a backend and compares it with a stored trajectory: after each step loss, gradient norm and the parameters'
 /// distance, at the end the parameters one by one.
 ///
-/// Each quantity may deviate by 4 × envelope + floor at the smallest level κ that covers the backend's error bounds.
+/// Each quantity may deviate by 4 × envelope + floor at the backend's κ (`EnvelopeScale`).
 public struct TrajectoryCheck: Sendable {
   /// One compared quantity.
   public struct Deviation: Sendable {
@@ -91,10 +91,11 @@ public struct TrajectoryCheck: Sendable {
             samples: named.flatMap { StepRecord.sample($0.parameter.value) }))
       }
     }
-    let needed = try TrajectoryCheck.kappa(of: competitor, fallback, recorder.entries, pool: pool)
+    let layers = try LayerCheck.all(of: competitor, fallback, recorder.entries, pool: pool)
+    let needed = layers.map(\.kappa).max() ?? 0
     kappa = needed
     level = trajectory.levels.sorted().first { Double($0) >= needed }
-    var judge = TrajectoryJudge(trajectory, level)
+    var judge = TrajectoryJudge(trajectory, level, EnvelopeScale(needed, levels: trajectory.levels))
     self.steps = try judge.steps(records, sizes: named.map { $0.parameter.value.count })
     divergence = try judge.divergence(self.steps, records)
     if steps == trajectory.steps && level != nil {
@@ -140,42 +141,5 @@ public struct TrajectoryCheck: Sendable {
     default:
       throw trajectory.file.malformed("unknown optimizer \(attributes["op"]?.string ?? "without 'op'")")
     }
-  }
-
-  /// κ = rms(error bound) / (u · rms(Σ|a·b|)) + 1, the largest over what ran.
-  ///
-  /// - Throws: what planning throws; `ConvError.unsupported` where an error model does not describe its problem.
-  static func kappa(
-    of competitor: Competitor, _ fallback: Competitor?, _ entries: [ExecutionRecorder.Entry], pool: WorkerPool
-  ) throws -> Double {
-    var known: Set<ConvOperation> = []
-    var largest = 0.0
-    for entry in entries {
-      // Layers of one shape have one κ.
-      guard let engine = entry.isFallback ? fallback : competitor, known.insert(entry.operation).inserted
-      else { continue }
-      largest = max(largest, try kappa(of: engine, entry.operation, pool: pool))
-    }
-    return largest
-  }
-
-  /// κ of one operation.
-  static func kappa(of competitor: Competitor, _ operation: ConvOperation, pool: WorkerPool) throws -> Double
-  {
-    let (problem, pass) = (operation.problem, operation.pass)
-    let data = try ProblemData(problem: problem, seed: 17, pool: pool)
-    let plan = try competitor.backend.plan(
-      for: operation, PlanOptions(threads: pool.threads, variant: competitor.variant))
-    let grid = SampleGrid.stratified(problem, pass, atLeast: 256, seed: 17)
-    let expectation = Expectation(grid: grid, data: data, pool: pool)
-    guard let bounds = ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: pool)
-    else {
-      throw ConvError.unsupported(
-        backend: competitor.backend.name, operation: "\(plan.operation)",
-        reason: "its error model does not describe the problem")
-    }
-    let squares = expectation.magnitudes.reduce(0) { $0 + $1 * $1 }
-    let magnitude = (squares / Double(expectation.magnitudes.count)).squareRoot()
-    return bounds.rms / (0x1p-24 * magnitude) + 1
   }
 }

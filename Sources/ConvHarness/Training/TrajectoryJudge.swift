@@ -5,12 +5,14 @@ struct TrajectoryJudge {
   private let trajectory: Trajectory
   /// nil: nothing is judged.
   private let level: Int?
+  private let scale: EnvelopeScale?
   private let u = 0x1p-24
   private(set) var deviations: [TrajectoryCheck.Deviation] = []
 
-  init(_ trajectory: Trajectory, _ level: Int?) {
+  init(_ trajectory: Trajectory, _ level: Int?, _ scale: EnvelopeScale?) {
     self.trajectory = trajectory
     self.level = level
+    self.scale = scale
   }
 
   private mutating func add(
@@ -21,10 +23,10 @@ struct TrajectoryJudge {
         quantity: quantity, found: found, expected: expected, allowed: 4 * envelope + floor))
   }
 
-  /// An envelope at the level; zeros where nothing is judged.
+  /// An envelope at κ; zeros where nothing is judged.
   private func envelope(_ name: String, count: Int) throws -> [Double] {
-    guard let level else { return [Double](repeating: 0, count: count) }
-    return try trajectory.values("envelope.k\(level).\(name)", count: count)
+    guard let scale else { return [Double](repeating: 0, count: count) }
+    return try scale.envelope { try trajectory.values("envelope.k\($0).\(name)", count: count) }
   }
 
   /// - Parameter sizes: of the parameters.

@@ -65,6 +65,9 @@ public struct ErrorBounds: Sendable {
   public let bounds: [Double]
   /// The deterministic bound of each sample (k in the place of λ√k); it informs only.
   public let worst: [Double]
+  /// The standard deviation of each sample that the model of independent roundings allows (√k in the place of λ√k): what a sum of
+  /// many such errors, as in a network, is made of.
+  public let deviations: [Double]
   /// The element type whose roundings they bound.
   public let elementType: ElementType
 
@@ -99,6 +102,7 @@ public struct ErrorBounds: Sendable {
     }
     bounds = total(terms.deciding)
     worst = total(terms.worst)
+    deviations = zip(terms.deviation, expectation.values).map { $0 + roundingOfResult * abs($1) }
   }
 
   /// The algorithm's own part of the bounds of all samples of a grid, rows × columns.
@@ -109,7 +113,7 @@ public struct ErrorBounds: Sendable {
   private static func terms(
     _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, magnitudes: [Double]?, moreRoundings: Int,
     _ pool: WorkerPool
-  ) -> (deciding: [Double], worst: [Double])? {
+  ) -> Terms? {
     let u = data.elementType.unitRoundoff
     let amplified: [Double]
     switch model {
@@ -131,31 +135,40 @@ public struct ErrorBounds: Sendable {
       return lowered(model, grid, data, moreRoundings, pool)
     }
     let factor = factors(model, u, moreRoundings: moreRoundings)
-    return (amplified.map { factor.deciding * $0 }, amplified.map { factor.worst * $0 })
+    return Terms(
+      deciding: amplified.map { factor.deciding * $0 }, worst: amplified.map { factor.worst * $0 },
+      deviation: amplified.map { factor.deviation * $0 })
+  }
+
+  private struct Terms {
+    var deciding, worst, deviation: [Double]
   }
 
   /// What the magnitudes of a model are multiplied with; of phases the least.
   private static func factors(
     _ model: ErrorModel, _ u: Double, moreRoundings: Int
-  ) -> (deciding: Double, worst: Double) {
+  ) -> (deciding: Double, worst: Double, deviation: Double) {
     switch model {
     case .summation(let depth, let accumulator):
       let k = depth + moreRoundings
       if accumulator == .float64 {
         let n = Double(k) * 0x1p-53
-        return (n / (1 - n), n / (1 - n))
+        return (n / (1 - n), n / (1 - n), Double(k).squareRoot() * 0x1p-53)
       }
-      return (probabilistic(k) * u, Double(k) * u)
+      return (probabilistic(k) * u, Double(k) * u, Double(k).squareRoot() * u)
     case .winograd(let vertical, let horizontal, let depth):
       let k = depth + WinogradBounds.transformRoundings(vertical, horizontal) + moreRoundings
-      return (probabilistic(k) * u, Double(k) * u)
+      return (probabilistic(k) * u, Double(k) * u, Double(k).squareRoot() * u)
     case .fft(let height, let width, _, _, let depth):
       let levels = FourierBounds.levels(height: height, width: width)
       let k = Double(depth + moreRoundings)
-      return (lambda * u * (levels + k.squareRoot()), u * (FourierBounds.worstPerLevel * levels + k))
+      let deviation = u * (levels + k.squareRoot())
+      return (lambda * deviation, u * (FourierBounds.worstPerLevel * levels + k), deviation)
     case .polyphase(let models):
       let all = models.map { factors($0, u, moreRoundings: moreRoundings) }
-      return (all.map(\.deciding).min() ?? 0, all.map(\.worst).min() ?? 0)
+      return (
+        all.map(\.deciding).min() ?? 0, all.map(\.worst).min() ?? 0, all.map(\.deviation).min() ?? 0
+      )
     }
   }
 
@@ -196,9 +209,9 @@ public struct ErrorBounds: Sendable {
   /// phases add up.
   private static func lowered(
     _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, _ moreRoundings: Int, _ pool: WorkerPool
-  ) -> (deciding: [Double], worst: [Double])? {
-    var deciding = [Double](repeating: 0, count: grid.count)
-    var worst = deciding
+  ) -> Terms? {
+    let zeros = [Double](repeating: 0, count: grid.count)
+    var sums = Terms(deciding: zeros, worst: zeros, deviation: zeros)
     func add(_ part: SubProblem, _ model: ErrorModel, _ roundings: Int) -> Bool {
       if part.rows.isEmpty { return true }
       let inner = SampleGrid(
@@ -208,8 +221,10 @@ public struct ErrorBounds: Sendable {
       else { return false }
       for (i, whole) in part.wholeRows.enumerated() {
         for j in grid.columns.indices {
-          deciding[whole * grid.columns.count + j] += terms.deciding[i * grid.columns.count + j]
-          worst[whole * grid.columns.count + j] += terms.worst[i * grid.columns.count + j]
+          let (to, from) = (whole * grid.columns.count + j, i * grid.columns.count + j)
+          sums.deciding[to] += terms.deciding[from]
+          sums.worst[to] += terms.worst[from]
+          sums.deviation[to] += terms.deviation[from]
         }
       }
       return true
@@ -228,7 +243,7 @@ public struct ErrorBounds: Sendable {
         guard add(phase, model, moreRoundings + added) else { return nil }
       }
     }
-    return (deciding, worst)
+    return sums
   }
 
   private static func magnitudes(of bias: Tensor?) -> [Double]? {
