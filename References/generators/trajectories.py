@@ -28,6 +28,10 @@ TRAJECTORIES = {
     "lenet-adam": ("lenet", ADAM, STEPS, BATCH, 6),
     # So few images make large gradients: at the usual rate rounding grows a thousandfold per step.
     "resnet18-sgd": ("resnet18", SGD | {"lr": 0.001}, 5, 4, 3),
+    "alexnet-sgd": ("alexnet", SGD, 4, 8, 3),
+    "vgg11-sgd": ("vgg11", SGD, 3, 4, 2),
+    # Channels of next to no variance are normalized here: a gradient has lost half of float32's digits.
+    "mobilenet-v2-sgd": ("mobilenet-v2", SGD | {"lr": 0.00001}, 3, 8, 3),
 }
 COLOURS = np.array([
     [0.9, 0.2, 0.2], [0.2, 0.8, 0.3], [0.2, 0.3, 0.9], [0.9, 0.8, 0.2], [0.8, 0.3, 0.8],
@@ -74,11 +78,22 @@ def batches() -> tuple:
     return images, labels
 
 
+def enlarged(images: np.ndarray, side: int, axis: int) -> np.ndarray:
+    """Bilinear along one axis with half-pixel centres, every operation in float32."""
+    places = np.maximum(0, (np.arange(side) + 0.5) * (images.shape[axis] / side) - 0.5)
+    lower = places.astype(np.int64)
+    upper = np.minimum(lower + 1, images.shape[axis] - 1)
+    weight = (places - lower).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(images.ndim)])
+    return (np.float32(1) - weight) * images.take(lower, axis) + weight * images.take(upper, axis)
+
+
 def network_images(images: np.ndarray, shape: tuple, batch: int) -> np.ndarray:
-    """The first `batch` images of a step as a network takes them: the middle; of grey networks the green channel."""
+    """The first `batch` images of a step (bytes) as a network takes them: byte/255; the middle, or bilinear where the
+    network's are larger, columns first; of grey networks the green channel."""
     channels, side, _ = shape
-    first, edge = (1 if channels == 1 else 0), (SIDE - side) // 2
-    return images[:batch, first:first + channels, edge:edge + side, edge:edge + side]
+    first, edge = (1 if channels == 1 else 0), max(0, SIDE - side) // 2
+    x = images[:batch, first:first + channels, edge:edge + side, edge:edge + side].astype(np.float32) / np.float32(255)
+    return enlarged(enlarged(x, side, 3), side, 2) if side > SIDE else x
 
 
 def run(name: str, level: int, number: int) -> dict:
@@ -106,7 +121,7 @@ def run(name: str, level: int, number: int) -> dict:
     result = {"loss": [], "grad_norm": [], "step_inputs": [], "step_gradients": [], "step_samples": []}
     images, labels = batches()
     for i in range(steps):
-        x = network_images(images[i], shape, batch).astype(np.float32) / np.float32(255)
+        x = network_images(images[i], shape, batch)
         step.zero_grad()
         loss = F.cross_entropy(model(torch.from_numpy(x).double()), torch.from_numpy(labels[i][:batch]))
         loss.backward()
@@ -123,9 +138,11 @@ def run(name: str, level: int, number: int) -> dict:
         result["step_samples"].append(np.concatenate([
             t.detach().numpy().reshape(-1)[sample_indices(t.numel(), STEP_SAMPLE)] for t in parameters.values()]))
     names = {module: key for key, module in model.named_modules()}
+    # Those of a perturbed run are float32 numbers: half the memory.
+    kept = np.float32 if level else np.float64
     return {key: np.array(value) for key, value in result.items()} | {
         "layers": [names[layer] for layer in layers],
-        "parameters": {key: t.detach().numpy() for key, t in parameters.items()}}
+        "parameters": {key: t.detach().numpy().astype(kept) for key, t in parameters.items()}}
 
 
 def initial_parameters(name: str) -> dict:
@@ -209,18 +226,17 @@ def generate(out: Path) -> list:
     counter, key, output = (np.array(column, dtype=np.int64) for column in zip(*philox.KNOWN_ANSWERS))
     save(folder / "philox.safetensors", {"counter": counter, "key": key, "output": output}, "philox4x32-10", {},
          description="the known answers of Random123")
-    jobs = [(name, level, number) for name, (network, *_, runs) in TRAJECTORIES.items()
-            for level in [*levels(network), 0] for number in range(runs if level else 1)]
+    lines = []
     with concurrent.futures.ProcessPoolExecutor(
             os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        done = list(pool.map(run, *zip(*jobs)))
-    lines = []
-    for name in TRAJECTORIES:
-        results = {}
-        for (key, level, _), result in zip(jobs, done):
-            if key == name:
+        # One after the other: the parameters of all runs of the large ones take gigabytes.
+        for name, (network, *_, runs) in TRAJECTORIES.items():
+            jobs = [(name, level, number)
+                    for level in [*levels(network), 0] for number in range(runs if level else 1)]
+            results = {}
+            for (_, level, _), result in zip(jobs, pool.map(run, *zip(*jobs))):
                 results.setdefault(level, []).append(result)
-        lines.append(write(folder, name, results))
+            lines.append(write(folder, name, results))
     return lines
 
 

@@ -7,14 +7,25 @@ import Testing
 
 /// Networks trained on every engine, against PyTorch's float64 trajectories and the envelope of rounding.
 @Suite struct TrajectoryTests {
-  @Test(arguments: BackendRegistry.names, ["seed-cnn-sgd", "seed-cnn-adam", "lenet-adam", "resnet18-sgd"])
+  /// Engines of the large networks unless VBENCH_WIDE asks for all: every one has made a step in NetworkReferenceTests.
+  static let few = [
+    "resnet18-sgd": ["winograd", "auto"], "alexnet-sgd": ["auto", "fft"], "vgg11-sgd": ["winograd"],
+    "mobilenet-v2-sgd": ["auto", "direct"],
+  ]
+
+  static let steps = ["resnet18-sgd": 5, "alexnet-sgd": 4, "vgg11-sgd": 3, "mobilenet-v2-sgd": 3]
+
+  @Test(
+    arguments: BackendRegistry.names,
+    [
+      "seed-cnn-sgd", "seed-cnn-adam", "lenet-adam", "resnet18-sgd", "alexnet-sgd", "vgg11-sgd",
+      "mobilenet-v2-sgd",
+    ])
   func trainsAsPyTorchDoes(_ name: String, _ file: String) throws {
-    let isLarge = file.hasPrefix("resnet18")
-    // Of the large network every engine has made a step in NetworkReferenceTests; the oracle takes seconds for each.
-    if isLarge && breadth == 1 && !["winograd", "auto"].contains(name) { return }
+    if let engines = Self.few[file], breadth == 1 && !engines.contains(name) { return }
     let backend = try BackendRegistry.named(name).backend
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
-    #expect(trajectory.steps == (isLarge ? 5 : 20))
+    #expect(trajectory.steps == Self.steps[file] ?? 20)
     let batches = try TrainingImages.reference(root: referencesRoot, count: trajectory.steps)
     let steps = name == "naive" && breadth == 1 ? 3 : trajectory.steps
     let check = try TrajectoryCheck(
@@ -28,12 +39,11 @@ import Testing
     #expect(check.steps.allSatisfy { $0.verdict == .passed && $0.distance > 0 })
   }
 
-  /// Every network has at most one trajectory per optimizer; those of other names have none.
+  /// Every network has one.
   @Test func trajectoriesAreFound() throws {
     for network in ImageNetwork.all {
       let trajectory = try Trajectory.stored(of: network, root: referencesRoot)
-      #expect((trajectory != nil) == ["seed-cnn", "lenet", "resnet18"].contains(network.name))
-      #expect(trajectory == nil || trajectory?.network.name == network.name)
+      #expect(trajectory?.network.name == network.name)
     }
   }
 
@@ -45,6 +55,9 @@ import Testing
     ("lenet-adam", .forward, 0.25, "the input of conv2,"),
     ("resnet18-sgd", .backwardFilter, 0.25, "the gradient of layer4.1.conv2.weight,"),
     ("resnet18-sgd", .forward, 0.25, "the input of bn1,"),
+    ("alexnet-sgd", .forward, 0.25, "the input of features.3,"),
+    ("vgg11-sgd", .forward, 0.25, "the input of features.3,"),
+    ("mobilenet-v2-sgd", .backwardFilter, 0.25, "the gradient of features.18.0.weight,"),
   ])
   func namesTheFirstLayer(_ file: String, _ pass: ConvPass, _ bias: Float, _ place: String) throws {
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
@@ -55,6 +68,19 @@ import Testing
     let divergence = try #require(check.divergence)
     #expect(divergence.hasPrefix("step 1 of ") && divergence.contains("first at \(place)"), "\(divergence)")
     #expect(check.verification.reason.contains(divergence) && check.steps[0].verdict == .failed)
+  }
+
+  /// Gradients that are small beside those of the last layers: the norm of all hardly changes, their parameters' updates do.
+  @Test func noticesSmallGradientsAtTheEnd() throws {
+    let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/vgg11-sgd.safetensors")
+    let engine = Biased(
+      engine: try BackendRegistry.named("im2col").backend, pass: .backwardFilter, bias: 0.25)
+    let check = try TrajectoryCheck(
+      Competitor(engine), trajectory: trajectory,
+      batches: TrainingImages.reference(root: referencesRoot, count: trajectory.steps))
+    let wrong = check.deviations.filter { $0.ratio > 1 }.map(\.quantity)
+    #expect(check.verification.verdict == .failed)
+    #expect(wrong.contains("update norm of features.18.weight"), "\(wrong)")
   }
 
   /// A learning rate that is twice too large: loss and gradient of the first step are right.
