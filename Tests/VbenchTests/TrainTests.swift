@@ -43,7 +43,9 @@ import Testing
         try self.train(folder, "--limit", "16", "--backend", "winograd[tile=99x99]", "--fallback", fallback)
       }
       let outcome = try train("im2col[gemm=kernel]")
-      #expect(outcome.status == 0 && outcome.output.contains("epilogue (fallback), backward-filter: im2col"), "\(outcome)")
+      #expect(
+        outcome.status == 0 && outcome.output.contains("epilogue (fallback), backward-filter: im2col"),
+        "\(outcome)")
       let refused = try train("im2col[gemm=nonesuch]")
       #expect(refused.status != 0 && refused.error.contains("nonesuch"), "\(refused)")
     }
