@@ -57,7 +57,7 @@ enum HTMLStyle {
     min-width:0;break-inside:avoid}
     figcaption{font-size:.84rem;font-weight:600;margin-bottom:4px}
     figcaption span{display:block;font-weight:400;font-size:.76rem;color:var(--muted);overflow-wrap:anywhere}
-    svg.chart{display:block;width:100%;height:auto;margin:0 auto}
+    svg.chart{display:block;width:100%;max-width:500px;height:auto;margin:0 auto}
     svg text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;\
     fill:var(--text);font-variant-numeric:tabular-nums}
     svg .t-end{text-anchor:end}svg .t-middle{text-anchor:middle}
