@@ -56,7 +56,9 @@ extension RunJournal {
         guard let index = line["item"]?.integer, (0..<count).contains(index),
           let visit = line["visit"]?.integer, let table = line["results"]?.string,
           let samples = line["samples"]?.string
-        else { throw source.error(at: offset, "an item of this run with visit, results and samples is needed") }
+        else {
+          throw source.error(at: offset, "an item of this run with visit, results and samples is needed")
+        }
         let place = "\(path), item \(index)"
         var rows = try ResultRow.rows(reading: CSVTable(parsing: table, file: place))
         try SampleTable.read(CSVTable(parsing: samples, file: place), into: &rows)
