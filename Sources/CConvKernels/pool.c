@@ -31,6 +31,7 @@ struct vb_pool {
   _Alignas(64) _Atomic uint32_t epoch;  // changes with every run: what sleepers wait on
   _Atomic uint32_t sleepers;
   _Atomic int stop;
+  _Atomic int resting;  // nobody polls until the next run
   _Alignas(64) _Atomic uint32_t done;
   _Alignas(64) _Atomic int busy;
 };
@@ -79,8 +80,10 @@ static void await_run(vb_pool *pool, uint32_t seen) {
     do {
       for (int i = 0; i < 64; i++) {
         if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
+        if (atomic_load_explicit(&pool->resting, memory_order_relaxed)) break;
         VB_RELAX();
       }
+      if (atomic_load_explicit(&pool->resting, memory_order_relaxed)) break;
       elapsed = microseconds() - start;
       if (elapsed > pool->spin_microseconds / 3) sched_yield();
     } while (elapsed < pool->spin_microseconds);
@@ -128,6 +131,7 @@ vb_pool *vb_pool_create(uint32_t threads, uint32_t spin_microseconds) {
   atomic_init(&pool->epoch, 0);
   atomic_init(&pool->sleepers, 0);
   atomic_init(&pool->stop, 0);
+  atomic_init(&pool->resting, 0);
   atomic_init(&pool->done, 0);
   atomic_init(&pool->busy, 0);
   reserve_scratch();
@@ -146,6 +150,7 @@ int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *, size_t), void 
     atomic_store_explicit(&pool->busy, 0, memory_order_release);
     return 1;
   }
+  if (atomic_load_explicit(&pool->resting, memory_order_relaxed)) atomic_store(&pool->resting, 0);
   uint32_t next = (uint32_t)(atomic_load_explicit(&pool->word, memory_order_relaxed) >> 32) + 1;
   atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
   // The old word says "everything claimed" for the old count; it must not look claimable while count grows.
@@ -164,6 +169,8 @@ int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *, size_t), void 
   atomic_store_explicit(&pool->busy, 0, memory_order_release);
   return 1;
 }
+
+void vb_pool_rest(vb_pool *pool) { atomic_store(&pool->resting, 1); }
 
 void vb_pool_destroy(vb_pool *pool) {
   atomic_store(&pool->stop, 1);

@@ -22,6 +22,10 @@
     public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
     /// OpenMP's threads.
     public var threading: BackendThreading { .ownThreads }
+    /// Ends OpenMP's threads; they are made again when they are needed.
+    public func restThreads() { OneDNNLibrary.restThreads() }
+    /// Makes OpenMP's threads.
+    public func wakeThreads(_ count: Int) { OneDNNLibrary.wakeThreads(count) }
 
     /// Version of the library, its threading runtime and the instruction set that it may use.
     public static var libraryVersion: String { OneDNNLibrary.version }

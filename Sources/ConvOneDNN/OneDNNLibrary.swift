@@ -85,6 +85,15 @@
     /// OpenMP threads that a call of this thread would use.
     static var threads: Int { Int(omp_get_max_threads()) }
 
+    /// Ends the threads of the calling thread's team, which would poll for milliseconds.
+    static func restThreads() { _ = gate.withLock { _ in omp_pause_resource_all(1) } }
+
+    /// A parallel region in which nothing happens.
+    static func wakeThreads(_ count: Int) {
+      let threads = UInt32(clamping: min(max(count, 1), WorkerPool.maximumThreads))
+      gate.withLock { _ in GOMP_parallel({ _ in }, nil, threads, 0) }
+    }
+
     private static let gate = Mutex<Void>(())
 
     /// Runs `body` with OpenMP set to `threads` for the calling thread. oneDNN cuts its work by that number when a

@@ -51,6 +51,21 @@ private final class Counter: Sendable {
     }
   }
 
+  /// Also where the order to sleep meets workers that are about to sleep, sleep, or have not seen the run's end.
+  @Test func restingWorkersWakeUp() {
+    let pool = WorkerPool(threads: 3)
+    let total = Atomic<Int>(0)
+    for round in 1...5000 {
+      if round % 3 != 0 { pool.rest() }
+      pool.parallelFor(8) { _ in total.add(1, ordering: .relaxed) }
+      if round % 1000 == 0 { usleep(5000) }
+      if total.load(ordering: .relaxed) != 8 * round {
+        Issue.record("round \(round): \(total.load(ordering: .relaxed)) instead of \(8 * round)")
+        return
+      }
+    }
+  }
+
   @Test func nestedCallsRunInline() {
     let pool = WorkerPool(threads: 2)
     let result = counts(400) { body in

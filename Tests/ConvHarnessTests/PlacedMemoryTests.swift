@@ -86,7 +86,7 @@ import Testing
         let prepared =
           state == .prepared
           ? try tensors.filter.withUnsafeRawPointer { try plan.prepare(filter: $0, pool: Self.pool) } : nil
-        let contestant = Contestant(row: 0, plan: plan, preparedFilter: prepared, hasOwnThreads: false)
+        let contestant = Contestant(row: 0, plan: plan, preparedFilter: prepared, threadOwner: nil)
         let memory = try PlacedMemory(
           operation: operation, tensors: tensors, workspaceBytes: plan.workspaceBytes + 4096, seed: 7)
         var results: Set<[UInt8]> = []
@@ -113,7 +113,7 @@ import Testing
       operation: operation, tensors: try tensors(operation.problem), workspaceBytes: plan.workspaceBytes,
       seed: 7)
     var executor = ContestantExecutor(
-      contestants: [Contestant(row: 0, plan: plan, preparedFilter: nil, hasOwnThreads: false)],
+      contestants: [Contestant(row: 0, plan: plan, preparedFilter: nil, threadOwner: nil)],
       memory: memory, pool: Self.pool, evictor: nil, shouldStop: { false })
     func place() -> UnsafeMutableRawPointer? { memory.operands.input }
     // The first round goes on where the warm-up was; before any execution there is no time to take a share of.

@@ -43,6 +43,20 @@
       #expect(result.verdict == .passed, "\(mixed): \(result.reason)")
     }
 
+    /// OpenMP's threads end and are made again between executions; that changes nothing in what they compute.
+    @Test func threadsRestAndWake() throws {
+      let operation = ConvOperation(
+        .forward, try ConvProblem(parsing: "conv2d:n4c16h20w20k16r3s3p1"))
+      for round in 0..<20 {
+        if round % 2 == 0 { backend.restThreads() }
+        if round % 3 == 0 { backend.wakeThreads(2) }
+        let result = try verify(operation, PlanOptions(threads: 2))
+        #expect(result.verdict == .passed, "round \(round): \(result.reason)")
+      }
+      backend.restThreads()
+      backend.restThreads()
+    }
+
     /// A small limit cuts the batch: gradients of several pieces are added up.
     @Test(arguments: ConvPass.allCases)
     func largeBatchesAreCut(_ pass: ConvPass) throws {

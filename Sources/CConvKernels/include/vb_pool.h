@@ -17,5 +17,8 @@ uint32_t vb_pool_threads(const vb_pool *pool);
 /// loop itself. 1 otherwise.
 int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *context, size_t index), void *context);
 
+/// Sends the workers to sleep, which would poll for a while yet. No run may be under way.
+void vb_pool_rest(vb_pool *pool);
+
 /// Ends the workers. No run may be under way.
 void vb_pool_destroy(vb_pool *pool);

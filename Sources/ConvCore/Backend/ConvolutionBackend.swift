@@ -21,6 +21,10 @@ public protocol ConvolutionBackend: Sendable {
   var nativePasses: Set<ConvPass> { get }
   /// Who computes.
   var threading: BackendThreading { get }
+  /// Sends threads of the engine's own to sleep, before others are to work.
+  func restThreads()
+  /// Wakes that many of them, so that an execution does not begin with it.
+  func wakeThreads(_ count: Int)
   /// Whether the engine's own plan for this operation exists and gives a right answer.
   func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support
   /// A plan for a natively supported forward operation.
@@ -37,6 +41,12 @@ extension ConvolutionBackend {
 
   /// The pool's workers.
   public var threading: BackendThreading { .workerPool }
+
+  /// Nothing: the pool's workers are not the engine's.
+  public func restThreads() {}
+
+  /// Nothing.
+  public func wakeThreads(_ count: Int) {}
 
   /// Forward: both backward passes are derived from it.
   public var nativePasses: Set<ConvPass> { [.forward] }

@@ -75,6 +75,11 @@ public final class WorkerPool: @unchecked Sendable {
     }
   }
 
+  /// Sends the workers to sleep at once, instead of after some milliseconds: before another library's threads are to work.
+  ///
+  /// - Precondition: no `parallelFor` is under way.
+  public func rest() { vb_pool_rest(handle) }
+
   private func run(_ start: Int, _ count: Int, _ body: (Int) -> Void) {
     typealias Job = (start: Int, body: (Int) -> Void)
     let ran = withoutActuallyEscaping(body) { body in

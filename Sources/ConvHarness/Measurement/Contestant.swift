@@ -8,8 +8,8 @@ struct Contestant {
   let plan: any ConvPlan
   /// The filter as the plan wants it, where it is prepared once.
   let preparedFilter: PreparedFilter?
-  /// Whether its threads are not the pool's.
-  let hasOwnThreads: Bool
+  /// The engine where its threads are not the pool's.
+  let threadOwner: (any ConvolutionBackend)?
 
   /// One execution in the item's memory.
   func execute(in memory: PlacedMemory, pool: WorkerPool, phases: PhaseRecorder?) throws {
@@ -87,14 +87,15 @@ struct ContestantExecutor: SampledExecutor {
     return seconds
   }
 
-  /// Where the threads change, one waits until those of the contestant before sleep, then wakes the contestant's own by an
-  /// execution that is not timed.
+  /// Where the threads change, those of the contestant before are sent to sleep and the contestant's own are woken; what is
+  /// short is also executed once without being timed.
   mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
     let start = ContinuousClock.now
-    if let previous, previous != index,
-      contestants[previous].hasOwnThreads || contestants[index].hasOwnThreads
-    {
+    let owner = contestants[index].threadOwner
+    if let previous, owner?.name != contestants[previous].threadOwner?.name {
+      if let before = contestants[previous].threadOwner { before.restThreads() } else { pool.rest() }
       ThreadRest.wait()
+      if let owner { owner.wakeThreads(pool.threads) } else { pool.parallelFor(pool.threads) { _ in } }
       if repetitions > 1 { try contestants[index].execute(in: memory, pool: pool, phases: nil) }
     }
     evictor?.evict()

@@ -132,7 +132,8 @@ public struct LayerRun {
     }
     return Contestant(
       row: rowIndex, plan: plan, preparedFilter: prepared,
-      hasOwnThreads: competitor.backend.threading == .ownThreads && settings.pool.threads > 1)
+      threadOwner: competitor.backend.threading == .ownThreads && settings.pool.threads > 1
+        ? competitor.backend : nil)
   }
 
   private mutating func measure(

@@ -2,7 +2,7 @@ import Foundation
 
 /// Waits until the other threads of this process sleep.
 ///
-/// Threads of pools poll for work for some milliseconds after their last execution (ours 3, libgomp's about 6), and would take
+/// Threads of pools may poll for work for some milliseconds after their last execution (ours 3, libgomp's about 6), and would take
 /// processor time from those of another library.
 enum ThreadRest {
   /// Threads of this process that run or want to run, the calling one left out; 0 where the system does not say.
@@ -32,7 +32,7 @@ enum ThreadRest {
     let end = ContinuousClock.now + .seconds(limit)
     while runningOthers > 0 {
       if ContinuousClock.now >= end { return false }
-      Thread.sleep(forTimeInterval: 0.3e-3)
+      Thread.sleep(forTimeInterval: 0.1e-3)
     }
     return true
   }
