@@ -268,6 +268,14 @@ enum ReportSamples {
     let training = ["base", "quick"].map { ReportSamples.training($0) }
     let only = try XMLNode.parse(ReportSamples.report(training: training).html)
     #expect(only.text.contains("A training step of seed-cnn takes 750 ms"))
+    // Steps of different networks are not compared with each other.
+    var two = training
+    two[1].network = "lenet"
+    let both = try XMLNode.parse(ReportSamples.report(training: two).html)
+    for network in ["seed-cnn", "lenet"] {
+      #expect(both.text.contains("A training step of \(network) takes 750 ms"), "\(network)")
+    }
+    #expect(both.text.contains("the fastest of 1.") && !both.text.contains("the fastest of 2."))
     #expect(only.first("section", id: "failures") == nil && only.first("section", id: "layers") == nil)
     let cells = only.all("td") { $0.attributes["data-c"] == "step_median_ms" }
     #expect(cells.map(\.text) == ["750", "750"] && cells[0].attributes["data-v"] == "750")

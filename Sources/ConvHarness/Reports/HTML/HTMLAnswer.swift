@@ -81,15 +81,24 @@ extension HTMLReport {
             + "\(RunReport.short(largest)) × at best.")
       }
     }
-    let trained = report.training.filter { !$0.forward.isEmpty && $0.problem.isEmpty }
-      .sorted { Statistics.median($0.stepSeconds) < Statistics.median($1.stepSeconds) }
-    if let first = trained.first {
-      sentences.append(
-        "A training step of \(XMLText.escaped(first.network)) takes "
-          + "\(ReportNumbers.duration(milliseconds: Statistics.median(first.stepSeconds) * 1e3)) with "
-          + "\(mention(first.backend)), the fastest of \(trained.count).")
-    }
+    sentences += fastestSteps
     return sentences.joined(separator: " ")
+  }
+
+  /// The fastest training step of each network: times of different networks are not comparable.
+  private var fastestSteps: [String] {
+    var networks: [String] = []
+    for row in report.training where !networks.contains(row.network) { networks.append(row.network) }
+    return networks.compactMap { network in
+      let trained = report.training.filter {
+        $0.network == network && !$0.forward.isEmpty && $0.problem.isEmpty
+      }
+      func seconds(_ row: TrainingRow) -> Double { Statistics.median(row.stepSeconds) }
+      guard let first = trained.min(by: { seconds($0) < seconds($1) }) else { return nil }
+      return "A training step of \(XMLText.escaped(network)) takes "
+        + "\(ReportNumbers.duration(milliseconds: seconds(first) * 1e3)) with "
+        + "\(mention(first.backend)), the fastest of \(trained.count)."
+    }
   }
 
   /// Whether the results are right.
