@@ -11,6 +11,11 @@ public struct Competitor: Sendable {
   /// For `PlanOptions.variant`.
   public let variant: String?
 
+  /// The engine where it computes on threads of its own beside the pool's; nil where it uses the pool's.
+  func threadOwner(pool: WorkerPool) -> (any ConvolutionBackend)? {
+    backend.threading == .ownThreads && pool.threads > 1 ? backend : nil
+  }
+
   /// An engine; its label is its name, with the variant in brackets where there is one.
   ///
   /// - Parameter copy: 2 and up where the same engine and variant takes part once more: what two copies differ by is noise.

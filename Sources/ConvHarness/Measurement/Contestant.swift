@@ -91,12 +91,12 @@ struct ContestantExecutor: SampledExecutor {
   /// short is also executed once without being timed.
   mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
     let start = ContinuousClock.now
-    let owner = contestants[index].threadOwner
-    if let previous, owner?.name != contestants[previous].threadOwner?.name {
-      if let before = contestants[previous].threadOwner { before.restThreads() } else { pool.rest() }
-      ThreadRest.wait()
-      if let owner { owner.wakeThreads(pool.threads) } else { pool.parallelFor(pool.threads) { _ in } }
-      if repetitions > 1 { try contestants[index].execute(in: memory, pool: pool, phases: nil) }
+    let own = contestants[index]
+    if let previous,
+      ThreadRest.handOver(from: contestants[previous].threadOwner, to: own.threadOwner, pool: pool),
+      repetitions > 1
+    {
+      try own.execute(in: memory, pool: pool, phases: nil)
     }
     evictor?.evict()
     let seconds = (ContinuousClock.now - start).seconds

@@ -132,8 +132,7 @@ public struct LayerRun {
     }
     return Contestant(
       row: rowIndex, plan: plan, preparedFilter: prepared,
-      threadOwner: competitor.backend.threading == .ownThreads && settings.pool.threads > 1
-        ? competitor.backend : nil)
+      threadOwner: competitor.threadOwner(pool: settings.pool))
   }
 
   private mutating func measure(

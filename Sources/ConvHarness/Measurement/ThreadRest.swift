@@ -1,3 +1,4 @@
+import ConvCore
 import Foundation
 
 /// Waits until the other threads of this process sleep.
@@ -24,6 +25,20 @@ enum ThreadRest {
   static func isRunning(stat: String) -> Bool {
     guard let end = stat.lastIndex(of: ")") else { return false }
     return stat[stat.index(after: end)...].drop { $0 == " " }.first == "R"
+  }
+
+  /// Sends the threads that worked to sleep and wakes those that are to work; nil stands for the pool's.
+  ///
+  /// - Returns: whether they are others.
+  @discardableResult
+  static func handOver(
+    from previous: (any ConvolutionBackend)?, to next: (any ConvolutionBackend)?, pool: WorkerPool
+  ) -> Bool {
+    guard previous?.name != next?.name else { return false }
+    if let previous { previous.restThreads() } else { pool.rest() }
+    wait()
+    if let next { next.wakeThreads(pool.threads) } else { pool.parallelFor(pool.threads) { _ in } }
+    return true
   }
 
   /// Waits until nothing else runs, `limit` seconds at most; returns whether that happened.

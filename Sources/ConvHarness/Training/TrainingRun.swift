@@ -41,6 +41,7 @@ public struct TrainingRun {
           network: network.name, backend: competitor.label, threads: settings.pool.threads, batch: batch,
           steps: 0))
     }
+    var previous: (any ConvolutionBackend)?
     for (number, data) in images.batches.enumerated() {
       // Slow engines stop at their share of the time, so that the fast ones get their steps.
       for trainee in trainees where trainee.isRunning {
@@ -49,6 +50,10 @@ public struct TrainingRun {
         if number > 1 && spent > share { continue }
         if shouldStop() { break }
         progress("\(network.name), step \(number + 1) on \(trainee.competitor.label)")
+        // Otherwise whoever comes after a library that polls for work shares the processors with it.
+        let owner = trainee.competitor.threadOwner(pool: settings.pool)
+        ThreadRest.handOver(from: previous, to: owner, pool: settings.pool)
+        previous = owner
         trainee.attempt { try trainee.step(data, timed: number > 0) }
       }
     }
