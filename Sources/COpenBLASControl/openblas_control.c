@@ -12,30 +12,6 @@ extern char *openblas_get_corename(void) __attribute__((weak));
 
 static const char variable[] = "OPENBLAS_CORETYPE";
 
-static int is_one_of(const char *name, const char *const *names) {
-  for (; *names; names++)
-    if (!strcasecmp(name, *names)) return 1;
-  return 0;
-}
-
-int vb_openblas_cpu_runs(const char *core) {
-#if defined(__x86_64__)
-  static const char *const avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", 0};
-  static const char *const avx2[] = {"Haswell", "Zen", "Excavator", 0};
-  static const char *const avx[] = {"Sandybridge", "Bulldozer", "Piledriver", "Steamroller", 0};
-  __builtin_cpu_init();
-  if (is_one_of(core, avx512)) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  }
-  if (is_one_of(core, avx2)) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (is_one_of(core, avx)) return __builtin_cpu_supports("avx") != 0;
-#else
-  (void)core;
-#endif
-  return 1;
-}
-
 static void choose_again(const char *core) {
   if (core)
     setenv(variable, core, 1);

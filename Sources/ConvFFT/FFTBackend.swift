@@ -35,6 +35,14 @@ public struct FFTBackend: ConvolutionBackend {
   #if FFTW
     /// FFTW's version, as in `fftw-3.3.10-sse2-avx-avx2`.
     public static var libraryVersion: String { RealTransform.libraryVersion }
+
+    /// The vectors that FFTW's code goes up to, by the names that its version ends in: what was built into it.
+    public static func builtLevel(version: String) -> VectorLevel {
+      let parts = version.split(separator: "-").map(String.init)
+      if parts.contains("avx512") { return .avx512 }
+      if parts.contains("avx2") { return .avx2 }
+      return parts.contains("avx") ? .avx : .base
+    }
   #endif
 
   /// 1-D and 2-D without epilogue, where a tile fits in the workspace limit.

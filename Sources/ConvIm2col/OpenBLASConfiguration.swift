@@ -7,7 +7,7 @@
 
   /// Which of its kernels ("cores") OpenBLAS is to run.
   public enum OpenBLASCore: Sendable, Hashable {
-    /// OpenBLAS's own choice for this CPU, whatever OPENBLAS_CORETYPE says.
+    /// OpenBLAS's own choice unless it lies below this CPU: see `OpenBLASCoreChoice`.
     case auto
     /// What OPENBLAS_CORETYPE says; OpenBLAS's own choice where it is not set.
     case env
@@ -25,81 +25,161 @@
   }
 
   /// The state of this process's OpenBLAS, for reports, and the choice of its core.
+  ///
+  /// A process that never calls `apply` runs the core that OpenBLAS took when it was loaded: a library that changed another
+  /// library's process-wide state at its first product would surprise whoever set it.
   public struct OpenBLASConfiguration: Sendable, Hashable {
     /// As in `0.3.21`.
     public let version: String
     /// The library's own line on how it was built.
     public let buildDescription: String
-    /// The core in use, as in `Haswell`.
-    public let core: String
+    /// The core in use, and why.
+    public let choice: OpenBLASCoreChoice
     /// BLAS threads per call: 1, the workers are ours.
     public let threads: Int
     /// OPENBLAS_CORETYPE, where it is set and not empty.
     public let environmentCore: String?
+
+    /// The core in use, as in `Haswell`.
+    public var core: String { choice.core }
+    /// The level of its matrix kernels; nil for a core that is not known here.
+    public var level: VectorLevel? { OpenBLASCores.named(core)?.level }
     /// Whether OPENBLAS_CORETYPE names another core than the one in use.
-    public let overridesEnvironment: Bool
+    public var overridesEnvironment: Bool {
+      environmentCore.map { $0.lowercased() != core.lowercased() } ?? false
+    }
 
     /// What is in use now.
     public static var current: OpenBLASConfiguration {
-      OpenBLASGate.shared.prepare()
-      let build = String(cString: openblas_get_config())
-      let core = String(cString: openblas_get_corename())
-      let words = build.split(separator: " ")
-      let variable = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
-      let environmentCore = variable.flatMap { $0.isEmpty ? nil : $0 }
-      return OpenBLASConfiguration(
-        version: words.count > 1 ? String(words[1]) : build, buildDescription: build, core: core,
-        threads: Int(openblas_get_num_threads()), environmentCore: environmentCore,
-        overridesEnvironment: environmentCore.map { $0.lowercased() != core.lowercased() } ?? false)
+      OpenBLASGate.shared.whileUnchanged { OpenBLASConfiguration($0) }
     }
 
-    /// Chooses the core for all further products of this process; waits for those that are running.
+    /// The core must not change meanwhile.
+    private init(_ applied: OpenBLASCoreChoice?) {
+      let build = String(cString: openblas_get_config())
+      let words = build.split(separator: " ")
+      let core = String(cString: openblas_get_corename())
+      version = words.count > 1 ? String(words[1]) : build
+      buildDescription = build
+      threads = Int(openblas_get_num_threads())
+      environmentCore = Self.variable
+      let isEnvironment = environmentCore?.lowercased() == core.lowercased()
+      choice =
+        applied
+        ?? .made(core, by: isEnvironment ? .environment : .library, features: .current)
+    }
+
+    private static var variable: String? {
+      let variable = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
+      return variable.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Chooses the core for all further products of this process; waits for those that are running, and holds up others.
     ///
+    /// Takes about 0.1 ms; some 10 ms where OpenBLAS's own choice lies below the CPU. The environment is changed for a moment:
+    /// call it before other threads read it.
     /// - Returns: what is in use then.
-    /// - Throws: `ConvError.unknownName` for a core that this OpenBLAS does not have or this CPU cannot run, `.unsupported` where
-    ///   the library was built for a single core and another one is asked for.
+    /// - Throws: `ConvError.unknownName` for a core that this OpenBLAS does not have, `.unsupported` for one that this CPU cannot
+    ///   run, and where the library was built for a single core and another one is asked for.
     @discardableResult
     public static func apply(_ choice: OpenBLASCore) throws -> OpenBLASConfiguration {
-      let before = current
-      let wanted: String?
-      switch choice {
-      case .auto: wanted = nil
-      case .env:
-        guard let name = before.environmentCore else { return try apply(.auto) }
-        wanted = name
-      case .named(let name): wanted = name
+      try OpenBLASGate.shared.whileClosed { applied in
+        switch choice {
+        case .auto:
+          applied = automatic { OpenBLASCoreControl.change(to: nil) }
+        case .env:
+          if let name = variable {
+            applied = try named(name, by: .environment, before: OpenBLASConfiguration(applied))
+          } else {
+            applied = automatic { OpenBLASCoreControl.change(to: nil) }
+          }
+        case .named(let name):
+          applied = try named(name, by: .name, before: OpenBLASConfiguration(applied))
+        }
+        return OpenBLASConfiguration(applied)
       }
-      if let wanted {
-        if wanted.lowercased() == before.core.lowercased() { return before }
-        guard vb_openblas_cpu_runs(wanted) != 0 else {
+    }
+
+    /// Carries `OpenBLASCoreChoice.automatic` out. The gate must be closed.
+    ///
+    /// - Parameters:
+    ///   - confirm: What is wrong with the core in use, of a known level.
+    ///   - takeOwn: Takes OpenBLAS's own choice into use (tests say what that is).
+    static func automatic(
+      confirm: (VectorLevel) -> String? = OpenBLASConfirmation.refusal(level:),
+      takeOwn: () -> OpenBLASCoreControl.Outcome
+    ) -> OpenBLASCoreChoice {
+      let isFixed = takeOwn() == .fixed
+      let facts = OpenBLASCoreChoice.Facts(
+        features: .current, automatic: OpenBLASCoreControl.core, environment: variable, isFixed: isFixed)
+      let choice = OpenBLASCoreChoice.automatic(facts) { name in
+        guard OpenBLASCoreControl.change(to: name) == .done else { return .missing }
+        return confirm(OpenBLASCores.named(name)?.level ?? .base).map { .refused($0) } ?? .confirmed
+      }
+      if OpenBLASCoreControl.core != choice.core { _ = takeOwn() }
+      return choice
+    }
+
+    private static func named(
+      _ name: String, by origin: OpenBLASCoreChoice.Origin, before: OpenBLASConfiguration
+    ) throws -> OpenBLASCoreChoice {
+      guard OpenBLASCores.runs(name, on: .current) else {
+        throw ConvError.unsupported(
+          backend: "OpenBLAS \(before.version)", operation: "core \(name)",
+          reason: "this CPU lacks its instructions; \(before.core) is in use")
+      }
+      if name.lowercased() != before.core.lowercased() {
+        switch OpenBLASCoreControl.change(to: name) {
+        case .done: break
+        case .fixed:
           throw ConvError.unsupported(
-            backend: "OpenBLAS \(before.version)", operation: "core \(wanted)",
-            reason: "this CPU lacks its instructions; \(before.core) is in use")
+            backend: "OpenBLAS \(before.version)", operation: "core \(name)",
+            reason: "this library was built for \(before.core) only")
+        case .refused:
+          throw ConvError.unknownName(
+            kind: "OpenBLAS core", name: name, known: [before.core] + usualCores(not: before.core))
         }
       }
-      let result = OpenBLASGate.shared.whileClosed { vb_openblas_set_core(wanted) }
-      switch Int(result) {
-      case Int(VB_OPENBLAS_OK.rawValue): return current
-      case Int(VB_OPENBLAS_FIXED.rawValue):
-        // Its own choice is the only one that such a library has.
-        if wanted == nil { return before }
-        throw ConvError.unsupported(
-          backend: "OpenBLAS \(before.version)", operation: "core \(wanted ?? "")",
-          reason: "this library was built for \(before.core) only")
-      default:
-        throw ConvError.unknownName(
-          kind: "OpenBLAS core", name: wanted ?? "auto", known: [before.core] + usualCores(not: before.core))
-      }
+      return .made(OpenBLASCoreControl.core, by: origin, features: .current)
     }
 
     /// Names that OpenBLAS's dynamic builds usually have for this architecture.
     private static func usualCores(not core: String) -> [String] {
       #if arch(x86_64)
-        let names = ["Prescott", "Nehalem", "Sandybridge", "Haswell", "Zen", "SkylakeX", "Cooperlake"]
+        let cores = OpenBLASCores.all.filter { CPUFeatures.current.isSuperset(of: $0.needs) }
+        let names = cores.filter { $0.isCandidate || $0.name == "Nehalem" || $0.name == "Prescott" }.map(
+          \.name)
       #else
         let names = ["ARMV8", "CORTEXA57", "NEOVERSEN1", "NEOVERSEV1"]
       #endif
-      return names.filter { $0 != core && vb_openblas_cpu_runs($0) != 0 }
+      return names.filter { $0 != core }
+    }
+  }
+
+  /// The core in use, for whoever holds the gate closed.
+  enum OpenBLASCoreControl {
+    /// What became of a change.
+    enum Outcome {
+      /// The core is in use.
+      case done
+      /// The library was built for a single core.
+      case fixed
+      /// The library does not have the core; the one before is in use.
+      case refused
+    }
+
+    /// Its name, as OpenBLAS spells it.
+    static var core: String { String(cString: openblas_get_corename()) }
+
+    /// Takes a core into use; nil is OpenBLAS's own choice, whatever OPENBLAS_CORETYPE says. The CPU must be able to run it.
+    static func change(to core: String?) -> Outcome {
+      let result = vb_openblas_set_core(core)
+      openblas_set_num_threads(1)
+      switch Int(result) {
+      case Int(VB_OPENBLAS_OK.rawValue): return .done
+      case Int(VB_OPENBLAS_FIXED.rawValue): return .fixed
+      default: return .refused
+      }
     }
   }
 
@@ -109,7 +189,8 @@
     /// Products that are running; far below zero while the gate is closed.
     private let running = Atomic<Int>(0)
     private static let closed = Int.min / 2
-    private let changing = Mutex<Void>(())
+    /// The last choice that was applied; nil where OpenBLAS runs as it was loaded.
+    private let applied = Mutex<OpenBLASCoreChoice?>(nil)
 
     private init() { openblas_set_num_threads(1) }
 
@@ -125,16 +206,17 @@
 
     func leave() { running.wrappingSubtract(1, ordering: .releasing) }
 
-    /// Runs `body` with no product running.
-    func whileClosed<R>(_ body: () -> R) -> R {
-      changing.withLock { _ in
+    /// Runs `body` while the core cannot change.
+    func whileUnchanged<R>(_ body: (OpenBLASCoreChoice?) -> R) -> R { applied.withLock { body($0) } }
+
+    /// Runs `body` with no product running; it may change the core, and says which choice is in force then.
+    func whileClosed<R>(_ body: (inout OpenBLASCoreChoice?) throws -> R) rethrows -> R {
+      try applied.withLock { applied in
         while !running.compareExchange(expected: 0, desired: Self.closed, ordering: .acquiring).exchanged {
           sched_yield()
         }
         defer { running.wrappingSubtract(Self.closed, ordering: .releasing) }
-        let result = body()
-        openblas_set_num_threads(1)
-        return result
+        return try body(&applied)
       }
     }
   }

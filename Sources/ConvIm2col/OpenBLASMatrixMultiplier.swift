@@ -29,12 +29,22 @@
         sizes.allSatisfy { $0 >= 0 && $0 <= Int(Int32.max) },
         "OpenBLAS counts in 32 bits: m, n, k, lda, ldb, ldc are \(sizes)")
       if m == 0 || n == 0 { return }
+      OpenBLASGate.shared.enter()
+      defer { OpenBLASGate.shared.leave() }
+      OpenBLASMatrixMultiplier.multiplyUngated(
+        m: m, n: n, k: k, a: a, lda: lda, transposeA: transposeA, b: b, ldb: ldb, transposeB: transposeB,
+        c: c, ldc: ldc, accumulate: accumulate)
+    }
+
+    /// The same for whoever holds the gate closed: sizes are from 1 and fit into 32 bits.
+    static func multiplyUngated<T: ConvScalar>(
+      m: Int, n: Int, k: Int, a: UnsafePointer<T>, lda: Int, transposeA: Bool, b: UnsafePointer<T>, ldb: Int,
+      transposeB: Bool, c: UnsafeMutablePointer<T>, ldc: Int, accumulate: Bool
+    ) {
       let opA = transposeA ? CblasTrans : CblasNoTrans
       let opB = transposeB ? CblasTrans : CblasNoTrans
       // BLAS wants row strides of at least 1 and, in empty sums, does not touch A and B.
       let (strideA, strideB) = (Int32(max(lda, 1)), Int32(max(ldb, 1)))
-      OpenBLASGate.shared.enter()
-      defer { OpenBLASGate.shared.leave() }
       if T.self == Float.self {
         cblas_sgemm(
           CblasRowMajor, opA, opB, Int32(m), Int32(n), Int32(k), 1, recast(a, Float.self), strideA,
@@ -47,11 +57,12 @@
       }
     }
 
-    private func recast<T, U>(_ pointer: UnsafePointer<T>, _: U.Type) -> UnsafePointer<U> {
+    private static func recast<T, U>(_ pointer: UnsafePointer<T>, _: U.Type) -> UnsafePointer<U> {
       UnsafeRawPointer(pointer).assumingMemoryBound(to: U.self)
     }
 
-    private func recast<T, U>(_ pointer: UnsafeMutablePointer<T>, _: U.Type) -> UnsafeMutablePointer<U> {
+    private static func recast<T, U>(_ pointer: UnsafeMutablePointer<T>, _: U.Type) -> UnsafeMutablePointer<U>
+    {
       UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: U.self)
     }
   }

@@ -29,6 +29,10 @@
 
     /// Version of the library, its threading runtime and the instruction set that it may use.
     public static var libraryVersion: String { OneDNNLibrary.version }
+    /// The most that the library may use on this CPU, as in `AVX-512 BF16`.
+    public static var libraryInstructions: String { OneDNNLibrary.instructionSet }
+    /// The level of `libraryInstructions`.
+    public static var libraryLevel: VectorLevel { OneDNNLibrary.level }
 
     /// Declines float64, pooling, accumulation, unknown variants, workspace limits that one image exceeds, and
     /// `algorithm=winograd` where oneDNN has none.

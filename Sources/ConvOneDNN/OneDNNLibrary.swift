@@ -63,7 +63,8 @@
         + "own threads: bits may depend on their number"
     }
 
-    private static var instructionSet: String {
+    /// The most that it may use on this CPU, as in `AVX-512 BF16`.
+    static var instructionSet: String {
       switch dnnl_get_effective_cpu_isa() {
       case dnnl_cpu_isa_sse41: "SSE4.1"
       case dnnl_cpu_isa_avx: "AVX"
@@ -72,14 +73,25 @@
       case dnnl_cpu_isa_avx512_core: "AVX-512"
       case dnnl_cpu_isa_avx512_core_vnni: "AVX-512 VNNI"
       case dnnl_cpu_isa_avx512_core_bf16: "AVX-512 BF16"
+      case dnnl_cpu_isa_avx512_core_amx: "AVX-512 AMX"
       default: "instruction set \(dnnl_get_effective_cpu_isa().rawValue)"
       }
     }
 
+    /// The level of the most that it may use on this CPU.
+    static var level: VectorLevel { level(dnnl_get_effective_cpu_isa().rawValue) }
+
+    /// The level of `dnnl_cpu_isa_t`, of which each value has the bits of those that it includes.
+    static func level(_ isa: UInt32) -> VectorLevel {
+      func includes(_ other: dnnl_cpu_isa_t) -> Bool { isa & other.rawValue == other.rawValue }
+      if includes(dnnl_cpu_isa_avx512_core) { return .avx512 }
+      if includes(dnnl_cpu_isa_avx2) { return .avx2 }
+      return includes(dnnl_cpu_isa_avx) ? .avx : .base
+    }
+
     /// Whether this CPU, and the library's own limit, allow AVX-512.
     static var hasAVX512: Bool {
-      dnnl_get_effective_cpu_isa().rawValue & dnnl_cpu_isa_avx512_core.rawValue
-        == dnnl_cpu_isa_avx512_core.rawValue
+      level == .avx512
     }
 
     /// OpenMP threads that a call of this thread would use.

@@ -19,7 +19,9 @@ struct InfoCommand: ParsableCommand {
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    try openBLAS.apply()
+    // What is to be noted stands in the table and above it.
+    _ = try BackendRegistry.applyOpenBLASCore(openBLAS.core)
+    for warning in BackendRegistry.libraryWarnings { print("warning: \(warning)") }
     let machine = MachineDescription()
     let cores = machine.physicalCores.map { "\($0) cores, " } ?? ""
     var table = TextTable(["vbench", Vbench.version + (machine.commit.map { " (commit \($0))" } ?? "")])
@@ -33,7 +35,10 @@ struct InfoCommand: ParsableCommand {
     table.add(["instruction set", "\(InstructionSet.current) (this CPU has \(available))"])
     table.add(["worker threads", "\(WorkerPool.shared.threads)"])
     table.add(["backends", BackendRegistry.names.joined(separator: ", ")])
-    for library in BackendRegistry.libraries { table.add([library.name, library.version]) }
+    for library in BackendRegistry.libraries {
+      table.add([library.name, library.version])
+      table.add(["", "\(library.runsOn): \(library.reason)"])
+    }
     table.add(["zlib", zlibVersionText])
     print(table.text)
   }

@@ -1,5 +1,6 @@
 // SIMD micro-kernels, compiled once per instruction set and chosen at run time, and the thread pool's core.
 #pragma once
+#include "vb_cpu.h"
 #include "vb_direct.h"
 #include "vb_elementwise.h"
 #include "vb_fourier.h"

@@ -15,11 +15,9 @@ enum vb_openblas_result {
 };
 
 /// Makes OpenBLAS choose its core again: `core`, or its own choice for this CPU where `core` is NULL, whatever
-/// OPENBLAS_CORETYPE says. The environment is left as it was. No BLAS call may be in flight.
+/// OPENBLAS_CORETYPE says. The environment is left as it was. No BLAS call may be in flight. Whether the CPU can run the core is
+/// the caller's business.
 int vb_openblas_set_core(const char *core);
-
-/// Whether this CPU can run the instructions of the named core. Names without special needs are fine everywhere.
-int vb_openblas_cpu_runs(const char *core);
 
 #ifdef __cplusplus
 }
