@@ -36,6 +36,41 @@ import Testing
     #endif
   }
 
+  /// Each says what it runs on and why; whoever runs below the CPU is warned about, and nobody else.
+  @Test func librariesSayWhatTheyRunOn() {
+    let libraries = BackendRegistry.libraries
+    for library in libraries {
+      #expect(!library.runsOn.isEmpty && !library.reason.isEmpty && !library.version.isEmpty, "\(library)")
+      #expect(library.description == "\(library.name) \(library.version)")
+      #expect(library.warning?.hasPrefix("\(library.name) runs ") != false, "\(library)")
+    }
+    #expect(BackendRegistry.libraryWarnings == libraries.compactMap(\.warning))
+    #if OpenBLAS
+      let blas = libraries.first { $0.name == "OpenBLAS" }
+      #expect(blas?.version.contains(", \(blas!.runsOn) (") == true && blas!.runsOn.hasPrefix("core "))
+      #expect(blas?.version.hasSuffix("), 1 thread per worker") == true)
+    #endif
+  }
+
+  #if FFTW
+    /// FFTW's version names what was built into it.
+    @Test func fftwIsWhatItWasBuiltFor() {
+      func library(_ version: String, _ cpu: VectorLevel) -> LinkedLibrary {
+        BackendRegistry.fftw(version: version, cpu: cpu)
+      }
+      // Debian 12's on the three classes of machine, and one that has everything.
+      #expect(library("fftw-3.3.10-sse2-avx", .avx).warning == nil)
+      #expect(
+        library("fftw-3.3.10-sse2-avx", .avx2).warning
+          == "FFTW runs AVX code on a CPU that has AVX2: fft[transform=fftw] is slower than it could be here")
+      #expect(library("fftw-3.3.10-sse2-avx", .avx512).warning?.contains("that has AVX-512") == true)
+      #expect(library("fftw-3.3.10-sse2-avx-avx2-avx2_128-avx512", .avx512).warning == nil)
+      #expect(library("fftw-3.3.10-sse2-avx-avx2-avx2_128", .avx512).warning?.contains("AVX2 code") == true)
+      #expect(library("fftw-3.3.10-sse2-avx-avx2-avx2_128-avx512", .avx2).runsOn == "AVX2")
+      #expect(library("fftw-3.3.10", .avx).warning != nil && library("fftw-3.3.10", .base).warning == nil)
+    }
+  #endif
+
   @Test func variants() throws {
     let selection = try BackendRegistry.named("im2col[gemm=kernel]")
     #expect(selection.backend.name == "im2col")

@@ -85,25 +85,34 @@
     }
 
     /// Changing to the core in use changes nothing. (Others would change the bits under tests that run at the same time.)
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] == nil))
-    func itsOwnChoice() throws {
+    @Test func coreInUse() throws {
       let before = OpenBLASConfiguration.current
-      #expect(before.environmentCore == nil && !before.overridesEnvironment)
-      #expect(try OpenBLASConfiguration.apply(.auto) == before)
-      #expect(try OpenBLASConfiguration.apply(.env) == before)
-      #expect(try OpenBLASConfiguration.apply(.named(before.core.lowercased())) == before)
-      #expect(ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] == nil)
+      let variable = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"]
+      #expect(before.environmentCore == (variable == "" ? nil : variable))
+      let named = try OpenBLASConfiguration.apply(.named(before.core.lowercased()))
+      #expect(named.core == before.core && named.choice.origin == "by name" && named.choice.replaced == nil)
+      #expect(named.choice.warning == before.choice.warning)
+      #expect(OpenBLASConfiguration.current == named)
+      if before.environmentCore?.lowercased() == before.core.lowercased() {
+        let followed = try OpenBLASConfiguration.apply(.env)
+        #expect(followed.core == before.core && followed.choice.origin == "OPENBLAS_CORETYPE")
+        #expect(!followed.overridesEnvironment)
+      }
+      #expect(ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] == variable)
     }
 
     /// Products that run while the core is chosen again wait, and are right.
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] == nil))
-    func choosingWhileMultiplying() throws {
+    @Test func choosingWhileMultiplying() throws {
       let pool = WorkerPool(threads: 3)
       let m = 24
       let ones = [Float](repeating: 1, count: m * m)
       pool.parallelFor(60) { task in
         if task % 10 == 5 {
-          do { try OpenBLASConfiguration.apply(.auto) } catch { Issue.record(error) }
+          // Chosen again, but the same one.
+          OpenBLASGate.shared.whileClosed { _ in
+            let core = OpenBLASCoreControl.core
+            #expect(OpenBLASCoreControl.change(to: core) != .refused && OpenBLASCoreControl.core == core)
+          }
           return
         }
         var c = [Float](repeating: .nan, count: m * m)

@@ -225,6 +225,22 @@
       #expect(OneDNNBackend.libraryVersion.contains("own threads"))
     }
 
+    /// The values of `dnnl_cpu_isa_t`, of 2.6.3: each has the bits of what it includes.
+    @Test(
+      arguments: [
+        (0x1, .base), (0x3, .avx), (0x7, .avx2), (0x407, .avx2), (0xf, .avx2), (0x27, .avx512),
+        (0x67, .avx512),
+        (0xe7, .avx512), (0x3e7, .avx512), (0x0, .base),
+      ] as [(UInt32, VectorLevel)])
+    func levels(_ isa: UInt32, _ level: VectorLevel) {
+      #expect(OneDNNLibrary.level(isa) == level)
+    }
+
+    @Test func ownLevel() {
+      #expect(OneDNNBackend.libraryLevel <= VectorLevel.cpu, "no library can use what the CPU lacks")
+      #expect(OneDNNBackend.libraryVersion.contains("up to \(OneDNNBackend.libraryInstructions),"))
+    }
+
     @Test func reordersAreAPhase() throws {
       let problem = try ConvProblem(parsing: "conv2d:n2c16h9w9k16r3s3p1")
       let data = try ProblemData(problem: problem, seed: 1)

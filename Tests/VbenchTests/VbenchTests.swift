@@ -131,17 +131,53 @@ import Testing
 
   @Test func info() throws {
     try expect(["info"], status: 0, "CPU", "caches", "instruction set", "zlib", "Swift")
-    #if OpenBLAS
-      try expect(
-        ["info"], environment: ["OPENBLAS_CORETYPE": "Prescott"], status: 0, "OpenBLAS",
-        "(overrides OPENBLAS_CORETYPE=Prescott)")
-      try expect(
-        ["info", "--openblas-core", "env"], environment: ["OPENBLAS_CORETYPE": "Prescott"], status: 0,
-        "core Prescott")
-    #endif
     try expect(["info"], environment: ["VBENCH_ISA": "baseline"], status: 0, "instruction set  baseline")
     try expect(["info"], environment: ["VBENCH_THREADS": "1"], status: 0, "worker threads   1")
   }
+
+  #if OpenBLAS
+    /// The core is named with its reason, whichever OpenBLAS picks; the oldest core is warned about where the CPU has more.
+    @Test func openBLASCore() throws {
+      func info(_ arguments: [String], variable: String) throws -> (CommandLineRunner.Outcome, core: String) {
+        let outcome = try CommandLineRunner.run(
+          ["info"] + arguments, environment: ["OPENBLAS_CORETYPE": variable])
+        let match = outcome.output.firstMatch(
+          of: #/OpenBLAS +[0-9][^ ]*, core ([^ ]+) \([^\n]+\), 1 thread per worker/#)
+        return (outcome, match.map { String($0.output.1) } ?? "")
+      }
+      let (plain, core) = try info([], variable: "")
+      #expect(plain.status == 0 && !core.isEmpty && plain.output.contains("core \(core): "), "\(plain)")
+      #expect(!plain.output.contains("OPENBLAS_CORETYPE"), "\(plain)")
+      // The oldest core is better than none: the choice is the same as without the variable.
+      let (overridden, same) = try info([], variable: "Prescott")
+      #expect(overridden.status == 0 && same == core, "\(overridden)")
+      let isOther = core.lowercased() != "prescott"
+      #expect(
+        overridden.output.contains("OPENBLAS_CORETYPE=Prescott is not followed") == isOther, "\(overridden)")
+      let (followed, own) = try info(["--openblas-core", "env"], variable: core)
+      #expect(followed.status == 0 && own == core, "\(followed)")
+      #expect(followed.output.contains("core \(core) (OPENBLAS_CORETYPE)"), "\(followed)")
+      // Not every OpenBLAS has the oldest core.
+      let (oldest, prescott) = try info(["--openblas-core", "env"], variable: "Prescott")
+      if oldest.status == 0 {
+        #expect(prescott.lowercased() == "prescott", "\(oldest)")
+        let warning = VectorLevel.base.warning(
+          library: "OpenBLAS", code: "its core Prescott (SSE)", engine: "im2col[gemm=openblas]", cpu: .cpu)
+        #expect(oldest.output.hasPrefix(warning.map { "warning: \($0)\n" } ?? "vbench"), "\(oldest)")
+        let run = try CommandLineRunner.run(
+          ["explain", "conv2d:n1c4h8w8k4r3s3p1", "--passes", "forward"],
+          environment: ["OPENBLAS_CORETYPE": "Prescott"])
+        let note = run.error.hasPrefix("note: OpenBLAS runs its core \(core): ")
+        #expect(run.status == 0 && note == isOther, "\(run)")
+        let slow = try CommandLineRunner.run([
+          "explain", "conv2d:n1c4h8w8k4r3s3p1", "--passes", "forward", "--openblas-core", "Prescott",
+        ])
+        #expect(slow.status == 0 && slow.error.contains(warning.map { "warning: \($0)\n" } ?? ""), "\(slow)")
+      } else {
+        #expect(oldest.status == 64 && oldest.error.contains("Prescott"), "\(oldest)")
+      }
+    }
+  #endif
 
   @Test func damagedReferences() throws {
     try CommandLineRunner.withFolder { folder in
