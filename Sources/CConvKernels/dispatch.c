@@ -158,3 +158,17 @@ void vb_lanes_store_f32(const vb_kernels *kernels, size_t pixels, size_t lanes, 
 void vb_lanes_reverse_f32(const vb_kernels *kernels, size_t pixels, float *strip) {
   table(kernels)->fourier->reverse(pixels, strip);
 }
+float vb_fma_chains_f32(const vb_kernels *kernels, size_t iterations, float seed) {
+  return table(kernels)->limits->chains(iterations, seed);
+}
+size_t vb_fma_chains_flops(const vb_kernels *kernels) { return table(kernels)->limits->flops; }
+uint32_t vb_read_u32(const vb_kernels *kernels, size_t passes, size_t n, const uint32_t *x) {
+  return table(kernels)->limits->read(passes, n, x);
+}
+void vb_write_u32(const vb_kernels *kernels, size_t passes, size_t n, uint32_t value, uint32_t *y) {
+  table(kernels)->limits->write(passes, n, value, y);
+}
+void vb_triad_f32(const vb_kernels *kernels, size_t passes, size_t n, float s, const float *b, const float *c,
+                  float *a) {
+  table(kernels)->limits->triad(passes, n, s, b, c, a);
+}

@@ -5,6 +5,7 @@
 #include "vb_fourier.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
+#include "vb_limits.h"
 #include "vb_lines.h"
 #include "vb_normalization.h"
 #include "vb_optimizer.h"
@@ -114,6 +115,14 @@ typedef struct vb_spectral_table {
                   vb_spectral c, int accumulate);
 } vb_spectral_table;
 
+typedef struct vb_limits_table {
+  size_t flops;
+  float (*chains)(size_t iterations, float seed);
+  uint32_t (*read)(size_t passes, size_t n, const uint32_t *x);
+  void (*write)(size_t passes, size_t n, uint32_t value, uint32_t *y);
+  void (*triad)(size_t passes, size_t n, float s, const float *b, const float *c, float *a);
+} vb_limits_table;
+
 struct vb_kernels {
   const char *name;
   size_t vector_bytes;
@@ -130,6 +139,7 @@ struct vb_kernels {
   const vb_direct_table_f64 *direct_f64;
   const vb_fourier_table *fourier;
   const vb_spectral_table *spectral;
+  const vb_limits_table *limits;
 };
 
 #define VB_JOIN_(a, b) a##b
@@ -154,6 +164,7 @@ extern const vb_direct_table_f32 vb_direct_f32_avx512, vb_direct_f32_avx2;
 extern const vb_direct_table_f64 vb_direct_f64_avx512, vb_direct_f64_avx2;
 extern const vb_fourier_table vb_fourier_avx512, vb_fourier_avx2;
 extern const vb_spectral_table vb_spectral_avx512, vb_spectral_avx2;
+extern const vb_limits_table vb_limits_avx512, vb_limits_avx2;
 #endif
 extern const vb_gemm_table_f32 vb_gemm_f32_base;
 extern const vb_gemm_table_f64 vb_gemm_f64_base;
@@ -168,3 +179,4 @@ extern const vb_direct_table_f32 vb_direct_f32_base;
 extern const vb_direct_table_f64 vb_direct_f64_base;
 extern const vb_fourier_table vb_fourier_base;
 extern const vb_spectral_table vb_spectral_base;
+extern const vb_limits_table vb_limits_base;

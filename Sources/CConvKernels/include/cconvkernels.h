@@ -6,6 +6,7 @@
 #include "vb_fourier.h"
 #include "vb_gemm.h"
 #include "vb_isa.h"
+#include "vb_limits.h"
 #include "vb_lines.h"
 #include "vb_memory.h"
 #include "vb_normalization.h"
