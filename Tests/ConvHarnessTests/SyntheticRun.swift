@@ -117,7 +117,14 @@ enum SyntheticRun {
       training: [training, broken, unable], trainingSource: "images")
     report.limits = [
       MachineLimits(threads: 1, fmaPeak: 70.1234567, bandwidth: 10 / 3.0),
-      MachineLimits(threads: 2, fmaPeak: 123.456789, bandwidth: 20 / 3.0),
+      MachineLimits(
+        threads: 2, fmaPeak: 123.456789, bandwidth: 20 / 3.0,
+        levels: [
+          CacheBandwidth(
+            level: "L1", bytesPerThread: 24 << 10, read: 1000 / 3.0, write: 500 / 3.0, triad: 400 / 3.0),
+          CacheBandwidth(
+            level: "memory", bytesPerThread: 64 << 20, read: 30, write: .nan, triad: 20 / 3.0),
+        ], matrixKernel: 100 / 3.0),
     ]
     var noise = NoiseRecord()
     noise.stealPercent = 2.3456789

@@ -6,27 +6,49 @@ public struct MachineLimits: Sendable, Hashable {
   public var threads: Int
   /// GFLOP/s in float32.
   public var fmaPeak: Double
-  /// GB/s (10⁹ bytes) of memory.
+  /// GB/s (10⁹ bytes) of memory: the triad's.
   public var bandwidth: Double
+  /// Caches and memory, the nearest first; empty where they were not measured.
+  public var levels: [CacheBandwidth]
+  /// GFLOP/s of our own matrix kernel, taken in turn with the peak; NaN where it was not measured.
+  public var matrixKernel: Double
 
   /// Known limits.
-  public init(threads: Int, fmaPeak: Double, bandwidth: Double) {
+  public init(
+    threads: Int, fmaPeak: Double, bandwidth: Double, levels: [CacheBandwidth] = [],
+    matrixKernel: Double = .nan
+  ) {
     self.threads = threads
     self.fmaPeak = fmaPeak
     self.bandwidth = bandwidth
+    self.levels = levels
+    self.matrixKernel = matrixKernel
   }
 
-  /// Measures both; about half a second.
+  /// Measures all; about a third of a second. Peak and matrix kernel take turns; each is the median of its samples.
   ///
   /// - Throws: `MemoryError`.
   public static func measure(pool: WorkerPool) throws -> MachineLimits {
-    MachineLimits(
-      threads: pool.threads, fmaPeak: try PeakProbe.measure(pool: pool),
-      bandwidth: try BandwidthProbe.measure(pool: pool))
+    let (peak, kernel) = (PeakProbe(pool: pool), try MatrixKernelProbe(pool: pool))
+    let turns = (0..<12).map { _ in (peak: peak.gflops(), kernel: kernel.gflops()) }
+    // A sample that was not to be had is none.
+    func median(_ samples: [Double]) -> Double { Statistics.median(samples.filter(\.isFinite)) }
+    let levels = try BandwidthProbe.measure(pool: pool)
+    return MachineLimits(
+      threads: pool.threads, fmaPeak: median(turns.map(\.peak)),
+      bandwidth: levels.first { $0.level == BandwidthProbe.memory }?.triad ?? .nan, levels: levels,
+      matrixKernel: median(turns.map(\.kernel)))
   }
 
-  /// The roofline at an arithmetic intensity in FLOP per byte, GFLOP/s (Williams, Waterman, Patterson, *Roofline*, 2009).
-  public func roofline(intensity: Double) -> Double { min(fmaPeak, intensity * bandwidth) }
+  /// What our own matrix kernel makes of the peak; NaN where it was not measured.
+  public var matrixKernelShare: Double { matrixKernel / fmaPeak }
+
+  /// The roofline at an arithmetic intensity in FLOP per byte, GFLOP/s (Williams, Waterman, Patterson, *Roofline*, 2009); NaN
+  /// where a limit was not measured.
+  public func roofline(intensity: Double) -> Double {
+    let memory = intensity * bandwidth
+    return memory < fmaPeak ? memory : memory.isNaN ? .nan : fmaPeak
+  }
 }
 
 extension RunItem {
@@ -35,70 +57,6 @@ extension RunItem {
     let problem = problem.problem
     let elements = [problem.inputShape, problem.filterShape, problem.outputShape].map { $0.reduce(1, *) }
     return elements.reduce(0, +) * operation.elementType.byteCount
-  }
-}
-
-/// The memory bandwidth of the machine: the triad a = b + s·c of STREAM on arrays that no cache holds.
-public enum BandwidthProbe {
-  /// How the figure was got, for reports.
-  public static let label =
-    "triad of STREAM, 12 bytes per element, beyond the last-level cache, best of the probe"
-
-  /// GB/s of all threads of `pool` together: the best of about 0.15 s. The arrays take four times the last-level cache
-  /// together, at most an eighth of the memory.
-  ///
-  /// References: McCalpin, *Memory bandwidth and machine balance*, 1995.
-  /// - Throws: `MemoryError`.
-  public static func measure(pool: WorkerPool) throws -> Double {
-    let limit = Int(ProcessInfo.processInfo.physicalMemory / 8)
-    let bytes = min(4 * CacheSizes.lastLevel, limit)
-    let pieces = pool.threads
-    let vectors = max(1, bytes / 3 / pieces / MemoryLayout<SIMD8<Float>>.stride)
-    let count = vectors * pieces
-    // Not from the pool of buffers, which would keep them.
-    let memory = UnsafeMutablePointer<SIMD8<Float>>.allocate(capacity: 3 * count)
-    defer { memory.deallocate() }
-    let (a, b, c) = (memory, memory + count, memory + 2 * count)
-    // Each thread touches its piece first, so that its pages lie near it.
-    pool.parallelFor(pieces) { piece in
-      for i in piece * vectors..<(piece + 1) * vectors {
-        a[i] = SIMD8(repeating: 0)
-        b[i] = SIMD8(repeating: 1)
-        c[i] = SIMD8(repeating: 2)
-      }
-    }
-    var best = 0.0
-    let end = ContinuousClock.now + .milliseconds(150)
-    repeat {
-      let start = ContinuousClock.now
-      pool.parallelFor(pieces) { piece in
-        let scale = SIMD8<Float>(repeating: 0.5)
-        for i in piece * vectors..<(piece + 1) * vectors { a[i] = b[i] + scale * c[i] }
-      }
-      let seconds = (ContinuousClock.now - start).seconds
-      best = max(best, Double(3 * count * MemoryLayout<SIMD8<Float>>.stride) / seconds * 1e-9)
-    } while ContinuousClock.now < end
-    return best
-  }
-}
-
-/// Sizes of the caches as the system states them.
-public enum CacheSizes {
-  /// Bytes of the largest cache of the first processor; 32 MiB where the system does not say.
-  public static let lastLevel: Int = {
-    let sizes = (0..<8).compactMap { index in
-      let path = "/sys/devices/system/cpu/cpu0/cache/index\(index)/size"
-      return (try? String(contentsOfFile: path, encoding: .utf8)).flatMap(bytes)
-    }
-    return sizes.max() ?? 32 << 20
-  }()
-
-  /// `32768K` in bytes.
-  static func bytes(_ text: String) -> Int? {
-    let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
-    let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
-    guard let last = text.last, let unit = units[last] else { return Int(text) }
-    return Int(text.dropLast()).map { $0 * unit }
   }
 }
 

@@ -6,7 +6,7 @@ extension RunReport {
   /// What the machine can do, how quiet it was and where the time went, as rows of the first table.
   var machineFacts: String {
     var text =
-      peak > 0 ? "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(PeakProbe.label)) |\n" : ""
+      peak > 0 ? "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(peakLabel)) |\n" : ""
     let several = limits.count > 1
     for limit in limits {
       let threads = several ? ", \(limit.threads) thread\(limit.threads == 1 ? "" : "s")" : ""
@@ -17,10 +17,30 @@ extension RunReport {
         text +=
           "| memory bandwidth\(threads) | \(RunReport.short(limit.bandwidth)) GB/s (\(BandwidthProbe.label)) |\n"
       }
+      if let kernel = limit.matrixKernelText { text += "| own matrix kernel\(threads) | \(kernel) |\n" }
     }
     if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
     if let ledger, ledger.total > 0 { text += "| seconds | \(RunReport.seconds(ledger)) |\n" }
+    return text + limits.map(RunReport.bandwidthTable).joined()
+  }
+
+  /// Bandwidth of each level; empty where it was not measured.
+  private static func bandwidthTable(_ limit: MachineLimits) -> String {
+    guard !limit.levels.isEmpty else { return "" }
+    var text =
+      "\n| GB/s of \(limit.threads) thread\(limit.threads == 1 ? "" : "s") | bytes in each | read | write | triad |\n"
+    text += "|---|---:|---:|---:|---:|\n"
+    for level in limit.levels {
+      let figures = [level.read, level.write, level.triad].map { $0.isFinite ? short($0) : "" }
+      text +=
+        "| \(level.level) | \(ByteCount.text(level.bytesPerThread)) | \(figures.joined(separator: " | ")) |\n"
+    }
     return text
+  }
+
+  /// How the peak was got: files without a figure of our matrix kernel are from when that kernel was the peak.
+  var peakLabel: String {
+    limits.contains { $0.matrixKernel.isFinite } ? PeakProbe.label : "own matrix kernel, cache-resident"
   }
 
   /// `total 20 s: verification 3.1, …; outside of engines and verification 2.1 %`.
@@ -178,11 +198,7 @@ extension RunReport {
     func number(_ value: Double) -> String { value.isFinite ? CSV.number(value) : "0" }
     var text = ""
     if !limits.isEmpty {
-      let entries = limits.map {
-        "{\"threads\": \($0.threads), \"fma_peak_gflops\": \(number($0.fmaPeak)), "
-          + "\"bandwidth_gb_per_s\": \(number($0.bandwidth))}"
-      }
-      text += "  \"limits\": [\(entries.joined(separator: ", "))],\n"
+      text += "  \"limits\": [\(limits.map(\.json).joined(separator: ", "))],\n"
     }
     if let noise {
       var members = NoiseRecord.figures.filter { noise[keyPath: $0.1].isFinite }
@@ -197,6 +213,36 @@ extension RunReport {
       text += "  \"seconds\": {\(members.joined(separator: ", "))},\n"
     }
     return text
+  }
+}
+
+extension MachineLimits {
+  /// `180 GFLOP/s, 90 % of the FMA peak (…)`; nil where it was not measured.
+  var matrixKernelText: String? {
+    guard matrixKernelShare.isFinite else { return nil }
+    return
+      "\(RunReport.short(matrixKernel)) GFLOP/s, \(RunReport.short(matrixKernelShare * 100)) % of the FMA peak"
+      + " (\(MatrixKernelProbe.label))"
+  }
+
+  /// An entry of `limits` in `run.json`. What was not measured is 0 where older readers ask for it, else left out.
+  fileprivate var json: String {
+    func number(_ value: Double) -> String { value.isFinite ? CSV.number(value) : "0" }
+    var members = [
+      "\"threads\": \(threads)", "\"fma_peak_gflops\": \(number(fmaPeak))",
+      "\"bandwidth_gb_per_s\": \(number(bandwidth))",
+    ]
+    if matrixKernel.isFinite { members.append("\"matrix_kernel_gflops\": \(CSV.number(matrixKernel))") }
+    if !levels.isEmpty {
+      let entries = levels.map { level in
+        let figures = CacheBandwidth.figures.filter { level[keyPath: $0.1].isFinite }
+          .map { ", \"\($0.0)\": \(CSV.number(level[keyPath: $0.1]))" }
+        return "{\"level\": \(JSONValue.quoted(level.level)), \"bytes_per_thread\": \(level.bytesPerThread)"
+          + figures.joined() + "}"
+      }
+      members.append("\"levels\": [\(entries.joined(separator: ", "))]")
+    }
+    return "{\(members.joined(separator: ", "))}"
   }
 }
 

@@ -200,7 +200,31 @@ private struct JSONReader {
       guard let threads = entry["threads"]?.integer, let peak = entry["fma_peak_gflops"]?.number,
         let bandwidth = entry["bandwidth_gb_per_s"]?.number
       else { throw error("limits", "threads, fma_peak_gflops and bandwidth_gb_per_s are needed") }
-      return MachineLimits(threads: threads, fmaPeak: peak, bandwidth: bandwidth)
+      var limits = MachineLimits(threads: threads, fmaPeak: peak, bandwidth: bandwidth)
+      // Neither is in files from before they were measured.
+      if let kernel = entry["matrix_kernel_gflops"] {
+        guard let number = kernel.number else { throw error("matrix_kernel_gflops", "a number is needed") }
+        limits.matrixKernel = number
+      }
+      if let levels = entry["levels"] { limits.levels = try self.levels(levels) }
+      return limits
+    }
+  }
+
+  private func levels(_ value: JSONValue) throws -> [CacheBandwidth] {
+    guard let list = value.array else { throw error("levels", "a list is needed") }
+    return try list.map { entry in
+      guard let level = entry["level"]?.string, let bytes = entry["bytes_per_thread"]?.integer else {
+        throw error("levels", "level and bytes_per_thread are needed")
+      }
+      var bandwidth = CacheBandwidth(
+        level: level, bytesPerThread: bytes, read: .nan, write: .nan, triad: .nan)
+      for (name, path) in CacheBandwidth.figures {
+        guard let figure = entry[name] else { continue }
+        guard let number = figure.number else { throw error(name, "a number is needed") }
+        bandwidth[keyPath: path] = number
+      }
+      return bandwidth
     }
   }
 
@@ -253,6 +277,13 @@ extension NoiseRecord {
       ("load_before", \.loadBefore), ("load_after", \.loadAfter), ("mhz_low", \.megahertzLow),
       ("mhz_high", \.megahertzHigh),
     ]
+  }
+}
+
+extension CacheBandwidth {
+  /// The figures by their names in files; one that was not to be had is left out.
+  static var figures: [(String, WritableKeyPath<CacheBandwidth, Double>)] {
+    [("read_gb_per_s", \.read), ("write_gb_per_s", \.write), ("triad_gb_per_s", \.triad)]
   }
 }
 

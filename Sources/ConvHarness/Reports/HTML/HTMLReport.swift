@@ -90,16 +90,33 @@ public struct HTMLReport: Sendable {
   private var machineSection: String {
     var facts = report.environment.map { ($0.key, $0.value) }
     if report.peak > 0 {
-      facts.append(("FMA peak", "\(RunReport.short(report.peak)) GFLOP/s (\(PeakProbe.label))"))
+      facts.append(("FMA peak", "\(RunReport.short(report.peak)) GFLOP/s (\(report.peakLabel))"))
     }
     if let bandwidth = self.facts.bandwidth {
       facts.append(("bandwidth", "\(RunReport.short(bandwidth)) GB/s"))
     }
+    facts += report.limits.max { $0.threads < $1.threads }.map(limitFacts) ?? []
     let items = facts.map {
       "<div><dt>\(XMLText.escaped($0.0))</dt><dd>\(XMLText.escaped($0.1))</dd></div>"
     }
     return "<section id=\"machine\"><h2>Machine</h2><dl class=\"facts\">\(items.joined())</dl>"
       + "<code class=\"command\">\(XMLText.escaped(report.command))</code></section>"
+  }
+
+  /// Bandwidth by level, and what our own kernel makes of the peak.
+  private func limitFacts(_ limits: MachineLimits) -> [(String, String)] {
+    var facts = limits.matrixKernelText.map { [("own matrix kernel", $0)] } ?? []
+    for level in limits.levels {
+      let figures = [("read", level.read), ("write", level.write), ("triad", level.triad)]
+        .filter(\.1.isFinite).map { "\($0.0) \(RunReport.short($0.1))" }
+      guard !figures.isEmpty else { continue }
+      facts.append(
+        (
+          "bandwidth, \(level.level)",
+          "\(figures.joined(separator: ", ")) GB/s (\(ByteCount.text(level.bytesPerThread)) a thread)"
+        ))
+    }
+    return facts
   }
 
   private var footer: String {
