@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references compare protocol clean
+.PHONY: run test deps release lint format mutants references compare wide protocol clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -50,6 +50,11 @@ compare: release
 	python3 -m venv .build/peer-venv
 	.build/peer-venv/bin/pip install -q -r References/generators/requirements.txt
 	$(VBENCH) compare --peer ".build/peer-venv/bin/python Reports/peers/pytorch.py" $(COMPARE) $(ARGS)
+
+## wide: what is too long for every test run: the probes of the machine's limits in turn with a C program of their own
+wide: deps
+	swift build -c release $(TRAIT_FLAGS) --product limits-probe
+	Tests/Wide/run .build/release/limits-probe $(ARGS)
 
 ## references: remakes the stored reference numbers (Python, PyTorch; see References/README.md)
 references:

@@ -106,6 +106,10 @@ let package = Package(
       ],
       path: "Tests/StepProbe"),
 
+    // The probes of the machine's limits, one sample per request: `make wide` runs them in turn with a program of its own.
+    .executableTarget(
+      name: "limits-probe", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/LimitsProbe"),
+
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
