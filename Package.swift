@@ -106,7 +106,8 @@ let package = Package(
       ],
       path: "Tests/StepProbe"),
 
-    // The probes of the machine's limits, one sample per request: `make wide` runs them in turn with a program of its own.
+    // The probes of the machine's limits, one sample per request: `make wide` runs them in turn with a
+    // program of its own.
     .executableTarget(
       name: "limits-probe", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/LimitsProbe"),
 

@@ -20,7 +20,7 @@
    .direct_f32 = &vb_direct_f32_##ISA,                                                                        \
    .direct_f64 = &vb_direct_f64_##ISA,                                                                        \
    .fourier = &vb_fourier_##ISA,                                                                              \
-   .spectral = &vb_spectral_##ISA,                                                                            \
+   .spectral = &vb_spectral_##ISA,                                                                           \
    .limits = &vb_limits_##ISA}
 
 static const vb_kernels baseline = VB_KERNELS("baseline", 16, base);

@@ -4,8 +4,9 @@ import Testing
 
 /// Chains of multiply-adds and passes over arrays, on every instruction set that this CPU has.
 @Suite struct LimitKernelTests {
-  /// Every chain against its closed form: the distance to the fixed point 1 shrinks by the factor in each step. A step rounds once
-  /// or twice, and what it rounds shrinks too, so that errors never exceed 1 / summand of them.
+  /// Every chain against its closed form: the distance to the fixed point 1 shrinks by the factor in each
+  /// step. A step rounds once or twice, and what it rounds shrinks too, so that errors never exceed 1 /
+  /// summand of them.
   @Test(arguments: InstructionSet.available, [0, 1, 2, 7, 100, 12345])
   func chainsFollowTheirRecurrence(_ set: InstructionSet, _ iterations: Int) throws {
     let kernels = try LimitKernels(instructionSet: set)
@@ -31,8 +32,8 @@ import Testing
     }
   }
 
-  /// Far more steps than the values take to arrive: each is 1 or so near to it that a step does not move it any more, and none has
-  /// become denormal or infinite on its way.
+  /// Far more steps than the values take to arrive: each is 1 or so near to it that a step does not move it
+  /// any more, and none has become denormal or infinite on its way.
   @Test(arguments: InstructionSet.available) func chainsArriveAndStay(_ set: InstructionSet) throws {
     let kernels = try LimitKernels(instructionSet: set)
     let values = Float(kernels.flopsPerIteration / 2)

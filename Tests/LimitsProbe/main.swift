@@ -2,9 +2,10 @@ import ConvCore
 import ConvHarness
 import Foundation
 
-// The probes of the machine's limits, a sample per request: `limits-probe [THREADS]` prints the instruction set, the threads and the
-// footprint of each level, as in `avx512 2 L1=24576 …`, and answers each line `fma 0 SECONDS` of its input with GFLOP/s,
-// each line `triad BYTES SECONDS` with GB/s on arrays of so many bytes in each thread, and `limits` with all that a run measures.
+// The probes of the machine's limits, a sample per request: `limits-probe [THREADS]` prints the instruction
+// set, the threads and the footprint of each level, as in `avx512 2 L1=24576 …`, and answers each line `fma 0
+// SECONDS` of its input with GFLOP/s, each line `triad BYTES SECONDS` with GB/s on arrays of so many bytes in
+// each thread, and `limits` with all that a run measures.
 
 /// A line of the answer, at once.
 func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
@@ -22,7 +23,6 @@ say(
   ([InstructionSet.current.rawValue, "\(threads)"] + footprints.map { "\($0.level)=\($0.bytesPerThread)" })
     .joined(separator: " "))
 let peak = PeakProbe(pool: pool)
-var bandwidths: [Int: BandwidthProbe] = [:]
 while let line = readLine() {
   let words = line.split(separator: " ").map(String.init)
   if words == ["limits"] {
@@ -39,8 +39,8 @@ while let line = readLine() {
   switch words[0] {
   case "fma": say("\(peak.gflops(seconds: seconds))")
   case "triad":
-    let probe = try bandwidths[bytes] ?? BandwidthProbe(pool: pool, bytesPerThread: bytes)
-    bandwidths[bytes] = probe
+    // Each time in memory of its own: which pages one gets is part of the chance.
+    let probe = try BandwidthProbe(pool: pool, bytesPerThread: bytes)
     say("\(probe.triad(bytesPerThread: bytes, seconds: seconds))")
   default: fail("'\(line)'?")
   }

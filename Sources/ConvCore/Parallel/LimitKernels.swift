@@ -1,9 +1,10 @@
 internal import CConvKernels
 
-/// Work that shows what one core can do at best, on one instruction set: multiply-adds that stay in registers and plain passes over
-/// arrays. Whoever times it counts it.
+/// Work that shows what one core can do at best, on one instruction set: multiply-adds that stay in registers
+/// and plain passes over arrays. Whoever times it counts it.
 public struct LimitKernels: Sendable {
-  /// Each step of a chain is x · (1 − summand) + summand, which goes to 1: values stay finite and normal for ever.
+  /// Each step of a chain is x · (1 − summand) + summand, which goes to 1: values stay finite and normal for
+  /// ever.
   public static let chainSummand: Float = 0x1p-10
 
   /// The instruction set that it runs on.
@@ -33,11 +34,12 @@ public struct LimitKernels: Sendable {
     table = Table(kernels: kernels)
   }
 
-  /// FLOPs of one iteration of `chains`: two for each value, whether multiplication and addition are fused (AVX-512, AVX2, NEON)
-  /// or not (SSE2).
+  /// FLOPs of one iteration of `chains`: two for each value, whether multiplication and addition are fused
+  /// (AVX-512, AVX2, NEON) or not (SSE2).
   public var flopsPerIteration: Int { vb_fma_chains_flops(table.kernels) }
 
-  /// One step of every chain per iteration, in registers. Value k starts at seed + k, for k < `flopsPerIteration` / 2.
+  /// One step of every chain per iteration, in registers. Value k starts at seed + k, for k <
+  /// `flopsPerIteration` / 2.
   ///
   /// - Returns: the sum of all values at the end.
   public func chains(iterations: Int, seed: Float) -> Float {

@@ -1,10 +1,11 @@
 import ConvCore
 import Foundation
 
-/// How fast all threads together read, write and combine arrays that lie in one level of the memory, in GB/s (10⁹ bytes).
+/// How fast all threads together read, write and combine arrays that lie in one level of the memory, in GB/s
+/// (10⁹ bytes).
 ///
-/// Counted are the bytes that a program names, as STREAM does: 4 per word read or written, 12 per element of the triad. What
-/// a cache fetches in order to overwrite it is not counted.
+/// Counted are the bytes that a program names, as STREAM does: 4 per word read or written, 12 per element of
+/// the triad. What a cache fetches in order to overwrite it is not counted.
 public struct CacheBandwidth: Sendable, Hashable {
   /// `L1`, `L2`, `L3` or `memory`.
   public var level: String
@@ -27,7 +28,8 @@ public struct CacheBandwidth: Sendable, Hashable {
   }
 }
 
-/// The bandwidth of the caches and of memory, on the instruction set that kernels run on (`InstructionSet.current`).
+/// The bandwidth of the caches and of memory, on the instruction set that kernels run on
+/// (`InstructionSet.current`).
 ///
 /// References: McCalpin, *Memory bandwidth and machine balance*, 1995.
 public struct BandwidthProbe {
@@ -59,7 +61,8 @@ public struct BandwidthProbe {
     }
   }
 
-  /// GB/s of the triad on arrays that take `bytesPerThread` bytes together in each thread, over `seconds`; NaN as of `PeakProbe`.
+  /// GB/s of the triad on arrays that take `bytesPerThread` bytes together in each thread, over `seconds`;
+  /// NaN as of `PeakProbe`.
   ///
   /// - Precondition: not more than this was made for.
   public func triad(bytesPerThread: Int, seconds: Double) -> Double {
@@ -67,8 +70,8 @@ public struct BandwidthProbe {
     return PoolRates.measure([phase], pool: pool, prepare: touch)[0] * 1e-9
   }
 
-  /// All levels; about a quarter of a second, more where the last level is so large that fetching four times as much memory takes
-  /// long.
+  /// All levels; about a quarter of a second, more where the last level is so large that fetching four times
+  /// as much memory takes long.
   ///
   /// Medians of three rounds over all levels, of some milliseconds each.
   ///
@@ -110,10 +113,11 @@ public struct BandwidthProbe {
 
   /// What each thread goes through to measure each level, the nearest first.
   ///
-  /// Of a cache half of a thread's share of it, if as many threads share it as can; of the last one at most four times the
-  /// cache below, since others may use the rest. It has to exceed the cache below: where it does not, the level cannot be told from
-  /// that one and is left out. Of memory four times the share of the last cache (32 MiB for all threads where the system
-  /// does not name any), at most an eighth of what the machine has; it is left out when that is not twice the share.
+  /// Of a cache half of a thread's share of it, if as many threads share it as can; of the last one at most
+  /// four times the cache below, since others may use the rest. It has to exceed the cache below: where it
+  /// does not, the level cannot be told from that one and is left out. Of memory four times the share of the
+  /// last cache (32 MiB for all threads where the system does not name any), at most an eighth of what the
+  /// machine has; it is left out when that is not twice the share.
   static func footprints(of caches: CacheSizes, threads: Int, physicalMemory: Int) -> [Footprint] {
     var footprints: [Footprint] = []
     var below = 0
@@ -178,8 +182,8 @@ public struct BandwidthProbe {
   struct Blocks: Hashable {
     static let bytes = 4 << 20
 
-    /// Elements from an array to the next; all arrays begin at the same place of a page where they are that long, so that no store
-    /// looks like one to what is loaded next.
+    /// Elements from an array to the next; all arrays begin at the same place of a page where they are that
+    /// long, so that no store looks like one to what is loaded next.
     var stride: Int
     /// Parts of an array, one per block.
     var parts: Int

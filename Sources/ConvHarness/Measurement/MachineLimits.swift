@@ -25,7 +25,8 @@ public struct MachineLimits: Sendable, Hashable {
     self.matrixKernel = matrixKernel
   }
 
-  /// Measures all; about a third of a second. Peak and matrix kernel take turns; each is the median of its samples.
+  /// Measures all; about a third of a second. Peak and matrix kernel take turns; each is the median of its
+  /// samples.
   ///
   /// - Throws: `MemoryError`.
   public static func measure(pool: WorkerPool) throws -> MachineLimits {
@@ -43,8 +44,8 @@ public struct MachineLimits: Sendable, Hashable {
   /// What our own matrix kernel makes of the peak; NaN where it was not measured.
   public var matrixKernelShare: Double { matrixKernel / fmaPeak }
 
-  /// The roofline at an arithmetic intensity in FLOP per byte, GFLOP/s (Williams, Waterman, Patterson, *Roofline*, 2009); NaN
-  /// where a limit was not measured.
+  /// The roofline at an arithmetic intensity in FLOP per byte, GFLOP/s (Williams, Waterman, Patterson,
+  /// *Roofline*, 2009); NaN where a limit was not measured.
   public func roofline(intensity: Double) -> Double {
     let memory = intensity * bandwidth
     return memory < fmaPeak ? memory : memory.isNaN ? .nan : fmaPeak

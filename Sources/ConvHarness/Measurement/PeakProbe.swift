@@ -1,9 +1,11 @@
 import ConvCore
 
-/// What the machine's multipliers can do at best: independent chains of multiply-adds that stay in registers, on the instruction set
-/// that kernels run on (`InstructionSet.current`), which `VBENCH_ISA` may have lowered.
+/// What the machine's multipliers can do at best: independent chains of multiply-adds that stay in registers,
+/// on the instruction set that kernels run on (`InstructionSet.current`), which `VBENCH_ISA` may have
+/// lowered.
 ///
-/// A probe takes some milliseconds, so that it can be taken in turn with what is compared with it: machines drift.
+/// A probe takes some milliseconds, so that it can be taken in turn with what is compared with it: machines
+/// drift.
 public struct PeakProbe: Sendable {
   /// How the figure was got, for reports.
   public static let label = "chains of multiply-adds in registers, all threads together"
@@ -14,11 +16,12 @@ public struct PeakProbe: Sendable {
   /// A probe of all threads of `pool` together.
   public init(pool: WorkerPool) { self.pool = pool }
 
-  /// GFLOP/s of all threads together in float32, a multiply-add counted as 2, over `seconds` after a millisecond in which threads
-  /// wake and the processor settles its clock; NaN when the pool is at work or a thread did not get to run within two seconds.
+  /// GFLOP/s of all threads together in float32, a multiply-add counted as 2, over `seconds` after a
+  /// millisecond in which threads wake and the processor settles its clock; NaN when the pool is at work or a
+  /// thread did not get to run within two seconds.
   ///
-  /// What a hypervisor takes of that time is missing in the figure, see `PoolRates`. The pool's threads poll for some milliseconds
-  /// afterwards, as after every job.
+  /// What a hypervisor takes of that time is missing in the figure, see `PoolRates`. The pool's threads poll
+  /// for some milliseconds afterwards, as after every job.
   public func gflops(seconds: Double = 2e-3) -> Double {
     // Some 15 µs.
     let iterations = 10_000

@@ -4,12 +4,13 @@ import Synchronization
 
 /// What all threads of a pool get done together, at the same time.
 ///
-/// The threads begin a phase together, when all of them are awake and warm. Each then works in small blocks until a common end, and its
-/// rate is what it did over the time from the common begin to the end of its own last block. The figure is the sum of these rates.
+/// The threads begin a phase together, when all of them are awake and warm. Each then works in small blocks
+/// until a common end, and its rate is what it did over the time from the common begin to the end of its own
+/// last block. The figure is the sum of these rates.
 ///
-/// So a thread that a hypervisor or another process stops meanwhile lowers the figure by what it did not do, as it would lower
-/// an engine's; but nobody is charged for waiting for it, as all work over the longest time would do, nor is a thread that comes late
-/// taken for a faster one, as work over its own time would do.
+/// So a thread that a hypervisor or another process stops meanwhile lowers the figure by what it did not do,
+/// as it would lower an engine's; but nobody is charged for waiting for it, as all work over the longest time
+/// would do, nor is a thread that comes late taken for a faster one, as work over its own time would do.
 enum PoolRates {
   /// Work of one kind.
   struct Phase {
@@ -24,10 +25,11 @@ enum PoolRates {
     var block: (_ thread: Int, _ index: Int) -> Void
   }
 
-  /// Units per second of all threads together, for each phase; NaN for all of them where the threads could not be brought together,
-  /// because other processes kept one from running or because the pool is at work.
+  /// Units per second of all threads together, for each phase; NaN for all of them where the threads could
+  /// not be brought together, because other processes kept one from running or because the pool is at work.
   ///
-  /// The phases follow each other within one job of the pool, so that a thread finds in each what it has touched before.
+  /// The phases follow each other within one job of the pool, so that a thread finds in each what it has
+  /// touched before.
   ///
   /// - Parameters:
   ///   - patience: seconds that a thread waits for the others at most.
@@ -88,8 +90,8 @@ enum PoolRates {
     /// Whether a thread has waited in vain.
     var isBroken: Bool { broken.load(ordering: .acquiring) }
 
-    /// Waits until every thread has called this for the passage with this number, and returns when that was; nil when one did
-    /// not come.
+    /// Waits until every thread has called this for the passage with this number, and returns when that was;
+    /// nil when one did not come.
     func pass(_ passage: Int) -> Double? {
       let come = arrivals.add(1, ordering: .acquiringAndReleasing).newValue
       if come == threads * (passage + 1) {

@@ -27,8 +27,8 @@ extension RunReport {
   /// Bandwidth of each level; empty where it was not measured.
   private static func bandwidthTable(_ limit: MachineLimits) -> String {
     guard !limit.levels.isEmpty else { return "" }
-    var text =
-      "\n| GB/s of \(limit.threads) thread\(limit.threads == 1 ? "" : "s") | bytes in each | read | write | triad |\n"
+    let threads = "\(limit.threads) thread\(limit.threads == 1 ? "" : "s")"
+    var text = "\n| GB/s of \(threads) | bytes in each | read | write | triad |\n"
     text += "|---|---:|---:|---:|---:|\n"
     for level in limit.levels {
       let figures = [level.read, level.write, level.triad].map { $0.isFinite ? short($0) : "" }
@@ -38,7 +38,8 @@ extension RunReport {
     return text
   }
 
-  /// How the peak was got: files without a figure of our matrix kernel are from when that kernel was the peak.
+  /// How the peak was got: files without a figure of our matrix kernel are from when that kernel was the
+  /// peak.
   var peakLabel: String {
     limits.contains { $0.matrixKernel.isFinite } ? PeakProbe.label : "own matrix kernel, cache-resident"
   }
@@ -220,12 +221,13 @@ extension MachineLimits {
   /// `180 GFLOP/s, 90 % of the FMA peak (…)`; nil where it was not measured.
   var matrixKernelText: String? {
     guard matrixKernelShare.isFinite else { return nil }
+    let share = RunReport.short(matrixKernelShare * 100)
     return
-      "\(RunReport.short(matrixKernel)) GFLOP/s, \(RunReport.short(matrixKernelShare * 100)) % of the FMA peak"
-      + " (\(MatrixKernelProbe.label))"
+      "\(RunReport.short(matrixKernel)) GFLOP/s, \(share) % of the FMA peak (\(MatrixKernelProbe.label))"
   }
 
-  /// An entry of `limits` in `run.json`. What was not measured is 0 where older readers ask for it, else left out.
+  /// An entry of `limits` in `run.json`. What was not measured is 0 where older readers ask for it, else left
+  /// out.
   fileprivate var json: String {
     func number(_ value: Double) -> String { value.isFinite ? CSV.number(value) : "0" }
     var members = [
