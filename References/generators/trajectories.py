@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import philox
-from networks import NETWORKS, initialize, levels
+from networks import LEVELS, NETWORKS, initialize
 from perturbation import Noise, perturb
 from vbref import save
 
@@ -206,14 +206,14 @@ def trajectory(key: str, results: dict) -> tuple:
             f"sample.{name}": a.reshape(-1)[indices[name]],
             f"initial_sample.{name}": start[name].reshape(-1)[indices[name]].astype(np.float32),
         }
-    for level in levels(network):
-        within = [r for lower in levels(network) if lower <= level for r in results[lower]]  # these keep the bound as well
+    for level in LEVELS:
+        within = [r for lower in LEVELS if lower <= level for r in results[lower]]  # these keep the bound as well
         for name, value in deviations(within, exact, start, indices).items():
             tensors[f"envelope.k{level}.{name}"] = value
     attributes = {
         "network": network, "steps": steps, "batch": batch, "seed": SEED, "batches": "batches.safetensors",
         "loss": "cross_entropy", "reduction": "mean", "optimizer": optimizer,
-        "parameters": list(start), "layers": exact["layers"], "levels": levels(network), "runs": runs,
+        "parameters": list(start), "layers": exact["layers"], "levels": LEVELS, "runs": runs,
     }
     return tensors, attributes
 
@@ -232,7 +232,7 @@ def generate(out: Path) -> list:
         # One after the other: the parameters of all runs of the large ones take gigabytes.
         for name, (network, *_, runs) in TRAJECTORIES.items():
             jobs = [(name, level, number)
-                    for level in [*levels(network), 0] for number in range(runs if level else 1)]
+                    for level in [*LEVELS, 0] for number in range(runs if level else 1)]
             results = {}
             for (_, level, _), result in zip(jobs, pool.map(run, *zip(*jobs))):
                 results.setdefault(level, []).append(result)
@@ -246,4 +246,4 @@ def write(folder: Path, name: str, results: dict) -> str:
     size = save(folder / f"{name}.safetensors", tensors, "trajectory", attributes, seed=str(SEED),
                 description=f"{network}, {steps} steps of {optimizer['op']}, exact and with envelopes")
     return (f"trajectory {name}: loss {tensors['loss'][0]:.4f} -> {tensors['loss'][-1]:.4f}, {size / 1e3:.0f} kB; "
-            "envelope of the last loss " + ", ".join(f"k{v}: {tensors[f'envelope.k{v}.loss'][-1]:.1e}" for v in levels(network)))
+            "envelope of the last loss " + ", ".join(f"k{v}: {tensors[f'envelope.k{v}.loss'][-1]:.1e}" for v in LEVELS))

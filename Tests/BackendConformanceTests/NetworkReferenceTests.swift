@@ -29,6 +29,20 @@ import Testing
     #expect(check.deviations.count > most[network] ?? 0)
   }
 
+  @Test(arguments: networks, WideVariants.all)
+  func wideVariantsAreJudged(_ network: String, _ text: String) throws {
+    let variant = try BackendRegistry.named(text)
+    guard try WideVariants.exists(variant) else { return }
+    let check = try NetworkCheck(
+      Competitor(variant.backend, variant: variant.variant),
+      fallback: Competitor(BackendRegistry.named("direct").backend), reference: reference(network))
+    #expect(
+      check.verification.verdict == .passed,
+      "\(text) \(network), κ \(check.kappa), level \(check.level ?? 0): \(check.verification.reason)")
+    #expect(check.kappa <= WideVariants.largestKappa, "\(text) \(network): κ \(check.kappa)")
+    try WideVariants.expectReach(reference(network).levels, network)
+  }
+
   /// Float64, in both formats: the networks are PyTorch's to the last digits.
   @Test(arguments: networks, [MemoryFormat.nchw, .nhwc])
   func isPyTorchsNetwork(_ network: String, _ format: MemoryFormat) throws {

@@ -14,13 +14,12 @@ import Testing
   ]
 
   static let steps = ["resnet18-sgd": 5, "alexnet-sgd": 4, "vgg11-sgd": 3, "mobilenet-v2-sgd": 3]
+  static let files = [
+    "seed-cnn-sgd", "seed-cnn-adam", "lenet-adam", "resnet18-sgd", "alexnet-sgd", "vgg11-sgd",
+    "mobilenet-v2-sgd",
+  ]
 
-  @Test(
-    arguments: BackendRegistry.names,
-    [
-      "seed-cnn-sgd", "seed-cnn-adam", "lenet-adam", "resnet18-sgd", "alexnet-sgd", "vgg11-sgd",
-      "mobilenet-v2-sgd",
-    ])
+  @Test(arguments: BackendRegistry.names, files)
   func trainsAsPyTorchDoes(_ name: String, _ file: String) throws {
     if let engines = Self.few[file], breadth == 1 && !engines.contains(name) { return }
     let backend = try BackendRegistry.named(name).backend
@@ -37,6 +36,30 @@ import Testing
     #expect(check.deviations.count >= 3 * steps && check.divergence == nil)
     #expect(check.steps.map(\.number) == Array(1...steps))
     #expect(check.steps.allSatisfy { $0.verdict == .passed && $0.distance > 0 })
+  }
+
+  /// The variants with the widest bounds are judged too, whoever takes them by themselves: oneDNN takes its Winograd on some CPUs
+  /// with AVX-512 and not on others.
+  @Test(arguments: WideVariants.all, files)
+  func wideVariantsAreJudged(_ text: String, _ file: String) throws {
+    let variant = try BackendRegistry.named(text)
+    guard try WideVariants.exists(variant) else { return }
+    let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
+    let check = try TrajectoryCheck(
+      Competitor(variant.backend, variant: variant.variant),
+      fallback: Competitor(BackendRegistry.named("direct").backend), trajectory: trajectory,
+      batches: TrainingImages.reference(root: referencesRoot, count: 2), steps: 2)
+    #expect(
+      check.verification.verdict == .passed,
+      "\(text) \(file), κ \(check.kappa), level \(check.level ?? 0): \(check.verification.reason)")
+    #expect(check.kappa <= WideVariants.largestKappa, "\(text) \(file): κ \(check.kappa)")
+  }
+
+  /// What no engine at hand may need another CPU's may: four times the largest κ is stored, and steps of four lead there.
+  @Test(arguments: files)
+  func levelsReachBeyondEveryEngine(_ file: String) throws {
+    let levels = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors").levels
+    WideVariants.expectReach(levels, file)
   }
 
   /// Every network has one.

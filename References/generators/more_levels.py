@@ -1,0 +1,98 @@
+"""Adds to stored trajectories and steps the levels of their envelopes that they lack: `python more_levels.py`.
+
+Everything else stays as it is bit by bit, whatever CPU made it; only where a level is added below a stored one, that one grows to
+cover it. Deviations are those from an exact run made here, which agrees with the stored one to about 1e-15.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+import networks
+import trajectories
+from generate import write_manifest
+from vbref import save
+
+
+def load(path: Path) -> tuple:
+    with safe_open(path, "np") as f:
+        return {name: f.get_tensor(name) for name in f.keys()}, f.metadata()
+
+
+def with_levels(stored: list, wanted: list, tensors: dict, found) -> dict:
+    """`tensors` with the envelopes of all wanted levels; `found(level)` are those of a missing level's own runs by name."""
+    tensors, below = dict(tensors), {}
+    for level in wanted:
+        prefix = f"envelope.k{level}"
+        own = {name: value for name, value in tensors.items() if name == prefix or name.startswith(prefix + ".")}
+        own = {name.removeprefix(prefix): value for name, value in own.items()} if level in stored else found(level)
+        below = {name: np.maximum(value, below.get(name, value)) for name, value in own.items()}
+        tensors |= {prefix + name: value for name, value in below.items()}
+    return tensors
+
+
+def add(path: Path, wanted: list, found) -> str:
+    tensors, metadata = load(path)
+    attributes = json.loads(metadata["attributes"])
+    stored = attributes["levels"]
+    if set(wanted) <= set(stored):
+        return f"{path.name}: nothing to add"
+    changed = with_levels(stored, wanted, tensors, found)
+    grown = [name for name in tensors if not np.array_equal(tensors[name], changed[name])]
+    extra = {key: metadata[key] for key in metadata if key not in ("attributes", "format", "op", "precision", "producer")}
+    save(path, changed, metadata["op"], attributes | {"levels": wanted}, **extra)
+    return f"{path.name}: levels {stored} -> {wanted}; grown: {', '.join(grown) or 'none'}"
+
+
+def trajectory(folder: Path, name: str, pool) -> str:
+    *_, runs = trajectories.TRAJECTORIES[name]
+    start = trajectories.initial_parameters(name)
+    # As many entries of each parameter as the file has.
+    tensors, _ = load(folder / f"{name}.safetensors")
+    indices = {key: tensors[f"sample_indices.{key}"] for key in start}
+    exact = pool.submit(trajectories.run, name, 0, 0).result()
+
+    def found(level):
+        results = pool.map(trajectories.run, [name] * runs, [level] * runs, range(runs))
+        values = trajectories.deviations(list(results), exact, start, indices)
+        return {f".{key}": value for key, value in values.items()}
+
+    return add(folder / f"{name}.safetensors", networks.LEVELS, found)
+
+
+def step(folder: Path, name: str, pool) -> str:
+    exact = pool.submit(networks.step, name, 0, 0).result()
+
+    def found(level):
+        runs = list(pool.map(networks.step, [name] * networks.RUNS, [level] * networks.RUNS, range(networks.RUNS)))
+        return {"": np.array(
+            [max(networks.deviation(key, run[key], exact[key]) for run in runs) for key in sorted(exact)])}
+
+    return add(folder / f"{name}.safetensors", networks.LEVELS, found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--references", type=Path, default=Path(__file__).resolve().parent.parent)
+    parser.add_argument("--only", nargs="*", help="some files only, as in seed-cnn-sgd lenet")
+    arguments = parser.parse_args()
+    root, only = arguments.references, arguments.only
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        for name in trajectories.TRAJECTORIES:
+            if only is None or name in only:
+                print(trajectory(root / "trajectories", name, pool), flush=True)
+        for name in networks.NETWORKS:
+            if name != "seed-cnn" and (only is None or name in only):
+                print(step(root / "networks", name, pool), flush=True)
+    write_manifest(root)
+
+
+if __name__ == "__main__":
+    main()
