@@ -27,11 +27,16 @@
 
     deinit { dnnl_primitive_desc_destroy(descriptor) }
 
+    /// Elements of a tensor: oneDNN's kernels keep byte offsets inside one in 32 bits.
+    static let mostElements = Int(Int32.max) / 4
+
     /// The largest equal pieces of the batch whose images, reordered, and scratchpad fit in the workspace limit; where one
     /// image does not fit, fewer threads.
     ///
     /// - Throws: `OneDNNRefusal` with a reason for users, `OneDNNError`.
-    static func choose(_ operation: ConvOperation, _ options: PlanOptions) throws -> OneDNNChunk {
+    static func choose(
+      _ operation: ConvOperation, _ options: PlanOptions, mostElements: Int = mostElements
+    ) throws -> OneDNNChunk {
       if let contradiction = operation.contradiction { throw OneDNNRefusal(reason: contradiction) }
       guard operation.elementType == .float32 else {
         throw OneDNNRefusal(reason: "oneDNN convolves in float32, not \(operation.elementType.rawValue)")
@@ -40,7 +45,7 @@
       if operation.epilogue.accumulate { throw OneDNNRefusal(reason: "onednn overwrites its result") }
       let algorithm = try OneDNNAlgorithm(variant: options.variant)
       let batch = operation.problem.n
-      let largest = try imagesThatCount(operation)
+      let largest = try imagesThatCount(operation, mostElements)
       var (images, threads) = (largestDivisor(of: batch, atMost: largest), max(1, options.threads))
       while true {
         let chunk = try OneDNNLibrary.planning(threads: threads) {
@@ -66,10 +71,8 @@
       (1...max(1, limit)).last { count % $0 == 0 } ?? 1
     }
 
-    /// oneDNN's kernels keep byte offsets inside a tensor in 32 bits.
-    private static func imagesThatCount(_ operation: ConvOperation) throws -> Int {
+    private static func imagesThatCount(_ operation: ConvOperation, _ limit: Int) throws -> Int {
       let problem = operation.problem
-      let limit = Int(Int32.max) / 4
       let image = max(problem.c * problem.input.count, problem.k * problem.output.count)
       let filter = problem.k * problem.cPerGroup * problem.filter.count
       guard image <= limit, filter <= limit else {

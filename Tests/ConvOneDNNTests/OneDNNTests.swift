@@ -17,11 +17,13 @@
     ]
 
     func verify(
-      _ operation: ConvOperation, _ options: PlanOptions, distribution: DataDistribution = .normal
+      _ operation: ConvOperation, _ options: PlanOptions, distribution: DataDistribution = .normal,
+      on engine: (any ConvolutionBackend)? = nil
     ) throws -> Verification {
       let data = try ProblemData(problem: operation.problem, distribution: distribution, seed: 5)
       let expectation = Expectation(grid: .all(operation.problem, operation.pass), data: data)
-      return Verifier().verify(backend, operation, options, data: data, expectation: expectation)
+      return Verifier().verify(
+        engine ?? backend, operation, options, data: data, expectation: expectation)
     }
 
     @Test(arguments: problems, ConvPass.allCases)
@@ -57,30 +59,51 @@
       backend.restThreads()
     }
 
-    /// A small limit cuts the batch: gradients of several pieces are added up.
+    private static let batch = "conv2d:n12c20h9w9k12r3s3p1"
+
+    private func batchOperation(_ pass: ConvPass, images: Int = 12) throws -> ConvOperation {
+      ConvOperation(
+        pass, try ConvProblem(parsing: Self.batch).withBatch(images),
+        epilogue: Epilogue(biasGradient: pass == .backwardFilter))
+    }
+
+    /// More images than oneDNN's offsets reach, here those of five: gradients of several pieces are added up.
     @Test(arguments: ConvPass.allCases)
     func largeBatchesAreCut(_ pass: ConvPass) throws {
-      let problem = try ConvProblem(parsing: "conv2d:n12c20h9w9k12r3s3p1")
-      let operation = ConvOperation(
-        pass, problem, epilogue: Epilogue(biasGradient: pass == .backwardFilter))
-      let whole = try OneDNNChunk.choose(operation, PlanOptions(threads: 1))
-      #expect(whole.images == 12)
-      let limit = (whole.imageBytes + whole.scratchpadBytes) / 3 + 4096
-      let options = PlanOptions(threads: 1, workspaceLimit: limit)
-      let cut = try OneDNNChunk.choose(operation, options)
-      #expect(cut.images < 12 && cut.imageBytes + cut.scratchpadBytes <= limit)
-      let data = try ProblemData(problem: problem, distribution: .normal, seed: 8)
-      let expectation = Expectation(grid: .all(problem, pass), data: data)
-      let result = Verifier().verify(backend, operation, options, data: data, expectation: expectation)
+      let operation = try batchOperation(pass)
+      let engine = InPieces(mostElements: 5 * 20 * 9 * 9)
+      let options = PlanOptions(threads: 1)
+      #expect(try OneDNNChunk.choose(operation, options).images == 12)
+      #expect(try OneDNNChunk.choose(operation, options, mostElements: engine.mostElements).images == 4)
+      let result = try verify(operation, options, on: engine)
       #expect(result.verdict == .passed, "\(operation): \(result.reason)")
       if pass == .backwardFilter {
-        let gradient = try backend.plan(for: operation, options).backwardFilter(
+        let data = try ProblemData(problem: operation.problem, distribution: .normal, seed: 8)
+        let gradient = try engine.plan(for: operation, options).backwardFilter(
           input: data.input, outputGradient: data.outputGradient
         ).biasGradient
         try expectBiasGradient(gradient, data)
       }
-      let reason = backend.support(for: operation, PlanOptions(threads: 1, workspaceLimit: 1000)).reason
-      #expect(reason?.contains("the workspace limit is 1000") == true, "\(reason ?? "supported")")
+    }
+
+    /// A small limit cuts the batch where oneDNN's kernel reorders its images; other kernels need the same for any number of them.
+    @Test(arguments: ConvPass.allCases)
+    func smallWorkspacesCutBatches(_ pass: ConvPass) throws {
+      let operation = try batchOperation(pass)
+      func bytes(_ chunk: OneDNNChunk) -> Int { chunk.imageBytes + chunk.scratchpadBytes }
+      let most = bytes(try OneDNNChunk.choose(operation, PlanOptions(threads: 1)))
+      let least = bytes(try OneDNNChunk.choose(batchOperation(pass, images: 1), PlanOptions(threads: 1)))
+      let options = PlanOptions(threads: 1, workspaceLimit: least + (most - least) / 3)
+      let cut = try OneDNNChunk.choose(operation, options)
+      #expect((cut.images < 12) == (least < most) && bytes(cut) <= options.workspaceLimit)
+      let result = try verify(operation, options)
+      #expect(result.verdict == .passed, "\(operation): \(result.reason)")
+      // What one image needs is the least; a kernel that needs nothing has no limit.
+      if least > 0 {
+        let limit = least - 1
+        let reason = backend.support(for: operation, PlanOptions(threads: 1, workspaceLimit: limit)).reason
+        #expect(reason?.contains("the workspace limit is \(limit)") == true, "\(reason ?? "supported")")
+      }
     }
 
     /// A scratchpad of every thread that together exceed the limit: fewer threads compute.
@@ -253,6 +276,26 @@
       #expect(names.contains("reorder input") == plan.chunk.reordersInput)
       #expect(names.contains("reorder filter") == plan.chunk.reordersFilter)
       #expect(names.contains("reorder output") == plan.chunk.reordersOutput)
+    }
+  }
+
+  /// oneDNN with offsets that reach fewer elements.
+  private struct InPieces: ConvolutionBackend {
+    let mostElements: Int
+    var name: String { "onednn" }
+    var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+
+    func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+      OneDNNBackend().nativeSupport(for: operation, options)
+    }
+    func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try OneDNNPlan(operation, OneDNNChunk.choose(operation, options, mostElements: mostElements))
+    }
+    func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try forwardPlan(operation, options)
+    }
+    func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+      try forwardPlan(operation, options)
     }
   }
 #endif
