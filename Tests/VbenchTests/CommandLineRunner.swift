@@ -24,6 +24,9 @@ enum CommandLineRunner {
     return paths.first { FileManager.default.isExecutableFile(atPath: $0) } ?? paths[0]
   }()
 
+  /// Lets a process compute on the instruction set of this one, where plans or choices of both are compared.
+  static let ownInstructionSet = ["VBENCH_ISA": InstructionSet.current.rawValue]
+
   /// A process that has not been started.
   static func process(_ arguments: [String], environment: [String: String] = [:]) -> Process {
     let process = Process()

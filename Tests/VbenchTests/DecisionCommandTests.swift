@@ -9,7 +9,8 @@ import Testing
 
   @Test func explainShowsEveryEngineAndTheChoice() throws {
     let outcome = try CommandLineRunner.run(
-      ["explain", Self.problem, "--passes", "forward,backward-filter", "--backends", "all"])
+      ["explain", Self.problem, "--passes", "forward,backward-filter", "--backends", "all"],
+      environment: CommandLineRunner.ownInstructionSet)
     #expect(outcome.status == 0, "\(outcome)")
     for name in BackendRegistry.names {
       #expect(outcome.output.contains("\n\(name)"), "\(name) is missing: \(outcome)")
@@ -48,11 +49,11 @@ import Testing
   /// The row of auto says who computed.
   @Test func runFollowsAPlan() throws {
     try withPlan(threads: 2) { folder in
-      let outcome = try CommandLineRunner.run([
-        "run", Self.problem, "--backends", "auto", "--passes", "forward", "--threads", "2", "--quick",
-        "--plan",
-        folder + "/plan.json", "--output", folder + "/report",
-      ])
+      let outcome = try CommandLineRunner.run(
+        [
+          "run", Self.problem, "--backends", "auto", "--passes", "forward", "--threads", "2", "--quick",
+          "--plan", folder + "/plan.json", "--output", folder + "/report",
+        ], environment: CommandLineRunner.ownInstructionSet)
       #expect(outcome.status == 0, "\(outcome)")
       let rows = try InputFile.text(of: folder + "/report/results.csv")
       #expect(rows.contains(",auto,2,nchw,fresh,passed,") && rows.contains(",naive,"), "\(rows)")
@@ -68,7 +69,7 @@ import Testing
           [
             "train", "seed-cnn", "--dataset", folder + "/data", "--batch-size", "8", "--threads", "2",
             "--backend", "auto",
-          ] + more)
+          ] + more, environment: CommandLineRunner.ownInstructionSet)
         #expect(outcome.status == 0, "\(outcome)")
         return outcome.output.split(separator: "\n").first { $0.hasPrefix("conv1 ") }
       }
@@ -96,7 +97,7 @@ import Testing
             "compare", "--peer", "sh \(folder)/peer.sh", "--suite", folder + "/layers.txt", "--passes",
             "forward",
             "--plan", folder + "/plan.json", "--output", folder + "/out",
-          ] + more)
+          ] + more, environment: CommandLineRunner.ownInstructionSet)
       }
       let outcome = try compare(["--backends", "auto", "--threads", "2"])
       #expect(outcome.status == 0, "\(outcome)")
@@ -128,7 +129,8 @@ import Testing
     try withPlan(threads: 1) { folder in
       func run(_ arguments: [String]) throws -> CommandLineRunner.Outcome {
         try CommandLineRunner.run(
-          ["run", Self.problem, "--threads", "2", "--quick", "--output", folder + "/report"] + arguments)
+          ["run", Self.problem, "--threads", "2", "--quick", "--output", folder + "/report"] + arguments,
+          environment: CommandLineRunner.ownInstructionSet)
       }
       for (status, arguments, words) in [
         (64, ["--plan", folder + "/plan.json", "--backends", "auto"], "1 thread"),
@@ -143,7 +145,9 @@ import Testing
         (64, ["--plan", folder + "/plan.json"], "--plan is for auto"),
         (66, ["--plan", folder + "/none.json", "--fallback", "auto"], "none.json"),
       ] {
-        let outcome = try CommandLineRunner.run(["train", "seed-cnn", "--threads", "2"] + arguments)
+        let outcome = try CommandLineRunner.run(
+          ["train", "seed-cnn", "--threads", "2"] + arguments,
+          environment: CommandLineRunner.ownInstructionSet)
         #expect(outcome.status == Int32(status) && outcome.error.contains(words), "\(outcome)")
       }
       try AtomicFile.write("{", to: folder + "/plan.json")
