@@ -35,22 +35,22 @@
         for channels in [32, 1] where tile == nil {
           tile = cost.best { height, width in
             SpectralLayout.leastBytes(
-              height: height, width: width, channels: channels, slots: options.threads,
-              operation.elementType) <= limit
+              height: height, width: width, channels: channels, slots: 1, operation.elementType) <= limit
           }
         }
       }
       guard let tile else {
         return .declined(tooSmall(limit, "a tile of the filter's span, \(vertical.span)x\(horizontal.span),"))
       }
-      var layout = SpectralLayout(
-        operation, vertical, horizontal, height: tile.height, width: tile.width, slots: options.threads)
-      guard layout.chooseBlocks(limit: limit, prepared: !fresh) else {
-        return .declined(tooSmall(limit, "a tile of \(tile)"))
+      let fitting = layout(options) { slots -> SpectralLayout? in
+        var layout = SpectralLayout(
+          operation, vertical, horizontal, height: tile.height, width: tile.width, slots: slots)
+        return layout.chooseBlocks(limit: limit, prepared: !fresh) ? layout : nil
       }
+      guard let fitting else { return .declined(tooSmall(limit, "a tile of \(tile)")) }
       let nanoseconds = cost.estimate(tile.height, tile.width)
-      return .plan(nanoseconds: nanoseconds) { [layout] in
-        try SpectralPlan(layout, variant: "fft[tile=\(tile),transform=fftw]", nanoseconds: nanoseconds)
+      return .plan(nanoseconds: nanoseconds) {
+        try SpectralPlan(fitting, variant: "fft[tile=\(tile),transform=fftw]", nanoseconds: nanoseconds)
       }
     }
 

@@ -49,7 +49,7 @@ struct OwnPlan: ConvPlan {
   }
 
   /// What a prepared filter's layout depends on.
-  private var fingerprint: [Int] {
+  var fingerprint: [Int] {
     [layout.lanes, layout.sumBlock, layout.produceBlock, layout.operatorStride]
   }
 

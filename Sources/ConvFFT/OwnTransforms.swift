@@ -48,9 +48,11 @@ struct OwnTransforms: TransformProvider {
         guard
           let transform = OwnTransform(TileSize(height: height, width: width), kernels: table)
         else { continue }
-        var layout = OwnLayout(operation, vertical, horizontal, transform, slots: options.threads)
-        guard layout.chooseBlocks(limit: options.workspaceLimit) else { continue }
-        best = (cost, layout, transform)
+        let fitting = layout(options) { slots -> OwnLayout? in
+          var layout = OwnLayout(operation, vertical, horizontal, transform, slots: slots)
+          return layout.chooseBlocks(limit: options.workspaceLimit) ? layout : nil
+        }
+        if let fitting { best = (cost, fitting, transform) }
       }
     }
     guard let best else {

@@ -95,7 +95,7 @@
     }
 
     /// The block sizes that a prepared filter's layout depends on.
-    private var fingerprint: [Int] {
+    var fingerprint: [Int] {
       [layout.groupBlock, layout.sumBlock, layout.produceBlock, layout.operatorElements]
     }
 

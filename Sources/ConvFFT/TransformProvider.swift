@@ -20,6 +20,17 @@ enum TransformOffer {
   case plan(nanoseconds: Double, make: () throws -> any ConvPlan)
 }
 
+/// The layout for as many tasks at once as there are threads, each with scratch of its own; for fewer where that exceeds the
+/// limit. Tiles are offered as for one task, so that they do not follow the threads.
+func layout<Layout>(_ options: PlanOptions, _ fitting: (_ slots: Int) -> Layout?) -> Layout? {
+  var slots = max(1, options.threads)
+  while true {
+    if let layout = fitting(slots) { return layout }
+    if slots == 1 { return nil }
+    slots /= 2
+  }
+}
+
 /// Height and width of a tile.
 struct TileSize: Hashable, Sendable, CustomStringConvertible {
   var height, width: Int

@@ -211,6 +211,26 @@ import Testing
     }
   }
 
+  /// Variants are functions of the operation, on one processor and on hundreds: what many threads' buffers need beyond the limit
+  /// changes neither tiles nor support.
+  @Test(arguments: BackendRegistry.all.filter { $0.threading == .workerPool }.map(\.name), ConvPass.allCases)
+  func threadsDoNotChoose(_ name: String, _ pass: ConvPass) throws {
+    let backend = try BackendRegistry.named(name).backend
+    var problems = (700..<UInt64(700 + 12 * breadth)).map { randomProblem(for: backend, seed: $0) }
+    problems += try ["conv2d:n8c64h56w56k64r3s3p1", "conv2d:n2c32h60w60k32r31s31p15"].map(
+      ConvProblem.init(parsing:))
+    for problem in problems {
+      for type in elementTypes(of: backend) {
+        let operation = ConvOperation(pass, problem, elementType: type)
+        guard backend.support(for: operation, PlanOptions(threads: 1)).isSupported else { continue }
+        let variants = try [1, 2, 3, 64, 1024].map {
+          try backend.plan(for: operation, PlanOptions(threads: $0)).variant
+        }
+        #expect(Set(variants).count == 1, "\(name) \(operation): \(variants)")
+      }
+    }
+  }
+
   /// Prepared filters give the bits of fresh ones.
   @Test(arguments: names, [ConvPass.forward, .backwardData])
   func preparedFiltersChangeNothing(_ name: String, _ pass: ConvPass) throws {

@@ -8,6 +8,29 @@
   /// Oracle values by operation and data: many trials differ in the plan's options only.
   private let knownValues = Mutex<[String: [(sum: Double, magnitude: Double)]]>([:])
 
+  /// Transformed filters do not count towards the limit; a fresh plan holds at most all of them.
+  func filterBytes(_ plan: any ConvPlan) -> Int {
+    if plan.operation.pass != .backwardFilter { return plan.preparedBytes }
+    if let own = plan as? OwnPlan { return own.layout.filterBytes }
+    guard let spectral = plan as? SpectralPlan else { return 0 }
+    return spectral.layout.filterBytes
+  }
+
+  /// A plan of the same variant whose filters come in other blocks: under the largest of ever smaller limits that makes it so,
+  /// whatever the vectors' width and the number of threads.
+  func planInOtherBlocks(than plan: any ConvPlan) throws -> any ConvPlan {
+    func blocks(_ plan: any ConvPlan) throws -> [Int] {
+      try #require((plan as? OwnPlan)?.fingerprint ?? (plan as? SpectralPlan)?.fingerprint)
+    }
+    var options = PlanOptions(workspaceLimit: plan.workspaceBytes, variant: plan.variant)
+    var other = plan
+    while try blocks(other) == blocks(plan) {
+      options.workspaceLimit -= (options.workspaceLimit + 7) / 8
+      other = try FFTBackend().nativePlan(for: plan.operation, options)
+    }
+    return other
+  }
+
   /// One execution of an operation on random data, results poisoned before and judged by the oracle.
   struct Trial<T: ConvScalar> {
     var operation: ConvOperation
@@ -120,14 +143,6 @@
       convert(&data.input, operation.problem.inputShape, operation.inputFormat)
       convert(&data.filter, operation.problem.filterShape, operation.filterFormat)
       convert(&data.output, operation.problem.outputShape, operation.outputFormat)
-    }
-
-    /// Transformed filters do not count towards the limit; a fresh plan holds at most all of them.
-    private func filterBytes(_ plan: any ConvPlan) -> Int {
-      if plan.operation.pass != .backwardFilter { return plan.preparedBytes }
-      if let own = plan as? OwnPlan { return own.layout.filterBytes }
-      guard let spectral = plan as? SpectralPlan else { return 0 }
-      return spectral.layout.filterBytes
     }
 
     /// Runs and compares with the oracle: every result within `factor`·u of the largest Σ|a·b| of its image.

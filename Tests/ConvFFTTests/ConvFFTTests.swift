@@ -217,6 +217,24 @@
   }
 
   @Suite struct FFTPlans {
+    /// Scratch of every thread that together exceeds the limit: fewer tasks run at once, in the same tiles.
+    @Test(arguments: ConvPass.allCases, [ElementType.float32, .float64])
+    func manyThreads(_ pass: ConvPass, _ type: ElementType) throws {
+      for text in ["conv2d:n2c32h20w20k32r31s31p31", "conv2d:n1c16h30w30k16r9s9p4"] {
+        let operation = ConvOperation(pass, try ConvProblem(parsing: text), elementType: type)
+        for limit in [64 << 20, 8 << 20] {
+          let plans = try [1, 2, 64, 1024].map {
+            try FFTBackend().nativePlan(for: operation, PlanOptions(threads: $0, workspaceLimit: limit))
+          }
+          #expect(Set(plans.map(\.variant)).count == 1, "\(operation): \(plans.map(\.variant))")
+          for plan in plans {
+            let bytes = plan.workspaceBytes - filterBytes(plan)
+            #expect(bytes <= limit, "\(plan.variant) for \(operation): \(bytes) of \(limit)")
+          }
+        }
+      }
+    }
+
     @Test func concurrentPlanningAndExecution() async throws {
       let texts = ["conv2d:n1c3h21w21k4r3s3p1", "conv2d:n1c3h33w33k4r7s7p3", "conv1d:n1c2w99k3s11p5"]
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -277,9 +295,7 @@
         try plan.execute(all, workspace: nothing, pool: .shared, phases: nil)
       }
       // Another limit makes other blocks: its prepared filter must not be taken.
-      let small = try FFTBackend().nativePlan(
-        for: operation, PlanOptions(workspaceLimit: 100 << 10, variant: plan.variant))
-      let foreign = try small.prepare(filter: w.baseAddress, pool: .shared)
+      let foreign = try planInOtherBlocks(than: plan).prepare(filter: w.baseAddress, pool: .shared)
       let workspace = try PooledBuffer(byteCount: plan.workspaceBytes)
       #expect(throws: ConvError.self) {
         try plan.execute(
