@@ -67,7 +67,10 @@ import Testing
   }
 
   @Test func comparisonsThatCannotBegin() throws {
-    let output = ["--output", "never"]
+    // The checkout need not be writable.
+    let never = FileManager.default.temporaryDirectory.appending(path: "vbench-never-\(UUID().uuidString)")
+      .path
+    let output = ["--output", never]
     try expect(["compare", "--suite", "vgg16"], status: 64, "output")
     try expect(["compare"] + output, status: 64, "--suite", "--network")
     try expect(["compare", "--suite", "vgg61"] + output, status: 64, "vgg61", "vgg16")
@@ -87,7 +90,7 @@ import Testing
     try expect(
       ["compare", "--suite", "vgg16", "--peer", "echo no torch here >&2; exit 3"] + output, status: 74,
       "exit status 3", "no torch here")
-    #expect(!FileManager.default.fileExists(atPath: "never"))
+    #expect(!FileManager.default.fileExists(atPath: never))
   }
 
   /// A peer that declines everything: both files are there, and say so.
