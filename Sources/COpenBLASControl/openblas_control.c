@@ -36,6 +36,8 @@ int vb_openblas_set_core(const char *core) {
   if (core && strcasecmp(openblas_get_corename(), core)) {
     result = VB_OPENBLAS_REFUSED;
     choose_again(before);
+    // A name that cannot be set is one that only the library's own choice has.
+    if (strcasecmp(openblas_get_corename(), before)) choose_again(0);
   }
   if (environment)
     setenv(variable, environment, 1);

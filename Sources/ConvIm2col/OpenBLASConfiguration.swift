@@ -7,9 +7,9 @@
 
   /// Which of its kernels ("cores") OpenBLAS is to run.
   public enum OpenBLASCore: Sendable, Hashable {
-    /// OpenBLAS's own choice unless it lies below this CPU: see `OpenBLASCoreChoice`.
+    /// OpenBLAS's own choice unless it lies below this CPU or is refused: see `OpenBLASCoreChoice`.
     case auto
-    /// What OPENBLAS_CORETYPE says; OpenBLAS's own choice where it is not set.
+    /// What OPENBLAS_CORETYPE says; as `auto` where it is not set.
     case env
     /// One core by its name, as in `Haswell`.
     case named(String)
@@ -76,8 +76,8 @@
 
     /// Chooses the core for all further products of this process; waits for those that are running, and holds up others.
     ///
-    /// Takes about 0.1 ms; some 10 ms where OpenBLAS's own choice lies below the CPU. The environment is changed for a moment:
-    /// call it before other threads read it.
+    /// Takes about 0.1 ms; some 10 ms where OpenBLAS's own choice lies below the CPU or is of a name that is not known here. The
+    /// environment is changed for a moment: call it before other threads read it.
     /// - Returns: what is in use then.
     /// - Throws: `ConvError.unknownName` for a core that this OpenBLAS does not have, `.unsupported` for one that this CPU cannot
     ///   run, and where the library was built for a single core and another one is asked for.
@@ -103,20 +103,22 @@
     /// Carries `OpenBLASCoreChoice.automatic` out. The gate must be closed.
     ///
     /// - Parameters:
-    ///   - confirm: What is wrong with the core in use, of a known level.
+    ///   - confirm: What is wrong with the core in use, beside our own kernel for its level; nil where that is not known.
+    ///   - coreName: The name of the core in use (tests take the table's knowledge away).
     ///   - takeOwn: Takes OpenBLAS's own choice into use (tests say what that is).
     static func automatic(
-      confirm: (VectorLevel) -> String? = OpenBLASConfirmation.refusal(level:),
+      confirm: (VectorLevel?) -> String? = OpenBLASConfirmation.refusal(level:),
+      coreName: () -> String = { OpenBLASCoreControl.core },
       takeOwn: () -> OpenBLASCoreControl.Outcome
     ) -> OpenBLASCoreChoice {
       let isFixed = takeOwn() == .fixed
       let facts = OpenBLASCoreChoice.Facts(
-        features: .current, automatic: OpenBLASCoreControl.core, environment: variable, isFixed: isFixed)
-      let choice = OpenBLASCoreChoice.automatic(facts) { name in
+        features: .current, automatic: coreName(), environment: variable, isFixed: isFixed)
+      let choice = OpenBLASCoreChoice.automatic(facts, ownRefusal: { confirm(nil) }) { name in
         guard OpenBLASCoreControl.change(to: name) == .done else { return .missing }
         return confirm(OpenBLASCores.named(name)?.level ?? .base).map { .refused($0) } ?? .confirmed
       }
-      if OpenBLASCoreControl.core != choice.core { _ = takeOwn() }
+      if coreName() != choice.core { _ = takeOwn() }
       return choice
     }
 

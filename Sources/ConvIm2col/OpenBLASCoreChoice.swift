@@ -6,7 +6,8 @@ import ConvCore
 /// compares with it compares with a cripple. So its own choice stands unless its level lies below the CPU's; then the cores of higher
 /// levels are tried, the best first, and the first that is confirmed is taken. `OPENBLAS_CORETYPE` has a say there: its core
 /// is tried first among those of its level. Equal levels: OpenBLAS's own choice wins against the variable, which knows less about
-/// the CPU; the variable wins against our table.
+/// the CPU; the variable wins against our table. A name that the table lacks says nothing about the level: such a choice is confirmed
+/// like any other core, on the CPU's best level, and counts as the lowest where it is refused.
 public struct OpenBLASCoreChoice: Sendable, Hashable {
   /// The core, as OpenBLAS spells it.
   public let core: String
@@ -16,7 +17,8 @@ public struct OpenBLASCoreChoice: Sendable, Hashable {
   public let reason: String
   /// OpenBLAS's own choice, where this core takes its place.
   public let replaced: String?
-  /// Where the core lies below the CPU's instructions: what readers of its times must know.
+  /// Where the core lies below the CPU's instructions, or was refused and stays for want of a better one: what readers of its times
+  /// must know.
   public let warning: String?
 
   /// What is known when the choice is made.
@@ -43,11 +45,16 @@ public struct OpenBLASCoreChoice: Sendable, Hashable {
 
   /// The choice by the rule above.
   ///
-  /// - Parameter trial: Takes a core that the CPU runs into use and confirms it; called only where OpenBLAS's own choice lies
-  ///   below the CPU.
-  static func automatic(_ facts: Facts, trial: (String) -> Trial) -> OpenBLASCoreChoice {
+  /// - Parameters:
+  ///   - ownRefusal: What is wrong with OpenBLAS's own choice, which is in use; called at most once, before any trial, and only
+  ///     where its name is not known.
+  ///   - trial: Takes a core that the CPU runs into use and confirms it; called only where OpenBLAS's own choice lies below the CPU
+  ///     or was refused.
+  static func automatic(
+    _ facts: Facts, ownRefusal: () -> String?, trial: (String) -> Trial
+  ) -> OpenBLASCoreChoice {
     func choice(
-      _ core: String, _ origin: String, _ reasons: [String], replaced: String? = nil
+      _ core: String, _ origin: String, _ reasons: [String], replaced: String? = nil, refusal: String? = nil
     ) -> OpenBLASCoreChoice {
       var reasons = reasons
       if let name = facts.environment, name.lowercased() != core.lowercased() {
@@ -55,20 +62,30 @@ public struct OpenBLASCoreChoice: Sendable, Hashable {
       }
       return OpenBLASCoreChoice(
         core: core, origin: origin, reason: reasons.joined(separator: "; "), replaced: replaced,
-        features: facts.features)
+        refusal: refusal, features: facts.features)
     }
     let best = facts.features.level
-    let own = OpenBLASCores.named(facts.automatic)
+    let own = facts.automatic
     let ownReason =
       facts.isFixed ? "the only core of this library" : "OpenBLAS's own choice for this CPU"
     let ownOrigin = facts.isFixed ? "its only core" : "its own choice"
-    guard let own, own.level < best else { return choice(facts.automatic, ownOrigin, [ownReason]) }
-    if facts.isFixed {
-      return choice(
-        facts.automatic, ownOrigin, ["\(ownReason), for \(own.level), and this CPU has \(best)"])
+    var reasons: [String]
+    let level: VectorLevel
+    let refusal: String?
+    if let known = OpenBLASCores.named(own) {
+      guard known.level < best else { return choice(own, ownOrigin, [ownReason]) }
+      (level, refusal) = (known.level, nil)
+      reasons = ["\(ownReason), \(own), is for \(level), and the CPU has \(best)"]
+    } else {
+      let unknown = "\(ownReason), \(own), is not known here"
+      guard let how = ownRefusal() else {
+        return choice(own, ownOrigin, ["\(unknown), and confirmed against our own kernel"])
+      }
+      (level, refusal) = (.base, how)
+      reasons = ["\(unknown), and was refused: \(how)"]
     }
-    var reasons = ["\(ownReason), \(own.name), is for \(own.level), and the CPU has \(best)"]
-    for core in candidates(facts, above: own.level) {
+    if facts.isFixed { return choice(own, ownOrigin, reasons, refusal: refusal) }
+    for core in candidates(facts, above: level) {
       switch trial(core.name) {
       case .missing: continue
       case .refused(let how): reasons.append("\(core.name) was refused: \(how)")
@@ -78,12 +95,12 @@ public struct OpenBLASCoreChoice: Sendable, Hashable {
           "\(core.name)\(isNamed ? ", which OPENBLAS_CORETYPE names," : "") takes its place, "
             + "confirmed against our own kernel")
         return choice(
-          core.name, "\(isNamed ? "OPENBLAS_CORETYPE, " : "")in place of its own choice \(own.name)",
-          reasons, replaced: facts.automatic)
+          core.name, "\(isNamed ? "OPENBLAS_CORETYPE, " : "")in place of its own choice \(own)",
+          reasons, replaced: own)
       }
     }
     reasons.append("no better core of this library runs here")
-    return choice(facts.automatic, "its own choice, no better one found", reasons)
+    return choice(own, "its own choice, no better one found", reasons, refusal: refusal)
   }
 
   /// A core in use that no rule chose and nothing confirmed.
@@ -119,11 +136,15 @@ public struct OpenBLASCoreChoice: Sendable, Hashable {
     }
   }
 
-  private init(core: String, origin: String, reason: String, replaced: String? = nil, features: CPUFeatures) {
+  /// - Parameter refusal: Why a core that is in use all the same was refused.
+  private init(
+    core: String, origin: String, reason: String, replaced: String? = nil, refusal: String? = nil,
+    features: CPUFeatures
+  ) {
     self.core = core
     self.origin = origin
     self.reason = reason
     self.replaced = replaced
-    warning = OpenBLASCores.warning(core, on: features)
+    warning = OpenBLASCores.warning(core, on: features, refusal: refusal)
   }
 }

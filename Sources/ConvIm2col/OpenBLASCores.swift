@@ -52,7 +52,13 @@ enum OpenBLASCores {
   }
 
   /// What a reader of times must know where OpenBLAS runs the core on a CPU with `features`.
-  static func warning(_ name: String, on features: CPUFeatures) -> String? {
+  ///
+  /// - Parameter refusal: What is wrong with it, where it was tried and refused.
+  static func warning(_ name: String, on features: CPUFeatures, refusal: String? = nil) -> String? {
+    if let refusal {
+      return "OpenBLAS runs its core \(name), which could not be confirmed: \(refusal); "
+        + "im2col[gemm=openblas] may be no fair baseline"
+    }
     // On other architectures the levels are not compared: no feature is known there, and no name.
     guard let level = named(name)?.level else { return nil }
     return level.warning(

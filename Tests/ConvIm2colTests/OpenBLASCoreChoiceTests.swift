@@ -22,7 +22,8 @@ import Testing
   /// Intel Xeon, family 6, model 207 (Emerald Rapids).
   static let emeraldRapids: CPUFeatures = [.avx, .avx2, .avx512, .bf16, .fp16, .amx]
 
-  /// The choice, and the cores that were tried for it in this order.
+  /// The choice, and the cores that were tried for it in this order; OpenBLAS's own choice by its name too, where it was to be
+  /// confirmed.
   private func choose(
     _ features: CPUFeatures, automatic: String, environment: String? = nil, library: [String] = debian,
     isFixed: Bool = false, refusing refusals: [String: String] = [:]
@@ -30,7 +31,13 @@ import Testing
     var tried: [String] = []
     let facts = OpenBLASCoreChoice.Facts(
       features: features, automatic: automatic, environment: environment, isFixed: isFixed)
-    let choice = OpenBLASCoreChoice.automatic(facts) { name in
+    let choice = OpenBLASCoreChoice.automatic(
+      facts,
+      ownRefusal: {
+        tried.append(automatic)
+        return refusals[automatic]
+      }
+    ) { name in
       tried.append(name)
       if !library.contains(name) { return .missing }
       return refusals[name].map { .refused($0) } ?? .confirmed
@@ -112,7 +119,7 @@ import Testing
     #expect(
       level.choice.warning
         == "OpenBLAS runs its core Haswell (AVX2) on a CPU that has AVX-512: "
-        + "im2col[gemm=openblas] is slower than it could be here")
+        + "im2col[gemm=openblas] may be slower than it could be")
     #expect(level.choice.reason.hasSuffix("; OPENBLAS_CORETYPE=SkylakeX is not followed"))
     let all = Dictionary(uniqueKeysWithValues: Self.debian.map { ($0, "it is slow") })
     let none = choose(Self.zen5, automatic: "Prescott", refusing: all)
@@ -140,15 +147,70 @@ import Testing
     #expect(fitting.choice.core == "ZEN" && fitting.choice.warning == nil)
   }
 
-  /// Names that the table lacks are compared with nothing: other architectures, and cores to come.
+  /// Names that the table lacks, of other architectures and of cores to come, stand where they are confirmed.
   @Test func unknownCores() {
     for (features, name) in [([], "NEOVERSEN1"), (Self.emeraldRapids, "GraniteRapids")]
       as [(CPUFeatures, String)]
     {
       let (choice, tried) = choose(features, automatic: name, environment: "ARMV8")
-      #expect(choice.core == name && tried.isEmpty && choice.warning == nil, "\(choice)")
-      #expect(choice.origin == "its own choice")
+      #expect(choice.core == name && choice.warning == nil && choice.replaced == nil, "\(choice)")
+      #expect(tried == [name] && choice.origin == "its own choice", "\(tried)")
+      #expect(
+        choice.reason
+          == "OpenBLAS's own choice for this CPU, \(name), is not known here, and confirmed against our own kernel; "
+          + "OPENBLAS_CORETYPE=ARMV8 is not followed")
     }
+  }
+
+  /// A name that says nothing, of a core that is slow: the cores of all levels are tried.
+  @Test func refusedUnknownCores() {
+    let slow = ["Unknown": "it is slow", "Cooperlake": "it is odd"]
+    let (choice, tried) = choose(Self.zen5, automatic: "Unknown", refusing: slow)
+    #expect(tried == ["Unknown", "Cooperlake", "SkylakeX"])
+    #expect(choice.core == "SkylakeX" && choice.replaced == "Unknown" && choice.warning == nil)
+    #expect(choice.origin == "in place of its own choice Unknown")
+    #expect(
+      choice.reason
+        == "OpenBLAS's own choice for this CPU, Unknown, is not known here, and was refused: it is slow; "
+        + "Cooperlake was refused: it is odd; SkylakeX takes its place, confirmed against our own kernel")
+    #expect(choose([.avx], automatic: "Unknown", refusing: slow).choice.core == "Sandybridge")
+    let named = choose(Self.zen5, automatic: "Unknown", environment: "Haswell", refusing: slow)
+    #expect(named.choice.core == "SkylakeX" && named.choice.reason.hasSuffix("Haswell is not followed"))
+
+    // Nothing else is confirmed, or there is nothing else.
+    let all = Dictionary(uniqueKeysWithValues: (Self.debian + ["Unknown"]).map { ($0, "it is slow") })
+    for (features, library, tries) in [
+      (Self.zen5, Self.debian, ["Unknown", "Cooperlake", "SkylakeX", "Haswell", "Zen", "Sandybridge"]),
+      (Self.skylake, [], ["Unknown", "SkylakeX", "Haswell", "Zen", "Sandybridge"]),
+      ([], Self.debian, ["Unknown"]),
+    ] as [(CPUFeatures, [String], [String])] {
+      let none = choose(features, automatic: "Unknown", library: library, refusing: all)
+      #expect(none.tried == tries && none.choice.core == "Unknown" && none.choice.replaced == nil, "\(none)")
+      #expect(none.choice.origin == "its own choice, no better one found")
+      #expect(none.choice.reason.hasSuffix("; no better core of this library runs here"))
+      #expect(
+        none.choice.warning
+          == "OpenBLAS runs its core Unknown, which could not be confirmed: it is slow; "
+          + "im2col[gemm=openblas] may be no fair baseline")
+    }
+  }
+
+  /// A library with one core, of a name that the table lacks: nothing can take its place.
+  @Test func unknownOnlyCore() {
+    let right = choose(Self.zen5, automatic: "Generic", isFixed: true)
+    #expect(right.tried == ["Generic"] && right.choice.core == "Generic" && right.choice.warning == nil)
+    #expect(
+      right.choice.origin == "its only core" && right.choice.reason.contains("confirmed against our own"))
+    let wrong = choose(
+      Self.zen5, automatic: "Generic", environment: "Zen", isFixed: true, refusing: ["Generic": "it is odd"])
+    #expect(wrong.tried == ["Generic"] && wrong.choice.core == "Generic" && wrong.choice.replaced == nil)
+    #expect(
+      wrong.choice.reason
+        == "the only core of this library, Generic, is not known here, and was refused: it is odd; "
+        + "OPENBLAS_CORETYPE=Zen is not followed")
+    #expect(wrong.choice.origin == "its only core")
+    #expect(
+      wrong.choice.warning?.contains("its core Generic, which could not be confirmed: it is odd;") == true)
   }
 
   /// Whoever asks for a core by name gets it, and the warning.

@@ -42,7 +42,7 @@ public enum VectorLevel: Int, Sendable, Hashable, Comparable, CaseIterable, Cust
   ///   - cpu: The best level of the CPU.
   public func warning(library: String, code: String, engine: String, cpu: VectorLevel) -> String? {
     guard self < cpu else { return nil }
-    return "\(library) runs \(code) on a CPU that has \(cpu): \(engine) is slower than it could be here"
+    return "\(library) runs \(code) on a CPU that has \(cpu): \(engine) may be slower than it could be"
   }
 }
 
