@@ -41,13 +41,13 @@ static uint32_t VB_N(read)(size_t passes, size_t n, const uint32_t *x) {
   VB_N(words) sums[VB_STEP] = {0};
   uint32_t sum = 0;
   for (size_t pass = 0; pass < passes; pass++) {
-    size_t i = 0;
-    for (; i + VB_STEP * VB_LANES <= n; i += VB_STEP * VB_LANES) {
+    const uint32_t *next = x, *end = x + n;
+    for (; (size_t)(end - next) >= VB_STEP * VB_LANES; next += VB_STEP * VB_LANES) {
       VB_UNROLL
-      for (size_t k = 0; k < VB_STEP; k++) sums[k] += *(const VB_N(stored_words) *)(x + i + k * VB_LANES);
+      for (size_t k = 0; k < VB_STEP; k++) sums[k] += *(const VB_N(stored_words) *)(next + k * VB_LANES);
     }
     VB_TAIL
-    for (; i < n; i++) sum += x[i];
+    for (; next < end; next++) sum += *next;
     VB_NEXT_PASS(x);
   }
   for (size_t k = 1; k < VB_STEP; k++) sums[0] += sums[k];

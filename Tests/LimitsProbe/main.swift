@@ -4,8 +4,8 @@ import Foundation
 
 // The probes of the machine's limits, a sample per request: `limits-probe [THREADS]` prints the instruction
 // set, the threads and the footprint of each level, as in `avx512 2 L1=24576 …`, and answers each line `fma 0
-// SECONDS` of its input with GFLOP/s, each line `triad BYTES SECONDS` with GB/s on arrays of so many bytes in
-// each thread, and `limits` with all that a run measures.
+// SECONDS` of its input with GFLOP/s, each line `read`, `write` or `triad BYTES SECONDS` with GB/s on arrays of
+// so many bytes in each thread, and `limits` with all that a run measures.
 
 /// A line of the answer, at once.
 func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
@@ -36,13 +36,15 @@ while let line = readLine() {
   }
   guard words.count == 3, let bytes = Int(words[1]), let seconds = Double(words[2]), bytes >= 0, seconds > 0
   else { fail("'\(line)'?") }
-  switch words[0] {
-  case "fma": say("\(peak.gflops(seconds: seconds))")
-  case "triad":
-    // Each time in memory of its own: which pages one gets is part of the chance.
-    let probe = try BandwidthProbe(pool: pool, bytesPerThread: bytes)
-    say("\(probe.triad(bytesPerThread: bytes, seconds: seconds))")
-  default: fail("'\(line)'?")
+  if words[0] == "fma" {
+    say("\(peak.gflops(seconds: seconds))")
+  } else if let pass = BandwidthProbe.Pass(rawValue: words[0]) {
+    // Each time in memory of its own: which pages one gets is part of the chance. Huge ones, as in a run, where
+    // all levels share the block of the largest.
+    let probe = try BandwidthProbe(pool: pool, bytesPerThread: max(bytes, 2 << 20))
+    say("\(probe.rate(pass, bytesPerThread: bytes, seconds: seconds))")
+  } else {
+    fail("'\(line)'?")
   }
   // Whose turn is next shall not share a processor with threads that poll.
   pool.rest()

@@ -61,12 +61,12 @@ public struct BandwidthProbe {
     }
   }
 
-  /// GB/s of the triad on arrays that take `bytesPerThread` bytes together in each thread, over `seconds`;
-  /// NaN as of `PeakProbe`.
+  /// GB/s of a pass over arrays that take `bytesPerThread` bytes together in each thread, over `seconds`; NaN
+  /// as of `PeakProbe`.
   ///
   /// - Precondition: not more than this was made for.
-  public func triad(bytesPerThread: Int, seconds: Double) -> Double {
-    let phase = self.phase(.triad, bytesPerThread: bytesPerThread, seconds: seconds)
+  public func rate(_ pass: Pass, bytesPerThread: Int, seconds: Double) -> Double {
+    let phase = self.phase(pass, bytesPerThread: bytesPerThread, seconds: seconds)
     return PoolRates.measure([phase], pool: pool, prepare: touch)[0] * 1e-9
   }
 
@@ -137,7 +137,7 @@ public struct BandwidthProbe {
   }
 
   /// Ways to go through memory, in the order of `CacheBandwidth`.
-  enum Pass: CaseIterable {
+  public enum Pass: String, Sendable, CaseIterable {
     case read, write, triad
 
     /// Bytes per element, as STREAM counts.

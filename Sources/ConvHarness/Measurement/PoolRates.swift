@@ -1,6 +1,4 @@
 import ConvCore
-import Foundation
-import Synchronization
 
 /// What all threads of a pool get done together, at the same time.
 ///
@@ -38,7 +36,7 @@ enum PoolRates {
     _ phases: [Phase], pool: WorkerPool, patience: Double = 2, prepare: (_ thread: Int) -> Void = { _ in }
   ) -> [Double] {
     let threads = pool.threads
-    let gate = Gate(threads: threads, patience: patience)
+    let gate = ThreadGate(threads: threads, patience: patience)
     var rates = [Double](repeating: .nan, count: phases.count * threads)
     rates.withUnsafeMutableBufferPointer { rates in
       let rates = rates.baseAddress
@@ -67,52 +65,6 @@ enum PoolRates {
     }
     if gate.isBroken { return phases.map { _ in .nan } }
     return phases.indices.map { rates[$0 * threads..<($0 + 1) * threads].reduce(0, +) }
-  }
-
-  /// Lets threads through when all have come.
-  private final class Gate: Sendable {
-    private let threads: Int
-    private let patience: Double
-    private let origin = ContinuousClock.now
-    private let arrivals = Atomic<Int>(0)
-    private let passages = Atomic<Int>(0)
-    private let opened = Atomic<UInt64>(0)
-    private let broken = Atomic<Bool>(false)
-
-    init(threads: Int, patience: Double) {
-      self.threads = threads
-      self.patience = patience
-    }
-
-    /// Seconds since this was made.
-    var now: Double { (ContinuousClock.now - origin).seconds }
-
-    /// Whether a thread has waited in vain.
-    var isBroken: Bool { broken.load(ordering: .acquiring) }
-
-    /// Waits until every thread has called this for the passage with this number, and returns when that was;
-    /// nil when one did not come.
-    func pass(_ passage: Int) -> Double? {
-      let come = arrivals.add(1, ordering: .acquiringAndReleasing).newValue
-      if come == threads * (passage + 1) {
-        opened.store(now.bitPattern, ordering: .relaxed)
-        passages.store(passage + 1, ordering: .releasing)
-      }
-      let arrival = now
-      var looks = 0
-      while passages.load(ordering: .acquiring) <= passage {
-        looks += 1
-        guard looks.isMultiple(of: 1024) else { continue }
-        let waited = now - arrival
-        if isBroken || waited > patience {
-          broken.store(true, ordering: .releasing)
-          return nil
-        }
-        // The others come within microseconds, unless they want this processor.
-        if waited > 0.1e-3 { sched_yield() }
-      }
-      return Double(bitPattern: opened.load(ordering: .relaxed))
-    }
   }
 }
 
