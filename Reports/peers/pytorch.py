@@ -131,6 +131,7 @@ class Worker:
 
     def __init__(self):
         self.key, self.tensors, self.made = None, None, {}
+        self.scratch = torch.zeros(1)
 
     def convolution(self, request: dict) -> Convolution:
         problem = request["problem"]
@@ -158,10 +159,26 @@ class Worker:
             self.made[name] = Training(request)
         return self.made[name]
 
+    def settled(self, run, request: dict) -> float:
+        """Seconds per execution, after untimed ones; before each timed one the caches are filled with something else, if wanted."""
+        words, repetitions = request.get("evict_bytes", 0) // 4, request["repetitions"]
+        untimed = request.get("untimed", 1)
+        if words == 0:
+            return seconds(run, repetitions, untimed)
+        if self.scratch.numel() != words:
+            self.scratch = torch.zeros(words)
+        for _ in range(untimed):
+            run()
+        total = 0.0
+        for _ in range(repetitions):
+            self.scratch.add_(1)
+            total += seconds(run, 1, untimed=0)
+        return total / repetitions
+
     def answer(self, request: dict) -> dict:
         kind = request["request"]
         if kind == "hello":
-            return {"peer": "pytorch", "version": torch.__version__, "configurations": CONFIGURATIONS}
+            return {"peer": "pytorch", "version": torch.__version__, "configurations": CONFIGURATIONS, "settles": True}
         torch.set_num_threads(request["threads"])
         if kind == "result":
             with torch.no_grad():
@@ -172,7 +189,7 @@ class Worker:
         if kind == "measure":
             run = self.convolution(request)
             with torch.no_grad():
-                return {"seconds": seconds(run, request["repetitions"])}
+                return {"seconds": self.settled(run, request)}
         if kind == "train":
             run = self.training(request)
             if request.get("first"):
@@ -185,9 +202,10 @@ class Worker:
         raise ValueError(f"unknown request '{kind}'")
 
 
-def seconds(run, repetitions: int) -> float:
-    """Seconds per execution, after one that wakes the threads."""
-    run()
+def seconds(run, repetitions: int, untimed: int = 1) -> float:
+    """Seconds per execution, after some that wake the threads and fill the caches."""
+    for _ in range(untimed):
+        run()
     start = time.perf_counter()
     for _ in range(repetitions):
         run()

@@ -59,6 +59,12 @@ struct CompareCommand: ParsableCommand {
   var seconds = 0.05
 
   @Option(
+    help: ArgumentHelp(
+      "What the caches hold before a sample, on both sides: warm (what untimed executions left), network (L1 and L2 something else), cold (all something else).",
+      valueName: "state"))
+  var cache = "warm"
+
+  @Option(
     help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
   var filterState = "fresh"
 
@@ -83,19 +89,32 @@ struct CompareCommand: ParsableCommand {
     guard seconds > 0, seconds <= 60 else {
       throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
     }
+    let states = try NameList.values(cache, option: "cache", as: CacheState.self)
+    guard states.count == 1 else {
+      throw UsageError("--cache names \(states.count) states, one is possible: \(cache)")
+    }
+    if states[0] != .warm && !trainings.isEmpty {
+      throw UsageError(
+        "--cache \(cache) is for layers: training steps follow each other, leave --network out")
+    }
     try AtomicFolder.checkCreatable(output)
     try openBLAS.apply()
     Interruption.catchSignals()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let process = try PeerProcess(command: peer)
     let settings = ComparisonSettings(
-      rounds: rounds, secondsPerSample: seconds, seed: seed, times: !BuildConfiguration.isDebug)
+      rounds: rounds, secondsPerSample: seconds, cache: states[0], seed: seed,
+      times: !BuildConfiguration.isDebug)
     var report = ComparisonReport(
-      environment: environment,
-      command: (CommandLine.arguments.prefix(1) + Vbench.arguments).joined(separator: " "),
+      environment: environment(pools, settings),
+      command: RunFacts.command,
       date: ISO8601DateFormatter().string(from: Date()), peer: process.identity)
+    report.warnings = BackendRegistry.libraryWarnings
+    var noise = NoiseWatch()
+    noise.look()
     try measure(
-      Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &report)
+      Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &noise, &report)
+    report.noise = noise.record
     report.isPartial = Interruption.isRequested
     try report.write(to: output)
     print(CompareCommand.summary(report))
@@ -116,8 +135,12 @@ struct CompareCommand: ParsableCommand {
 
   private func measure(
     _ comparison: Comparison, _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool],
-    _ competitors: [Competitor], _ report: inout ComparisonReport
+    _ competitors: [Competitor], _ noise: inout NoiseWatch, _ report: inout ComparisonReport
   ) throws {
+    func look(_ pool: WorkerPool) {
+      noise.look()
+      if let peak = comparison.visitPeak { noise.add(peak: peak, threads: pool.threads) }
+    }
     var progress = ProgressBar(total: (items.count + trainings.count) * pools.count)
     defer { progress.clear() }
     var done = 0
@@ -127,6 +150,7 @@ struct CompareCommand: ParsableCommand {
           progress.update(done, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")
           report.rows += try comparison.rows(
             for: item, pool: pool, competitors: competitors, shouldStop: { Interruption.isRequested })
+          look(pool)
           done += 1
         }
       }
@@ -136,6 +160,7 @@ struct CompareCommand: ParsableCommand {
           report.rows += try comparison.trainingRows(
             for: training, pool: pool, competitors: competitors,
             shouldStop: { Interruption.isRequested })
+          look(pool)
           done += 1
         }
       }
@@ -180,16 +205,14 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  private var environment: [(key: String, value: String)] {
-    let machine = MachineDescription()
-    var facts: [(key: String, value: String)] = [
-      ("CPU", "\(machine.cpu), \(machine.logicalCores) threads"), ("memory", machine.memory),
-      ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
-      ("vbench", "\(Vbench.version), commit \(machine.commit ?? "unknown"), \(machine.configuration)"),
-      ("rounds", "\(rounds) of \(seconds) s"), ("seed", "\(seed)"),
-    ]
-    for library in BackendRegistry.libraries { facts.append((library.name, library.version)) }
-    return facts
+  private func environment(
+    _ pools: [WorkerPool], _ settings: ComparisonSettings
+  ) -> [(key: String, value: String)] {
+    RunFacts.machine(threads: pools.map(\.threads))
+      + [
+        ("rounds", "\(settings.rounds) of \(settings.secondsPerSample) s"), ("seed", "\(settings.seed)"),
+        RunFacts.cache([settings.cache]),
+      ] + RunFacts.libraries
   }
 
   /// The table for standard output.

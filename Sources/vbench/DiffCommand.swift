@@ -10,7 +10,8 @@ struct DiffCommand: ParsableCommand {
     discussion: """
       Rows are paired by what they are of. A ratio is the second run's median time over the first one's, in brackets its
       95 % interval by a block bootstrap of both runs' samples; a row regressed where the whole interval lies beyond the
-      threshold, or where it passed and does not pass any more. Times of runs on different CPUs are taken relative to
+      threshold, or where it passed and does not pass any more. Every fact of machine, build and settings in which the
+      runs differ is named. Times of runs on different CPUs are taken relative to
       the FMA peaks that the runs measured.
 
       EXAMPLES
@@ -70,6 +71,15 @@ struct DiffCommand: ParsableCommand {
     if diff.isNormalized {
       text += "times are relative to the FMA peaks: \(RunReport.short(first.peak)) and "
       text += "\(RunReport.short(second.peak)) GFLOP/s\n"
+    }
+    if diff.hasTwoKindsOfPeak {
+      text +=
+        "note: times are as measured: the peak of one run is that of our own matrix kernel, of the other that of "
+      text += "chains in registers\n"
+    }
+    for difference in diff.differences {
+      text += "differs: \(difference.fact): \(difference.before ?? "not stated") | "
+      text += "\(difference.after ?? "not stated")\n"
     }
     for (name, report) in [("first", first), ("second", second)] {
       if let reasons = report.noise?.reasons, !reasons.isEmpty {

@@ -66,10 +66,16 @@ struct ExplainCommand: ParsableCommand {
     Interruption.catchSignals()
     var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
     settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
-    if audit { return try audit(items, competitors, settings) }
+    var limits: MachineLimits?
+    if measure || audit {
+      Terminal.warn("cache state: \(RunFacts.cache([settings.cache]).value)")
+      limits = try MachineLimits.measure(pool: pool)
+    }
+    var run = LayerRun(settings: settings, limits: limits)
+    if audit { return try audit(items, competitors, &run) }
     for item in items {
       if Interruption.isRequested { throw InterruptedError(description: "") }
-      try explain(item, competitors, settings)
+      try explain(item, competitors, &run)
     }
   }
 
@@ -79,11 +85,10 @@ struct ExplainCommand: ParsableCommand {
     return [Competitor(.auto)] + AutoBackend().candidates.map { Competitor($0.backend, variant: $0.variant) }
   }
 
-  private func explain(_ item: RunItem, _ competitors: [Competitor], _ settings: RunSettings) throws {
-    let explanations = try Explanation.all(of: item, by: competitors, settings: settings)
+  private func explain(_ item: RunItem, _ competitors: [Competitor], _ run: inout LayerRun) throws {
+    let explanations = try Explanation.all(of: item, by: competitors, settings: run.settings)
     var measured: [ResultRow] = []
     if measure {
-      var run = LayerRun(settings: settings)
       measured = try run.rows(for: item, competitors: competitors, shouldStop: { Interruption.isRequested })
     }
     let name = item.problem.name.isEmpty ? "" : "\(item.problem.name): "
@@ -151,11 +156,10 @@ struct ExplainCommand: ParsableCommand {
     return text
   }
 
-  private func audit(_ items: [RunItem], _ competitors: [Competitor], _ settings: RunSettings) throws {
+  private func audit(_ items: [RunItem], _ competitors: [Competitor], _ run: inout LayerRun) throws {
     guard competitors.contains(where: { $0.label == "auto" }) else {
       throw UsageError("--audit looks at auto's choices: name auto among --backends")
     }
-    var run = LayerRun(settings: settings)
     var rows: [ResultRow] = []
     var progress = ProgressBar(total: items.count)
     for (index, item) in items.enumerated() {

@@ -40,6 +40,7 @@ struct InfoCommand: ParsableCommand {
       table.add(["", "\(library.runsOn): \(library.reason)"])
     }
     table.add(["zlib", zlibVersionText])
+    table.add(["cache state", "\(RunFacts.cache([.warm]).value) (unless --cache says otherwise)"])
     print(table.text)
   }
 }

@@ -72,7 +72,7 @@ struct PaperCommand: ParsableCommand {
     guard seconds > 0, seconds <= 600 else {
       throw UsageError("--seconds is \(seconds), more than 0 and at most 600 are possible")
     }
-    let measurement = PaperMeasurement(
+    var measurement = PaperMeasurement(
       pool: try NameList.pool(threads: threads), seed: seed, secondsPerItem: seconds)
     if let output { try AtomicFolder.checkCreatable(output) }
     try openBLAS.apply()
@@ -81,16 +81,18 @@ struct PaperCommand: ParsableCommand {
     let date = ISO8601DateFormatter().string(from: Date())
     var noise = NoiseWatch()
     noise.look()
-    let limits = try BuildConfiguration.isDebug ? [] : [MachineLimits.measure(pool: measurement.pool)]
+    var limits = try BuildConfiguration.isDebug ? [] : [MachineLimits.measure(pool: measurement.pool)]
+    measurement.limits = limits.first
     let rows = try measurement.rows(
       pack, chosen, passes, competitors, times: !BuildConfiguration.isDebug, noise: &noise)
     var report = PaperReport(
       pack: pack, environment: environment(measurement.pool),
-      command: CommandLine.arguments.joined(separator: " "), date: date, layers: chosen, rows: rows,
+      command: RunFacts.command, date: date, layers: chosen, rows: rows,
       errorRows: try passes.contains(.forward) ? measurement.errorRows(pack, chosen) : [],
       choseBatches: batch == nil, isPartial: Interruption.isRequested, seed: seed,
       classifier: PaperMeasurement.algorithmClass)
-    (report.limits, report.noise) = (limits, noise.record)
+    noise.settle(&limits)
+    (report.limits, report.noise, report.warnings) = (limits, noise.record, BackendRegistry.libraryWarnings)
     print(PaperListing.text(of: report))
     if let reasons = report.noise?.reasons, !reasons.isEmpty, !BuildConfiguration.isDebug {
       Terminal.warn("note: a noisy machine: \(reasons.joined(separator: "; "))")
@@ -129,16 +131,8 @@ struct PaperCommand: ParsableCommand {
   }
 
   private func environment(_ pool: WorkerPool) -> [(key: String, value: String)] {
-    let machine = MachineDescription()
-    var facts: [(key: String, value: String)] = [
-      ("CPU", "\(machine.cpu), \(machine.logicalCores) threads"), ("memory", machine.memory),
-      ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
-      ("threads used", "\(pool.threads)"),
-      ("vbench", "\(Vbench.version), commit \(machine.commit ?? "unknown"), \(machine.configuration)"),
-      ("seed", "\(seed)"),
-    ]
-    for library in BackendRegistry.libraries { facts.append((library.name, library.version)) }
-    return facts.filter { !$0.value.isEmpty }
+    RunFacts.machine(threads: [pool.threads]) + [("seed", "\(seed)"), RunFacts.cache([.warm])]
+      + RunFacts.libraries
   }
 }
 
@@ -147,6 +141,8 @@ struct PaperMeasurement {
   let pool: WorkerPool
   let seed: UInt64
   let secondsPerItem: Double
+  /// Of the machine, where times are taken.
+  var limits: MachineLimits?
 
   /// Rows of all layers and passes; Ctrl-C ends them early.
   func rows(
@@ -155,7 +151,7 @@ struct PaperMeasurement {
   ) throws -> [ResultRow] {
     var settings = RunSettings(pool: pool, seed: seed)
     settings.sampling.budgetSeconds = secondsPerItem
-    var run = LayerRun(settings: settings)
+    var run = LayerRun(settings: settings, limits: limits)
     var rows: [ResultRow] = []
     var progress = ProgressBar(total: layers.count * passes.count)
     defer { progress.clear() }
@@ -167,6 +163,7 @@ struct PaperMeasurement {
           for: RunItem(suite: pack.name, problem: layer, pass: pass), competitors: competitors, times: times,
           shouldStop: { Interruption.isRequested })
         noise.look()
+        if let peak = run.visitPeak { noise.add(peak: peak, threads: pool.threads) }
         done += 1
       }
     }

@@ -153,7 +153,8 @@ struct RunCommand: ParsableCommand {
     _ = try training.competitor()
     let isDefault = problems.isEmpty && !selection.namesProblems && network.isEmpty
     let layers = try selection.layers(
-      texts: problems, others: isDefault ? defaultLayers() : [], limit: quick ? 2 : .max)
+      texts: problems, others: isDefault ? RunCommand.representatives(isQuick: quick) : [],
+      limit: quick ? 2 : .max)
     var plan = RunPlan()
     plan.items = try layerOptions.items(layers, of: selection, format: .nchw)
     let trainsSeedNetwork = isDefault && selection.match == nil
@@ -169,14 +170,15 @@ struct RunCommand: ParsableCommand {
     return plan
   }
 
-  private func defaultLayers() throws -> [ProblemOptions.Layer] {
+  /// Some layers of every suite; of each the first, at a quarter of its batch, for a quick run.
+  static func representatives(isQuick: Bool = false) throws -> [ProblemOptions.Layer] {
     try BenchmarkSuite.builtIn.flatMap { suite in
-      try suite.representatives.prefix(quick ? 1 : .max).compactMap { representative in
+      try suite.representatives.prefix(isQuick ? 1 : .max).compactMap { representative in
         guard var problem = suite.problems.first(where: { $0.name == representative.name }) else {
           return nil
         }
         problem.problem = try problem.problem.withBatch(
-          quick ? max(1, representative.batch / 4) : representative.batch)
+          isQuick ? max(1, representative.batch / 4) : representative.batch)
         return (suite.name, problem)
       }
     }

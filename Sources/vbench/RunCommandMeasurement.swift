@@ -29,7 +29,10 @@ struct MeasurementOptions: ParsableArguments {
       valueName: "count"))
   var visits: Int?
 
-  @Option(help: ArgumentHelp("warm, cold (operands are evicted before every sample).", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "What the caches hold before a sample: warm (what an untimed execution left), network (L1 and L2 something else), cold (all something else).",
+      valueName: "list"))
   var cache = "warm"
 
   @Option(

@@ -19,6 +19,11 @@ struct RunSession {
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let jobs = plan.items.flatMap { item in conditions.map { (item: item, condition: $0) } }
     let environment = environment
+    if !BuildConfiguration.isDebug {
+      for fact in environment where ["cache state", "OpenBLAS"].contains(fact.key) {
+        Terminal.warn("\(fact.key): \(fact.value)")
+      }
+    }
     let (journal, done) = try journal(
       in: folder, environment, jobs.map { RunSession.text($0.item, $0.condition) })
     var noise = NoiseWatch()
@@ -26,21 +31,23 @@ struct RunSession {
     let limits = try BuildConfiguration.isDebug ? [] : pools.map { try MachineLimits.measure(pool: $0) }
     var report = RunReport(
       environment: environment,
-      command: (CommandLine.arguments.prefix(1) + Vbench.arguments).map(RunSession.quoted).joined(
-        separator: " "),
+      command: RunFacts.command,
       date: ISO8601DateFormatter().string(from: Date()), peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: !BuildConfiguration.isDebug)
     report.limits = limits
+    report.warnings = BackendRegistry.libraryWarnings
     try journal.append(head: report)
     var ledger = TimeLedger()
     ledger.probes = (ContinuousClock.now - start).seconds
     try measure(jobs, done, journal, limits, &noise, &ledger, &report)
     let trainingStart = ContinuousClock.now
-    if plan.trains && !Interruption.isRequested { try train(&report) }
+    if plan.trains && !Interruption.isRequested { try train(&report, &noise) }
     ledger.training = (ContinuousClock.now - trainingStart).seconds
     noise.look()
     report.isPartial = Interruption.isRequested
     report.noise = noise.record
+    noise.settle(&report.limits)
+    if let peak = report.limits.map(\.fmaPeak).max() { report.peak = peak }
     ledger.total = (ContinuousClock.now - start).seconds
     report.ledger = ledger
     try report.write(to: folder)
@@ -66,6 +73,11 @@ struct RunSession {
       fflush(nil)
     }
     for index in jobs.indices where done[index]?.visits == plan.visits { show(index) }
+    // What the beginning of this run saw of the machine's speed counts too.
+    for (index, beginning) in done {
+      let peak = beginning.rows.map(\.peakGflops).first(where: \.isFinite)
+      if let peak { noise.add(peak: peak, threads: jobs[index].condition.pool.threads) }
+    }
     let left = jobs.count * plan.visits - done.values.reduce(0) { $0 + $1.visits }
     var progress = ProgressBar(total: jobs.count * plan.visits, skipped: jobs.count * plan.visits - left)
     let start = ContinuousClock.now
@@ -88,6 +100,7 @@ struct RunSession {
         if !Interruption.isRequested { try journal.append(item: index, visit: visit.index, rows: found) }
         measured += 1
         noise.look()
+        if let peak = layers.visitPeak { noise.add(peak: peak, threads: condition.pool.threads) }
         if visit.isLast {
           progress.clear()
           show(index)
@@ -102,6 +115,7 @@ struct RunSession {
     ledger.planning = layers.ledger.planning
     ledger.kernels = layers.ledger.kernels
     ledger.waiting = layers.ledger.waiting
+    ledger.probes += layers.ledger.probes
   }
 
   /// A report whose rows have their keys only.
@@ -164,17 +178,9 @@ struct RunSession {
   }
 
   private var environment: [(key: String, value: String)] {
-    let machine = MachineDescription()
-    var facts: [(key: String, value: String)] = [
-      (
-        "CPU",
-        "\(machine.cpu), \(machine.physicalCores.map { "\($0) cores, " } ?? "")\(machine.logicalCores) threads"
-      ),
-      ("caches", machine.caches.joined(separator: ", ")), ("memory", machine.memory),
-      ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
-      ("threads used", pools.map { "\($0.threads)" }.joined(separator: ", ")),
-      ("vbench", "\(Vbench.version), commit \(machine.commit ?? "unknown"), \(machine.configuration)"),
-      ("Swift", machine.swift), ("baseline", settings.baseline), ("seed", "\(settings.seed)"),
+    var facts = RunFacts.machine(threads: pools.map(\.threads))
+    facts += [
+      ("baseline", settings.baseline), ("seed", "\(settings.seed)"),
       ("precision", String(format: "%.3g %%", settings.sampling.precision * 100)),
       ("budget", String(format: "%.3g s per item", settings.sampling.budgetSeconds)),
       (
@@ -182,13 +188,8 @@ struct RunSession {
         "\(settings.sampling.leastRounds) at least, in \(plan.visits) \(plan.visits == 1 ? "visit" : "visits")"
       ),
     ]
-    for library in BackendRegistry.libraries { facts.append((library.name, library.version)) }
-    return facts.filter { !$0.value.isEmpty }
-  }
-
-  private static func quoted(_ text: String) -> String {
-    let plain = text.allSatisfy { $0.isLetter || $0.isNumber || "-_=.,:/+".contains($0) }
-    return plain && !text.isEmpty ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
+    if !plan.items.isEmpty { facts.append(RunFacts.cache(conditions.map(\.cache))) }
+    return facts + RunFacts.libraries
   }
 
   /// What standard output says after the table of results: training steps, and what is wrong.

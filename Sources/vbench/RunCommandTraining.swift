@@ -30,7 +30,7 @@ struct TrainingOptions: ParsableArguments {
 
 extension RunSession {
   /// Training steps of all networks of the plan, and their trajectories where some are stored.
-  func train(_ report: inout RunReport) throws {
+  func train(_ report: inout RunReport, _ noise: inout NoiseWatch) throws {
     let fallback = try command.training.competitor()
     for network in plan.networks where !Interruption.isRequested {
       let images = try trainingImages(network)
@@ -41,6 +41,7 @@ extension RunSession {
       var done = 0
       var rows = try run.rows(
         images, competitors: competitors, shouldStop: { Interruption.isRequested },
+        seesPeak: { noise.add(peak: $0, threads: settings.pool.threads) },
         progress: {
           done += 1
           progress.update(done, $0)

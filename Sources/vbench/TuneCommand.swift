@@ -99,7 +99,8 @@ struct TuneCommand: ParsableCommand {
     into plan: inout ConvPlanFile.MachinePlan
   ) throws {
     let start = ContinuousClock.now
-    var run = LayerRun(settings: settings)
+    Terminal.warn("cache state: \(RunFacts.cache([settings.cache]).value)")
+    var run = LayerRun(settings: settings, limits: try MachineLimits.measure(pool: settings.pool))
     var table = TextTable(
       ["layer", "pass", "choice", "ms", "error / rms", "next", "ms"], rightAligned: [3, 4, 6])
     var notes: [String] = []

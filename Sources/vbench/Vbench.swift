@@ -25,6 +25,7 @@ struct Vbench: ParsableCommand {
         vbench explain conv2d:n1c64h56w56k64r3s3p1   why auto chooses what
         vbench tune resnet50 -o plan.json         the best engine per layer, for auto
         vbench paper                              published layers and numbers beside ours
+        vbench agreement --output out             whether times agree with themselves here
         vbench run @nightly.args                  words of a file as arguments
 
       ARGUMENT FILES
@@ -45,7 +46,7 @@ struct Vbench: ParsableCommand {
     subcommands: [
       RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
       InfoCommand.self, ReportCommand.self, DiffCommand.self, ExplainCommand.self, TuneCommand.self,
-      PaperCommand.self,
+      PaperCommand.self, AgreementCommand.self,
     ])
 
   /// The arguments of this process, those of argument files in their places.

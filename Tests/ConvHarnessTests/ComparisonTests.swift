@@ -97,7 +97,7 @@ import Testing
   /// The peer's configuration with the least median is paired with all engines.
   @Test func thePeersBetterConfigurationCounts() throws {
     try FakePeer.withPeer { peer in
-      let comparison = Comparison(peer: peer, settings: ComparisonSettings())
+      let comparison = try Comparison(peer: peer, settings: ComparisonSettings())
       var rows = [try row("a", own: [], peers: []), try row("b", own: [], peers: [])]
       let contestants = [
         Comparison.Contestant(row: 1, seconds: { _ in 0 }, samples: [1, 1, 1]),
@@ -120,20 +120,21 @@ import Testing
   /// Turns rotate, everybody has the same number of them, and the peer is asked for as many repetitions as fill a sample.
   @Test func sidesTakeTurns() throws {
     try FakePeer.withPeer { peer in
-      let settings = ComparisonSettings(rounds: 3, secondsPerSample: 0.01, pause: 0)
-      let comparison = Comparison(peer: peer, settings: settings)
+      let settings = ComparisonSettings(rounds: 3, secondsPerSample: 0.01, pause: 0, refillSeconds: 0.32e-3)
+      let comparison = try Comparison(peer: peer, settings: settings)
       var order: [String] = []
       var contestants = ["a", "b", "c"].map { name in
-        Comparison.Contestant(row: 0, configuration: name) { repetitions in
-          order.append("\(name)\(repetitions)")
-          return 0.002
+        Comparison.Contestant(row: 0, configuration: name) { turn in
+          order.append("\(name)\(turn.untimed)+\(turn.repetitions)")
+          return name == "a" ? 0.002 : 0.0005
         }
       }
-      try comparison.takeTurns(&contestants) { false }
-      #expect(contestants.allSatisfy { $0.samples.count == 3 && $0.repetitions == 5 })
-      #expect(
-        order == ["a1", "a1", "b1", "b1", "c1", "c1"]
-          + ["a5", "b5", "c5", "b5", "c5", "a5", "c5", "a5", "b5"])
+      try comparison.takeTurns(&contestants, .pool(threads: 1), .warm) { false }
+      #expect(contestants.allSatisfy { $0.samples.count == 3 })
+      // Not timed are as many as in `vbench run`: 2⁻⁵ and 2⁻⁷ of 0.32 ms are half a per cent of 2 and of 0.5 ms.
+      let (a, b, c) = ("a5+5", "b7+20", "c7+20")
+      #expect(order == ["a1+1", "b1+1", "c1+1"] + [a, b, c, b, c, a, c, a, b])
+      #expect(comparison.visitPeak.map { $0 > 0 } == true)
     }
   }
 
@@ -147,7 +148,9 @@ import Testing
       for (name, seconds) in [("best", 1.0), ("near", 3.0), ("hopeless", 3.1)] {
         contestants.append(Comparison.Contestant(configuration: name) { _ in seconds })
       }
-      try Comparison(peer: peer, settings: settings).takeTurns(&contestants) { false }
+      try Comparison(peer: peer, settings: settings).takeTurns(&contestants, .pool(threads: 1), .warm) {
+        false
+      }
       #expect(contestants.map(\.configuration) == ["own", "best", "near"])
       #expect(contestants.allSatisfy { $0.samples.count == 2 })
     }
@@ -160,7 +163,13 @@ import Testing
     let values = Expectation(grid: grid, data: data).values
     try FakePeer.withPeer(values: values, seconds: "0.5") { peer in
       #expect(peer.identity == PeerIdentity(name: "fake", version: "1", configurations: ["plain"]))
-      let comparison = Comparison(
+      // It does not say that it can evict its caches.
+      for state in [CacheState.network, .cold] {
+        #expect(throws: HarnessError.self) {
+          try Comparison(peer: peer, settings: ComparisonSettings(cache: state))
+        }
+      }
+      let comparison = try Comparison(
         peer: peer, settings: ComparisonSettings(rounds: 4, secondsPerSample: 0.001, pause: 0))
       let rows = try comparison.rows(
         for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
@@ -177,7 +186,7 @@ import Testing
     var values = Expectation(grid: grid, data: data).values
     values[3] += 1e-4
     try FakePeer.withPeer(values: values) { peer in
-      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let comparison = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
       let rows = try comparison.rows(
         for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
       #expect(rows[0].peerVerification.verdict == .failed, "\(rows[0].peerVerification)")
@@ -188,7 +197,7 @@ import Testing
   /// What the peer declines is in its rows; the comparison goes on.
   @Test func aPeerMayDecline() throws {
     try FakePeer.withPeer(answer: #"{"error": "too large for me"}"#) { peer in
-      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let comparison = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
       let rows = try comparison.rows(
         for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
       #expect(rows[0].peerVerification.verdict == .unsupported)
@@ -206,7 +215,7 @@ import Testing
         try Linear(strides ? 64 : 256, 10))
     }
     try FakePeer.withPeer { peer in
-      let comparison = Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
+      let comparison = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
       let rows = try comparison.trainingRows(
         for: TrainingItem(network: network, format: .nchw, fallback: Competitor(NaiveBackend())),
         pool: .pool(threads: 1),
@@ -228,7 +237,7 @@ import Testing
     func reason(_ answer: String) throws -> (verdict: Verdict, reason: String) {
       var found = Verification(.unsupported, reason: "")
       try FakePeer.withPeer(training: answer) { peer in
-        let comparison = Comparison(
+        let comparison = try Comparison(
           peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0, times: false))
         let rows = try comparison.trainingRows(
           for: TrainingItem(network: network), pool: .pool(threads: 1),
@@ -267,7 +276,7 @@ import Testing
       (#"{"values": [1], "count": 32}"#, "did not answer with"),
     ] {
       try FakePeer.withPeer(answer: answer) { peer in
-        let comparison = Comparison(peer: peer, settings: ComparisonSettings())
+        let comparison = try Comparison(peer: peer, settings: ComparisonSettings())
         let error = #expect(throws: PeerError.self) {
           try comparison.rows(
             for: item, pool: .pool(threads: 1), competitors: [Competitor(NaiveBackend())])
@@ -281,6 +290,28 @@ import Testing
     let text = "\(error.map { "\($0)" } ?? "")"
     #expect(text.contains("exit status 3") && text.contains("  no module named torch"), "\(text)")
     #expect(throws: PeerError.self) { try PeerProcess(command: "read line; echo '{\"peer\": \"x\"}'") }
+  }
+
+  /// Both sides evict as many bytes before each sample, which is then a single execution.
+  @Test(arguments: [CacheState.network, .cold]) func bothSidesHaveTheSameCaches(_ state: CacheState) throws {
+    try FakePeer.withPeer(settles: true) { peer in
+      #expect(peer.identity.settles)
+      let settings = ComparisonSettings(
+        rounds: 2, secondsPerSample: 0.01, cache: state, pause: 0, refillSeconds: 0.32e-3)
+      var turns: [ComparisonTurn] = []
+      var contestants = [
+        Comparison.Contestant(row: 0) { turn in
+          turns.append(turn)
+          return 0.002
+        }
+      ]
+      let pool = WorkerPool.pool(threads: 2)
+      try Comparison(peer: peer, settings: settings).takeTurns(&contestants, pool, state) { false }
+      let bytes = 2 * (CacheEvictor.bytesPerThread(state, caches: .current, threads: 2) ?? 0)
+      #expect(bytes > 0)
+      let turn = ComparisonTurn(untimed: 5, repetitions: 1, evictBytes: bytes)
+      #expect(turns == [ComparisonTurn(), turn, turn])
+    }
   }
 
   /// Every request is one line of JSON with what the peer needs.
@@ -301,6 +332,10 @@ import Testing
     #expect(told["output"]?.integers == [problem.output.h, problem.output.w])
     #expect(told["dilation"]?.integers == [1, 2])
     #expect(told["padding"]?.array?.compactMap(\.integers) == [[0, 1], [2, 3]])
+    let measure = try JSONValue(
+      parsing: PeerRequest.measure(task, ComparisonTurn(untimed: 3, repetitions: 4, evictBytes: 5)).json)
+    #expect(measure["untimed"]?.integer == 3 && measure["repetitions"]?.integer == 4)
+    #expect(measure["evict_bytes"]?.integer == 5 && measure["pass"]?.string == "backward-data")
     let training = PeerTraining(
       network: "resnet18", batch: 3, image: [3, 32, 32], threads: 1, seed: 2, configuration: "c")
     let train = try JSONValue(
@@ -356,7 +391,7 @@ private struct Unstrided: ConvolutionBackend {
 private enum FakePeer {
   static func withPeer(
     values: [Double] = [], seconds: String = "0.1", answer: String? = nil,
-    training: String = #"{"error": "what?"}"#,
+    training: String = #"{"error": "what?"}"#, settles: Bool = false,
     _ body: (PeerProcess) throws -> Void
   ) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "peer-\(UUID().uuidString)")
@@ -366,7 +401,7 @@ private enum FakePeer {
     let script = """
       while read -r line; do
         case $line in
-          *'"hello"'*) echo '{"peer": "fake", "version": "1", "configurations": ["plain"]}' ;;
+          *'"hello"'*) echo '{"peer": "fake", "version": "1", "configurations": ["plain"]\(settles ? ", \"settles\": true" : "")}' ;;
           *'"result"'*) echo '\(result)' ;;
           *'"measure"'*) echo '{"seconds": \(seconds)}' ;;
           *'"train"'*) echo '\(training)' ;;

@@ -10,6 +10,11 @@ struct PluginBackend: ConvolutionBackend {
   var threading = BackendThreading.workerPool
   /// Whether the middle filter tap (for filter gradients the middle row of dy) is read as zero.
   var losesTap = false
+  /// Is told `rest` and `wake`.
+  var onThreads: @Sendable (String) -> Void = { _ in }
+
+  func restThreads() { onThreads("rest") }
+  func wakeThreads(_ count: Int) { onThreads("wake \(count)") }
 
   var name: String { "plugin" }
   var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }

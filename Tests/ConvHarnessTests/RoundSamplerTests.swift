@@ -10,18 +10,24 @@ private struct SimulatedExecutor: SampledExecutor {
   var seconds: [Double]
   /// Relative noise of a sample.
   var noise = 0.0
+  /// Whether untimed executions take time.
+  var executesUntimed = true
   /// Noise that all competitors of a round share, autocorrelated.
   var drift = 0.0
   var waiting = 0.0
   /// Seconds before each round.
   var moving = 0.0
   var stopsAfter = Int.max
+  /// What the first execution after somebody else's takes longer, as a fraction; every further one in a row half of that.
+  var forgets = 0.0
   var random = PhiloxGenerator(seed: 11)
   private(set) var order: [Int] = []
   private(set) var warmUps: [Int] = []
   private(set) var begun: [Int] = []
   private(set) var sampled = 0.0
   private var level = 0.0
+  private var last: Int?
+  private var inARow = 0
 
   init(_ seconds: [Double], noise: Double = 0, waiting: Double = 0) {
     self.seconds = seconds
@@ -29,10 +35,20 @@ private struct SimulatedExecutor: SampledExecutor {
     self.waiting = waiting
   }
 
-  mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double {
+  /// Seconds of so many executions that follow whatever was executed before.
+  private mutating func run(_ index: Int, _ repetitions: Int) -> Double {
     level = 0.9 * level + drift * (random.uniform() - 0.5)
     let factor = 1 + noise * (random.uniform() - 0.5) + level
-    let taken = seconds[index] * Double(repetitions) * factor
+    if last != index { inARow = 0 }
+    last = index
+    return (0..<repetitions).reduce(0) { sum, _ in
+      defer { inARow += 1 }
+      return sum + seconds[index] * factor * (1 + forgets * exp2(-Double(inARow)))
+    }
+  }
+
+  mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double {
+    let taken = run(index, repetitions)
     if isWarmUp {
       warmUps.append(index)
     } else {
@@ -48,9 +64,10 @@ private struct SimulatedExecutor: SampledExecutor {
     return moving
   }
 
-  mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
-    sampled += waiting
-    return waiting
+  mutating func settle(before index: Int, untimed: Int) throws -> Double {
+    let seconds = waiting + (executesUntimed ? run(index, untimed) : 0)
+    sampled += seconds
+    return seconds
   }
 
   var isStopRequested: Bool { order.count >= stopsAfter }
@@ -103,6 +120,7 @@ private struct SimulatedExecutor: SampledExecutor {
 
   @Test func theBudgetEndsWhatNeverGetsNarrow() throws {
     var executor = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1)
+    executor.executesUntimed = false
     let (sampler, end) = try sample(&executor) {
       $0.precision = 0.001
       $0.budgetSeconds = 2
@@ -112,6 +130,7 @@ private struct SimulatedExecutor: SampledExecutor {
     #expect(sampler.series.allSatisfy { (45...55).contains($0.samples.count) })
     // Waiting is paid from the same budget.
     var waiting = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1, waiting: 0.02)
+    waiting.executesUntimed = false
     _ = try sample(&waiting) {
       $0.precision = 0.001
       $0.budgetSeconds = 2
@@ -120,11 +139,21 @@ private struct SimulatedExecutor: SampledExecutor {
     // So is what happens between rounds.
     var moving = SimulatedExecutor([1e-2, 1e-2, 2e-2], noise: 1)
     moving.moving = 0.06
+    moving.executesUntimed = false
     _ = try sample(&moving) {
       $0.precision = 0.001
       $0.budgetSeconds = 2
     }
     #expect((1.9...2.1).contains(moving.sampled) && moving.order.count < 70, "\(moving.sampled)")
+    // And what goes before the samples: one execution each, so half as many are left.
+    var untimed = SimulatedExecutor([1e-2, 1e-2, 1.5e-2], noise: 1e-3)
+    let (settled, _) = try sample(&untimed) {
+      $0.refillSeconds = 0.09e-3
+      $0.precision = 0
+      $0.budgetSeconds = 2
+    }
+    #expect((1.9...2.1).contains(untimed.sampled), "\(untimed.sampled)")
+    #expect(settled.series.allSatisfy { $0.untimed == 1 && (27...30).contains($0.samples.count) })
   }
 
   @Test func theLeastRoundsAreSampledWhateverTheBudget() throws {
@@ -143,6 +172,7 @@ private struct SimulatedExecutor: SampledExecutor {
 
   @Test func slowOnesDoNotUseUpTheTimeOfTheOthers() throws {
     var executor = SimulatedExecutor([1e-3, 1.2e-3, 0.4], noise: 0.1)
+    executor.executesUntimed = false
     let (sampler, _) = try sample(&executor) {
       $0.precision = 1e-9
       $0.budgetSeconds = 1
@@ -156,7 +186,7 @@ private struct SimulatedExecutor: SampledExecutor {
     #expect(few.series[1].samples.count == 1 && few.series[0].samples.count >= 15)
     // The baseline is what all are compared with: it is never left out.
     var baseline = SimulatedExecutor([0.05, 1e-3], noise: 0.001)
-    let (kept, end) = try sample(&baseline)
+    let (kept, end) = try sample(&baseline) { $0.budgetSeconds = 3 }
     #expect(end == .precise && kept.series.map(\.samples.count) == [15, 15])
   }
 
@@ -183,6 +213,37 @@ private struct SimulatedExecutor: SampledExecutor {
     let (sampler, end) = try sample(&executor)
     #expect(end == .stopped && executor.order.count == 7)
     #expect(sampler.series.map(\.samples.count).reduce(0, +) == 7)
+  }
+
+  /// Caches that take several executions to fill: an engine alone and the same one in company.
+  @Test(arguments: [0.3e-3, 1e-3, 20e-3]) func companyDoesNotMatter(_ seconds: Double) throws {
+    let refill = 1.5e-3
+    func median(_ others: [Double]) throws -> Double {
+      var executor = SimulatedExecutor([seconds] + others)
+      // The worst case: the first execution fetches the whole last level, each further one half of what the one before did.
+      executor.forgets = refill / seconds
+      let (sampler, _) = try sample(&executor, baseline: nil) {
+        $0.budgetSeconds = 0.3
+        $0.refillSeconds = refill
+      }
+      return Statistics.median(sampler.series[0].values)
+    }
+    let alone = try median([])
+    let company = try median([1.3 * seconds, 2 * seconds])
+    #expect(abs(company / alone - 1) < 0.02 && abs(alone / seconds - 1) < 0.02, "\(alone) \(company)")
+  }
+
+  @Test func untimedExecutionsFollowFromLengthAndFootprint() {
+    var limits = SamplingLimits()
+    limits.refillSeconds = 0.75e-3
+    // 2⁻ᵏ · 0.75 ms is at most half a per cent of the execution, and with one less it is more.
+    func count(_ seconds: Double, _ refill: Double = 0.75e-3) -> Int {
+      limits.untimedExecutions(lasting: seconds, refill: refill)
+    }
+    #expect([0.33e-3, 2.5e-3, 10e-3, 40e-3, 149e-3, 151e-3].map { count($0) } == [9, 6, 4, 2, 1, 0])
+    #expect(count(1e-9) == 16 && count(0) == 16)
+    // What touches less has less to bring back; one execution at least, which wakes the threads.
+    #expect([0.33e-3, 2.5e-3, 10e-3, 149e-3, 151e-3].map { count($0, 0.1e-3) } == [6, 3, 1, 1, 0])
   }
 
   /// The same comparison twice: with a drift that all share, an engine against itself must not win or lose.

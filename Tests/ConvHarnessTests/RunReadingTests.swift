@@ -101,9 +101,9 @@ private struct SchemaValidator {
 
   /// Every column is read: a column without a reader would be lost from remade reports.
   @Test func everyColumnIsRead() {
-    // `samples` counts what samples.csv holds.
+    // `samples` counts what samples.csv holds, `peak_gflops` is the median of the probes.
     let unread = ResultRow.columns.map(\.name).filter { ResultRow.readers[$0] == nil }
-    #expect(unread == ["samples"], "columns need a line in ResultRowReading.swift")
+    #expect(unread == ["samples", "peak_gflops"], "columns need a line in ResultRowReading.swift")
   }
 
   @Test func runsFromBeforeThereWereSamplesAreRead() throws {
@@ -298,6 +298,25 @@ private struct SchemaValidator {
 
   private func verdicts(_ diff: RunDiff) -> [RunDiff.Verdict] { diff.rows.map(\.verdict) }
 
+  @Test func everyFactThatDiffersIsNamed() throws {
+    let row = try SyntheticRun.row(backend: "a", milliseconds: 1)
+    var (before, after) = (report([row]), report([row]))
+    #expect(RunDiff(before, after, threshold: 0.05).differences.isEmpty)
+    before.environment += [("OpenBLAS", "0.3.21, core Prescott"), ("system", "same"), ("gone", "x")]
+    after.environment += [("new", "y"), ("system", "same"), ("OpenBLAS", "0.3.21, core SkylakeX")]
+    before.warnings = ["OpenBLAS runs its core Prescott"]
+    before.noise = NoiseRecord()
+    before.noise?.hugePages = "always"
+    after.noise = NoiseRecord()
+    after.noise?.hugePages = "never"
+    let found = RunDiff(before, after, threshold: 0.05).differences
+    try #require(found.map(\.fact) == ["OpenBLAS", "gone", "warnings", "huge pages", "new"])
+    #expect(found[0].before == "0.3.21, core Prescott" && found[0].after == "0.3.21, core SkylakeX")
+    #expect(found[1].before == "x" && found[1].after == nil && found[4].before == nil)
+    #expect(found[2].before == "OpenBLAS runs its core Prescott" && found[2].after == nil)
+    #expect(found[3].before == "always" && found[3].after == "never")
+  }
+
   @Test func rowsRegressBeyondTheThresholdAndItsInterval() throws {
     let before = report([
       try SyntheticRun.row(backend: "a", milliseconds: 1),
@@ -339,6 +358,21 @@ private struct SchemaValidator {
     #expect(diff.isNormalized && verdicts(diff) == [.unchanged] && abs(diff.rows[0].ratio - 1) < 0.01)
     #expect(verdicts(RunDiff(fast, slow, threshold: 0.05, normalizes: false)) == [.regressed])
     #expect(verdicts(RunDiff(slow, fast, threshold: 0.05)) == [.unchanged])
+    // Rows that were measured at other moments than the whole run count with the peaks of their own.
+    var (fastRow, slowRow) = (fast.rows[0], slow.rows[0])
+    fastRow.peakProbes = [300, 300, 310]
+    slowRow.peakProbes = [100, 100]
+    let drifted = RunDiff(
+      report([fastRow], cpu: "fast", peak: 200), report([slowRow], cpu: "slow", peak: 100), threshold: 0.05)
+    #expect(abs(drifted.rows[0].ratio - 2 * 100.0 / 300) < 0.01)
+    // The peak of a matrix kernel and that of chains in registers are not the same thing.
+    var measured = slow
+    measured.limits[0].levels = [
+      CacheBandwidth(level: "memory", bytesPerThread: 1, read: 1, write: 1, triad: 1)
+    ]
+    let mixed = RunDiff(fast, measured, threshold: 0.05)
+    #expect(mixed.hasTwoKindsOfPeak && !mixed.isNormalized && verdicts(mixed) == [.regressed])
+    #expect(!diff.hasTwoKindsOfPeak && !RunDiff(fast, fast, threshold: 0.05).hasTwoKindsOfPeak)
     // Without a peak of that many threads nothing can be said.
     let other = report([try SyntheticRun.row(milliseconds: 2, threads: 1)], cpu: "slow", peak: 100)
     let unknown = RunDiff(
@@ -379,6 +413,20 @@ private struct SchemaValidator {
     quiet.add(stat(busy: 1000, idle: 1000, steal: 5, own: 990))
     #expect(quiet.record.reasons.isEmpty, "\(quiet.record.reasons)")
     #expect(abs(quiet.record.othersPercent - 10.0 / 2005 * 100) < 1e-9)
+
+    // The machine's speed: 1.6 times as fast in one visit as in another is said first, whatever else there is.
+    var drifting = quiet
+    for peak in [100.0, 160, 120, .nan] { drifting.add(peak: peak, threads: 2) }
+    for peak in [60.0, 70] { drifting.add(peak: peak, threads: 1) }
+    #expect(drifting.record.peakLow == 100 && drifting.record.peakHigh == 160)
+    #expect(drifting.record.reasons == ["the machine's speed changed by 1.6 × during this run"])
+    #expect(drifting.record.summary.hasPrefix("the machine's speed changed by 1.6 × (FMA peak 100 to 160"))
+    #expect(drifting.peak(threads: 2) == 120 && drifting.peak(threads: 1) == 65)
+    #expect(drifting.peak(threads: 3) == nil && quiet.record.speedChange.isNaN)
+    var steady = quiet
+    for peak in [100.0, 110] { steady.add(peak: peak, threads: 2) }
+    #expect(
+      steady.record.reasons.isEmpty && steady.record.summary.hasPrefix("the machine's speed changed by 1.1"))
 
     var loud = NoiseWatch()
     loud.add(stat(busy: 0, idle: 0, steal: 0, own: 0))

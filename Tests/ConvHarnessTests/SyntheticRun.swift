@@ -44,6 +44,8 @@ enum SyntheticRun {
     second.gflopsEffective = 123.456789
     second.gflopsExecuted = 77.7777777
     second.peakPercent = 1e-7 / 3
+    second.peakProbes = [251.23456, 1000.0 / 3, 99.99]
+    second.untimedExecutions = 3
     second.rooflineGflops = 2 / 3.0
     second.rooflinePercent = 99.99996
     second.planMilliseconds = 0.1
@@ -126,6 +128,7 @@ enum SyntheticRun {
             level: "memory", bytesPerThread: 64 << 20, read: 30, write: .nan, triad: 20 / 3.0),
         ], matrixKernel: 100 / 3.0),
     ]
+    report.warnings = ["a library | runs \"slowly\"", "another one"]
     var noise = NoiseRecord()
     noise.stealPercent = 2.3456789
     noise.stealPercentWorst = 7
@@ -133,6 +136,7 @@ enum SyntheticRun {
     noise.othersPercentWorst = 2
     noise.loadBefore = 0.5
     noise.loadAfter = 1.5
+    (noise.peakLow, noise.peakHigh) = (100.0 / 3, 200.0 / 3)
     noise.hugePages = "madvise"
     report.noise = noise
     var ledger = TimeLedger()

@@ -50,12 +50,33 @@ import Testing
     }
     #expect(pooled > 4 * 4 * 2_152_258)
     #expect(row.residentBytes.map { $0 > 4 * 4 * 2_152_258 } ?? true)
-    // Backend by backend within a step; who has failed is not asked again.
+    // Backend by backend within a turn; who has failed is not asked again.
     #expect(
       steps == [
-        "seed-cnn, step 1 on naive", "seed-cnn, step 1 on naive[nonsense]", "seed-cnn, step 2 on naive",
-        "seed-cnn, step 3 on naive",
+        "seed-cnn, step 1 on naive", "seed-cnn, step 2 on naive", "seed-cnn, step 3 on naive",
+        "seed-cnn, step 1 on naive[nonsense]",
       ])
+  }
+
+  @Test func aStepThatIsLeftOverBelongsToTheLastTurn() {
+    #expect(TrainingRun.turns(of: 0).isEmpty && TrainingRun.turns(of: 1) == [0..<1])
+    #expect(TrainingRun.turns(of: 4) == [0..<4] && TrainingRun.turns(of: 5) == [0..<5])
+    #expect(TrainingRun.turns(of: 6) == [0..<4, 4..<6] && TrainingRun.turns(of: 9) == [0..<4, 4..<9])
+    #expect(TrainingRun.turns(of: 25).last == 20..<25)
+  }
+
+  /// The first step of a turn begins with what another backend left in the caches.
+  @Test func everyTurnBeginsUntimed() throws {
+    let run = TrainingRun(settings: RunSettings(baseline: "naive", seed: 5), secondsLimit: 1000)
+    var steps: [String] = []
+    let rows = try run.rows(
+      images(6), competitors: [Competitor(NaiveBackend()), Competitor(NaiveBackend(), copy: 2)],
+      progress: { steps.append($0) })
+    #expect(
+      steps.map { $0.replacing("seed-cnn, step ", with: "").replacing(" on naive", with: " ") } == [
+        "1 ", "2 ", "3 ", "4 ", "1 #2", "2 #2", "3 #2", "4 #2", "5 ", "6 ", "5 #2", "6 #2",
+      ])
+    for row in rows { #expect(row.steps == 6 && row.forward.count == 4 && row.losses.count == 6) }
   }
 
   /// Networks by name, and images that are made to fit them.

@@ -5,8 +5,12 @@ import Foundation
 public struct ComparisonSettings: Sendable {
   /// Rounds in which all take their turn.
   public var rounds: Int
-  /// Seconds of one sample; shorter executions are repeated.
+  /// Seconds of one sample; shorter executions are repeated where the caches' state allows it.
   public var secondsPerSample: Double
+  /// What the caches hold when a sample of a layer begins, on both sides.
+  public var cache: CacheState
+  /// Seconds in which memory can fill the last-level cache; nil: measured.
+  public var refillSeconds: Double?
   /// Seconds between two contestants, in which the threads of the last one go to sleep.
   public var pause: Double
   /// Seed of operands, samples and resampling.
@@ -16,11 +20,13 @@ public struct ComparisonSettings: Sendable {
 
   /// Settings for a thorough run.
   public init(
-    rounds: Int = 12, secondsPerSample: Double = 0.05, pause: Double = 0.01, seed: UInt64 = 1,
-    times: Bool = true
+    rounds: Int = 12, secondsPerSample: Double = 0.05, cache: CacheState = .warm, pause: Double = 0.01,
+    seed: UInt64 = 1, times: Bool = true, refillSeconds: Double? = nil
   ) {
     self.rounds = rounds
     self.secondsPerSample = secondsPerSample
+    self.cache = cache
+    self.refillSeconds = refillSeconds
     self.pause = pause
     self.seed = seed
     self.times = times
@@ -32,9 +38,20 @@ public final class Comparison {
   public let settings: ComparisonSettings
   let peer: PeerProcess
   private var cached: (problem: ConvProblem, data: ProblemData)?
+  private var evictor: CacheEvictor?
+  private var refill: (pool: WorkerPool, seconds: Double)?
+  /// What the machine could do at best during the last rows, GFLOP/s of all threads of their pool; nil where nothing was timed.
+  public internal(set) var visitPeak: Double?
 
   /// A comparison with a running peer.
-  public init(peer: PeerProcess, settings: ComparisonSettings) {
+  ///
+  /// - Throws: `HarnessError.usage` where the peer cannot bring about the state of the caches that is asked for.
+  public init(peer: PeerProcess, settings: ComparisonSettings) throws {
+    guard settings.cache == .warm || peer.identity.settles else {
+      throw HarnessError.usage(
+        "the peer \(peer.identity.name) does not say that it settles its caches: only warm can be measured, not "
+          + settings.cache.rawValue)
+    }
     self.peer = peer
     self.settings = settings
   }
@@ -44,9 +61,9 @@ public final class Comparison {
     /// The row of an engine; nil is the peer.
     var row: Int?
     var configuration = ""
-    /// Seconds per execution of so many, after one that wakes the threads.
-    var seconds: (Int) throws -> Double
-    var repetitions = 1
+    /// Seconds per execution.
+    var seconds: (ComparisonTurn) throws -> Double
+    var turn = ComparisonTurn()
     var samples: [Double] = []
   }
 
@@ -77,23 +94,26 @@ public final class Comparison {
       }
       rows.append(row)
     }
+    visitPeak = nil
     guard settings.times, !contestants.isEmpty, !configurations.isEmpty else { return rows }
     for configuration in configurations {
       let task = task(item, pool, configuration)
       contestants.append(
-        Contestant(configuration: configuration) { [peer] in try peer.seconds(task, repetitions: $0) })
+        Contestant(configuration: configuration) { [peer] in try peer.seconds(task, $0) })
     }
-    try takeTurns(&contestants, shouldStop)
+    try takeTurns(&contestants, pool, settings.cache, shouldStop)
     settle(contestants, &rows)
     return rows
   }
 
   private func row(for item: RunItem, _ pool: WorkerPool, _ competitor: Competitor) -> ComparisonRow {
-    ComparisonRow(
+    var row = ComparisonRow(
       suite: item.suite, problem: item.problem.problem.description, name: item.problem.name,
       group: ComparisonGroup(item.problem.problem, item.pass), pass: item.pass.rawValue,
       backend: competitor.label, threads: pool.threads, filterState: item.filterState.rawValue,
       peer: peer.identity)
+    row.cache = settings.cache
+    return row
   }
 
   private func task(_ item: RunItem, _ pool: WorkerPool, _ configuration: String) -> PeerTask {
@@ -149,7 +169,7 @@ public final class Comparison {
   private func prepare(
     _ row: inout ComparisonRow, _ item: RunItem, _ competitor: Competitor, _ pool: WorkerPool,
     _ data: ProblemData, _ expectation: Expectation
-  ) throws -> ((Int) throws -> Double)? {
+  ) throws -> ((ComparisonTurn) throws -> Double)? {
     let operation = item.operation
     let options = PlanOptions(
       threads: pool.threads, filterState: item.filterState, variant: competitor.variant)
@@ -164,7 +184,24 @@ public final class Comparison {
       plan, data: data, expectation: expectation, filterState: item.filterState)
     guard row.verification.verdict == .passed else { return nil }
     let execution = try PlanExecution(plan, data, item.filterState, pool)
-    return { try execution.seconds(repetitions: $0) }
+    let evictor = try evictor(settings.cache, pool)
+    return { try execution.seconds($0, evictor) }
+  }
+
+  private func evictor(_ state: CacheState, _ pool: WorkerPool) throws -> CacheEvictor? {
+    if state == .warm { return nil }
+    if evictor?.pool !== pool { evictor = try CacheEvictor.make(state, pool: pool) }
+    return evictor
+  }
+
+  /// Seconds in which memory can fill the last level: what a peer's execution touches is not known, so it counts for both sides.
+  private func refillSeconds(_ pool: WorkerPool) throws -> Double {
+    if let seconds = settings.refillSeconds { return seconds }
+    if let refill, refill.pool === pool { return refill.seconds }
+    let bandwidth = try MachineLimits.measure(pool: pool).bandwidth
+    let seconds = Double(CacheSizes.lastLevel) / (bandwidth > 0 ? bandwidth : 16) * 1e-9
+    refill = (pool, seconds)
+    return seconds
   }
 
   // MARK: Measurement
@@ -172,28 +209,43 @@ public final class Comparison {
   /// A configuration of the peer that takes so many times as long as its best is not measured further.
   private static let hopeless = 3.0
 
-  /// Rounds A B C, B C A, …: each one's sample follows a pause and an execution that is not timed.
-  func takeTurns(_ contestants: inout [Contestant], _ shouldStop: () -> Bool) throws {
+  /// Rounds A B C, B C A, …: each one's sample follows a pause, in which the threads of the one before fall asleep, and executions that
+  /// are not timed.
+  func takeTurns(
+    _ contestants: inout [Contestant], _ pool: WorkerPool, _ cache: CacheState, _ shouldStop: () -> Bool
+  ) throws {
+    let evictBytes = try evictor(cache, pool)?.byteCount ?? 0
+    var limits = SamplingLimits()
+    limits.refillSeconds = try refillSeconds(pool)
     var bestOfPeer = Double.infinity
     var first: [Double] = []
     for i in contestants.indices {
       Thread.sleep(forTimeInterval: settings.pause)
-      _ = try contestants[i].seconds(1)
-      let last = try contestants[i].seconds(1)
+      let last = try contestants[i].seconds(ComparisonTurn())
       first.append(last)
       if contestants[i].row == nil { bestOfPeer = min(bestOfPeer, last) }
-      contestants[i].repetitions = max(
-        1, min(10_000, Int((settings.secondsPerSample / max(last, 1e-7)).rounded())))
+      let repetitions = max(1, min(10_000, Int((settings.secondsPerSample / max(last, 1e-7)).rounded())))
+      contestants[i].turn = ComparisonTurn(
+        // One at least: a peer's threads fall asleep in the pause.
+        untimed: max(1, limits.untimedExecutions(lasting: last, refill: limits.refillSeconds)),
+        repetitions: cache.allowsRepetition ? repetitions : 1,
+        evictBytes: evictBytes)
     }
     contestants = zip(contestants, first).filter { contestant, seconds in
       contestant.row != nil || seconds <= Comparison.hopeless * bestOfPeer
     }.map(\.0)
+    let probe = PeakProbe(pool: pool)
+    var peaks: [Double] = []
+    defer { visitPeak = peaks.isEmpty ? nil : Statistics.median(peaks) }
     for round in 0..<settings.rounds {
+      Thread.sleep(forTimeInterval: settings.pause)
+      let peak = probe.gflops()
+      if peak.isFinite { peaks.append(peak) }
       for offset in contestants.indices {
         if shouldStop() { return }
         let i = (offset + round) % contestants.count
         Thread.sleep(forTimeInterval: settings.pause)
-        contestants[i].samples.append(try contestants[i].seconds(contestants[i].repetitions))
+        contestants[i].samples.append(try contestants[i].seconds(contestants[i].turn))
       }
     }
   }
@@ -212,6 +264,16 @@ public final class Comparison {
         configuration: best.configuration, seed: settings.seed)
     }
   }
+}
+
+/// What a contestant does when it is its turn.
+public struct ComparisonTurn: Sendable, Hashable {
+  /// Executions before the timed ones.
+  public var untimed = 1
+  /// Timed executions.
+  public var repetitions = 1
+  /// Bytes that all threads together touch before each timed execution, so that caches hold something else.
+  public var evictBytes = 0
 }
 
 /// A plan with the memory that it runs on.
@@ -247,16 +309,22 @@ private final class PlanExecution {
     }
   }
 
-  func seconds(repetitions: Int) throws -> Double {
+  func seconds(_ turn: ComparisonTurn, _ evictor: CacheEvictor?) throws -> Double {
     func run() throws {
       try plan.execute(
         operands,
         workspace: UnsafeMutableRawBufferPointer(start: workspace.baseAddress, count: plan.workspaceBytes),
         pool: pool, phases: nil)
     }
-    try run()
-    let start = ContinuousClock.now
-    for _ in 0..<repetitions { try run() }
-    return (ContinuousClock.now - start).seconds / Double(repetitions)
+    for _ in 0..<turn.untimed { try run() }
+    var seconds = 0.0
+    let evicts = turn.evictBytes > 0
+    for _ in 0..<(evicts ? turn.repetitions : 1) {
+      if evicts { evictor?.evict() }
+      let start = ContinuousClock.now
+      for _ in 0..<(evicts ? 1 : turn.repetitions) { try run() }
+      seconds += (ContinuousClock.now - start).seconds
+    }
+    return seconds / Double(turn.repetitions)
   }
 }

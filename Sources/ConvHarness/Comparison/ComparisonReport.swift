@@ -8,6 +8,10 @@ public struct ComparisonReport: Sendable {
   public var date: String
   public var peer: PeerIdentity
   public var rows: [ComparisonRow] = []
+  /// Libraries that run below the CPU's instruction set.
+  public var warnings: [String] = []
+  /// How quiet the machine was.
+  public var noise: NoiseRecord?
   /// Whether it was ended early.
   public var isPartial = false
 
@@ -88,9 +92,13 @@ public struct ComparisonReport: Sendable {
   /// `comparison.md`.
   public var markdown: String {
     var text = "# vbench compare, \(date)\n\n"
+    var machine = RunReport(environment: [], command: command, date: date, peak: 0)
+    (machine.warnings, machine.noise) = (warnings, noise)
+    text += machine.libraryWarnings + machine.noiseWarning
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
     text += "| peer | \(RunReport.cell("\(peer.name) \(peer.version)")) "
     text += "(\(peer.configurations.joined(separator: ", "))) |\n\n"
     text +=

@@ -67,6 +67,8 @@ public struct ComparisonRow: Sendable {
   public var executedBy = ""
   /// Memory format of images and activations on our side.
   public var format = MemoryFormat.nhwc
+  /// What the caches held when a sample began, on both sides; training steps follow each other.
+  public var cache = CacheState.warm
 
   /// Least time of the peer / least own time.
   public var ratioOfMinima: Double {
@@ -101,7 +103,7 @@ public struct ComparisonRow: Sendable {
     ("verdict_speed", { $0.ratio?.verdict.rawValue ?? "" }),
     ("error_ratio", { CSV.number($0.verification.errorRatio) }),
     ("peer_error_ratio", { CSV.number($0.peerVerification.errorRatio) }), ("variant", { $0.variant }),
-    ("executed_by", { $0.executedBy }),
+    ("executed_by", { $0.executedBy }), ("cache", { $0.cache.rawValue }),
   ]
 
   /// `comparison.csv`.

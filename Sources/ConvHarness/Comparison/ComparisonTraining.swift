@@ -76,21 +76,23 @@ extension Comparison {
           row.verification = Verification(.failed, reason: reason)
         }
         if row.verification.verdict == .passed {
-          contestants.append(Contestant(row: rows.count) { try trainee.seconds(repetitions: $0) })
+          contestants.append(Contestant(row: rows.count) { try trainee.seconds(repetitions: $0.repetitions) })
         }
       } catch {
         row.verification = Verification(.unsupported, reason: "\(error)")
       }
       rows.append(row)
     }
+    visitPeak = nil
     guard settings.times, !contestants.isEmpty, !peerLosses.isEmpty else { return rows }
     for (configuration, _) in peerLosses {
       contestants.append(
         Contestant(configuration: configuration) { [peer] in
-          try peer.train(training(configuration), repetitions: $0, first: false).seconds
+          try peer.train(training(configuration), repetitions: $0.repetitions, first: false).seconds
         })
     }
-    try takeTurns(&contestants, shouldStop)
+    // Each side's steps follow one of its own that is not timed.
+    try takeTurns(&contestants, pool, .warm, shouldStop)
     settle(contestants, &rows)
     return rows
   }

@@ -4,9 +4,9 @@ import ConvCore
 ///
 /// | request | more members | answer |
 /// |---|---|---|
-/// | `hello` | | `peer`, `version`, `configurations` |
+/// | `hello` | | `peer`, `version`, `configurations`, and `settles`: true where `untimed` and `evict_bytes` are followed |
 /// | `result` | what, `indices` | `values` at flat indices of the result in logical order (null where not finite), `count` |
-/// | `measure` | what, `repetitions` | `seconds` per execution, after one that is not timed |
+/// | `measure` | what, `repetitions`, `untimed`, `evict_bytes` | `seconds` per execution, after `untimed` ones that are not timed (one in peers that do not settle); before each timed one all threads together touch `evict_bytes` of other memory |
 /// | `train` | training, `repetitions`, `first` | `seconds` per step, `loss` of the last step; with `first` `losses` of all |
 ///
 /// "training" is `network` (its name), `batch`, `image` (channels, height, width), `threads`, `seed` and `configuration`.
@@ -19,7 +19,7 @@ public enum PeerRequest: Sendable {
   /// The result at some places, for verification.
   case result(PeerTask, indices: [Int])
   /// The time of some executions.
-  case measure(PeerTask, repetitions: Int)
+  case measure(PeerTask, ComparisonTurn)
   /// The time of some training steps of a network.
   case train(PeerTraining, repetitions: Int, first: Bool)
 
@@ -30,8 +30,9 @@ public enum PeerRequest: Sendable {
       return #"{"request": "hello"}"#
     case .result(let task, let indices):
       return #"{"request": "result", \#(task.members), "indices": \#(indices)}"#
-    case .measure(let task, let repetitions):
-      return #"{"request": "measure", \#(task.members), "repetitions": \#(repetitions)}"#
+    case .measure(let task, let turn):
+      return #"{"request": "measure", \#(task.members), "repetitions": \#(turn.repetitions), "#
+        + #""untimed": \#(turn.untimed), "evict_bytes": \#(turn.evictBytes)}"#
     case .train(let training, let repetitions, let first):
       return
         #"{"request": "train", \#(training.members), "repetitions": \#(repetitions), "first": \#(first)}"#
@@ -112,6 +113,8 @@ public struct PeerIdentity: Sendable, Hashable {
   public var version: String
   /// The ways in which it can compute (layouts); for each row the fastest counts.
   public var configurations: [String]
+  /// Whether it follows `untimed` and `evict_bytes`.
+  public var settles = false
 }
 
 /// Why a comparison cannot go on, or has no row.

@@ -59,7 +59,8 @@ public final class PeerProcess {
     guard let name = hello["peer"]?.string, let version = hello["version"]?.string,
       let configurations = hello["configurations"]?.array?.compactMap(\.string), !configurations.isEmpty
     else { throw broken("did not say who it is (peer, version, configurations)") }
-    identity = PeerIdentity(name: name, version: version, configurations: configurations)
+    identity = PeerIdentity(
+      name: name, version: version, configurations: configurations, settles: hello["settles"]?.bool ?? false)
   }
 
   deinit {
@@ -88,8 +89,12 @@ public final class PeerProcess {
   /// Seconds per execution.
   ///
   /// - Throws: `PeerError`.
-  public func seconds(_ task: PeerTask, repetitions: Int) throws -> Double {
-    try positive(ask(.measure(task, repetitions: repetitions))["seconds"]?.number)
+  public func seconds(_ task: PeerTask, _ turn: ComparisonTurn) throws -> Double {
+    if !identity.settles && turn.untimed > 1 {
+      // Such a peer executes once by itself before it begins to time.
+      _ = try ask(.measure(task, ComparisonTurn(untimed: 0, repetitions: turn.untimed - 1)))
+    }
+    return try positive(ask(.measure(task, turn))["seconds"]?.number)
   }
 
   /// Seconds per training step, and the losses: with `first` of all steps, else of the last one.

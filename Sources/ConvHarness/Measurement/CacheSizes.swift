@@ -21,7 +21,13 @@ public struct CacheSizes: Sendable, Hashable {
   }
 
   /// Bytes of the largest cache of the first processor; 32 MiB where the system does not say.
-  public static let lastLevel = current.levels.map(\.bytes).max() ?? 32 << 20
+  public static let lastLevel = current.levels.map(\.bytes).max() ?? standardLastLevel
+
+  /// What stands for the last level where the system does not say.
+  static let standardLastLevel = 32 << 20
+
+  /// Bytes of the first processor's largest cache of the first two levels; 1 MiB where the system does not say.
+  public var ownedByProcessor: Int { levels.filter { $0.level <= 2 }.map(\.bytes).max() ?? 1 << 20 }
 
   /// Known caches.
   public init(levels: [Level]) { self.levels = levels }

@@ -65,9 +65,9 @@ public struct RunSettings: Sendable {
   public var distribution: DataDistribution
   /// How long and how often competitors are sampled.
   public var sampling = SamplingLimits()
-  /// Whether operands are in the caches when a sample begins. Cold samples are single executions.
+  /// What the caches hold when a sample begins. All but warm samples are single executions.
   public var cache = CacheState.warm {
-    didSet { sampling.leastSampleSeconds = cache == .cold ? 0 : SamplingLimits().leastSampleSeconds }
+    didSet { sampling.leastSampleSeconds = cache.allowsRepetition ? SamplingLimits().leastSampleSeconds : 0 }
   }
   /// Bytes of workspace that plans may ask for; engines obey or decline.
   public var workspaceLimit = PlanOptions().workspaceLimit

@@ -27,39 +27,51 @@ struct Contestant {
 struct ContestantExecutor: SampledExecutor {
   /// Share of the time that moving the memory may take: where the operands are large for the work, rounds share places.
   private static let movingShare = 0.03
+  /// Share of the time that probes of the machine's speed may take, beyond the first ones.
+  private static let probingShare = 0.03
+  private static let leastProbes = 3
 
   let contestants: [Contestant]
   let memory: PlacedMemory
   let pool: WorkerPool
   let evictor: CacheEvictor?
+  let probe: PeakProbe?
   let shouldStop: () -> Bool
   /// Seconds inside of the engines.
   private(set) var kernelSeconds = 0.0
-  /// Seconds of `beginRound` and `settle`.
+  /// Seconds of moving memory, handing over threads and evicting caches.
   private(set) var waitingSeconds = 0.0
-  private var movingSeconds = 0.0
+  private(set) var movingSeconds = 0.0
+  /// Seconds of `peaks`.
+  private(set) var probingSeconds = 0.0
+  /// What the multipliers could do at best between the rounds of this visit, GFLOP/s of all threads.
+  private(set) var peaks: [Double] = []
   /// Phases of each contestant's last execution of the warm-up.
   private(set) var phases: [[(name: String, seconds: Double)]]
   /// Bytes of operands, result and workspace, and what the process grew by besides, in each contestant's first execution.
   private(set) var peakBytes: [Int?]
+  private var threads: ThreadHandover
 
   init(
-    contestants: [Contestant], memory: PlacedMemory, pool: WorkerPool, evictor: CacheEvictor?,
-    shouldStop: @escaping () -> Bool
+    contestants: [Contestant], memory: PlacedMemory, pool: WorkerPool, evictor: CacheEvictor? = nil,
+    probe: PeakProbe? = nil, shouldStop: @escaping () -> Bool
   ) {
     self.contestants = contestants
     self.memory = memory
     self.pool = pool
     self.evictor = evictor
+    self.probe = probe
     self.shouldStop = shouldStop
     phases = Array(repeating: [], count: contestants.count)
     peakBytes = Array(repeating: nil, count: contestants.count)
+    threads = ThreadHandover(pool: pool)
   }
 
   var isStopRequested: Bool { shouldStop() }
 
   mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double {
     let contestant = contestants[index]
+    if isWarmUp { waitingSeconds += threads.hand(to: contestant.threadOwner) }
     // Phases are recorded in the warm-up only: samples are of the engine as its users call it.
     let recorder = isWarmUp ? PhaseRecorder() : nil
     let isFirst = isWarmUp && peakBytes[index] == nil
@@ -76,31 +88,63 @@ struct ContestantExecutor: SampledExecutor {
     return seconds
   }
 
-  /// Other places for everybody's operands, results and workspaces.
+  /// Other places for everybody's operands, results and workspaces; now and then a look at the machine's speed.
   mutating func beginRound(_ round: Int) throws -> Double {
-    guard round > 0, movingSeconds <= ContestantExecutor.movingShare * kernelSeconds else { return 0 }
+    var seconds = 0.0
+    if peaks.count < Self.leastProbes || probingSeconds <= Self.probingShare * kernelSeconds {
+      seconds += probeSpeed()
+    }
+    guard round > 0, movingSeconds <= Self.movingShare * kernelSeconds else { return seconds }
     let start = ContinuousClock.now
     memory.move()
-    let seconds = (ContinuousClock.now - start).seconds
-    movingSeconds += seconds
-    waitingSeconds += seconds
-    return seconds
+    let moving = (ContinuousClock.now - start).seconds
+    movingSeconds += moving
+    waitingSeconds += moving
+    return seconds + moving
   }
 
-  /// Where the threads change, those of the contestant before are sent to sleep and the contestant's own are woken; what is
-  /// short is also executed once without being timed.
-  mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double {
+  /// Measures what the machine can do at best right now; returns the seconds that this took.
+  @discardableResult
+  mutating func probeSpeed() -> Double {
+    guard let probe else { return 0 }
+    let handed = threads.hand(to: nil)
+    waitingSeconds += handed
     let start = ContinuousClock.now
-    let own = contestants[index]
-    if let previous,
-      ThreadRest.handOver(from: contestants[previous].threadOwner, to: own.threadOwner, pool: pool),
-      repetitions > 1
-    {
-      try own.execute(in: memory, pool: pool, phases: nil)
-    }
-    evictor?.evict()
+    let peak = probe.gflops()
+    // It has none where a thread did not get to run.
+    if peak.isFinite { peaks.append(peak) }
     let seconds = (ContinuousClock.now - start).seconds
-    waitingSeconds += seconds
-    return seconds
+    probingSeconds += seconds
+    return handed + seconds
   }
+
+  /// Seconds for which threads that have just been woken work untimed: an engine's own may be new ones, which the system first has to
+  /// spread over the processors.
+  private static let wakingSeconds = 0.01
+
+  /// The contestant's threads are awake and those of others asleep, it has executed so often on these operands, and the caches are
+  /// in the state that is wanted.
+  mutating func settle(before index: Int, untimed: Int) throws -> Double {
+    let contestant = contestants[index]
+    var waited = threads.hand(to: contestant.threadOwner, wakes: untimed == 0)
+    let areNew = waited > 0 && contestant.threadOwner != nil
+    let start = ContinuousClock.now
+    var count = 0
+    while count < untimed || areNew && (ContinuousClock.now - start).seconds < Self.wakingSeconds {
+      try contestant.execute(in: memory, pool: pool, phases: nil)
+      count += 1
+    }
+    let executed = (ContinuousClock.now - start).seconds
+    if let evictor {
+      waited += threads.hand(to: nil, lends: true)
+      let start = ContinuousClock.now
+      evictor.evict()
+      waited += (ContinuousClock.now - start).seconds
+      waited += threads.hand(to: contestant.threadOwner)
+    }
+    kernelSeconds += executed
+    waitingSeconds += waited
+    return executed + waited
+  }
+
 }

@@ -9,6 +9,11 @@ public struct LayerRun {
   public var limits: MachineLimits
   /// Where the time of all rows so far went; `total` and what happens elsewhere are left at zero.
   public private(set) var ledger = TimeLedger()
+  /// What the machine could do at best during the last visit, GFLOP/s of all threads: the median of `PeakProbe`s between its rounds;
+  /// nil where nothing was timed.
+  public private(set) var visitPeak: Double?
+  /// Made once for a state of the caches and a pool, since they are large.
+  private var evictors: [(state: CacheState, evictor: CacheEvictor)] = []
   private var cached: (problem: ConvProblem, data: ProblemData)?
 
   /// A run with known settings; without limits of the machine rows say nothing about them.
@@ -139,6 +144,7 @@ public struct LayerRun {
     _ contestants: [Contestant], _ rows: inout [ResultRow], _ item: RunItem, _ data: ProblemData,
     _ visit: Visit, shouldStop: () -> Bool
   ) throws {
+    visitPeak = nil
     guard !contestants.isEmpty else { return }
     let start = ContinuousClock.now
     let seed = settings.seed &+ UInt64(visit.index)
@@ -150,30 +156,61 @@ public struct LayerRun {
       ),
       workspaceBytes: contestants.map(\.plan.workspaceBytes).max() ?? 0, seed: seed)
     ledger.verification += (ContinuousClock.now - start).seconds
+    let evictor = try cacheEvictor()
+    let sampling = sampling(visit)
+    // What each touches, at the rate at which memory fills the last level.
+    let refills = contestants.map { contestant in
+      let bytes = memory.operandBytes + contestant.plan.workspaceBytes + contestant.plan.preparedBytes
+      return sampling.refillSeconds * Double(bytes) / Double(CacheSizes.lastLevel)
+    }
     try withoutActuallyEscaping(shouldStop) { shouldStop in
       var executor = ContestantExecutor(
-        contestants: contestants, memory: memory, pool: settings.pool,
-        evictor: settings.cache == .cold ? CacheEvictor(pool: settings.pool) : nil, shouldStop: shouldStop)
+        contestants: contestants, memory: memory, pool: settings.pool, evictor: evictor,
+        probe: PeakProbe(pool: settings.pool), shouldStop: shouldStop)
       var sampler = RoundSampler(
-        earlier: contestants.map { rows[$0.row].samplesByRound },
+        earlier: contestants.map { rows[$0.row].samplesByRound }, refills: refills,
         baseline: contestants.firstIndex { rows[$0.row].backend == settings.baseline },
-        limits: visit.share(of: settings.sampling), seed: seed)
+        limits: sampling, seed: seed)
       defer {
         ledger.kernels += executor.kernelSeconds
         ledger.waiting += executor.waitingSeconds
+        ledger.probes += executor.probingSeconds
       }
       _ = try sampler.run(&executor)
+      executor.probeSpeed()
+      visitPeak = executor.peaks.isEmpty ? nil : Statistics.median(executor.peaks)
       for (index, contestant) in contestants.enumerated() {
         if visit.index == 0 {
           rows[contestant.row].phases = executor.phases[index]
           rows[contestant.row].peakMemoryBytes = executor.peakBytes[index]
         }
+        rows[contestant.row].peakProbes += executor.peaks
         describe(sampler.series[index], contestant.plan, &rows[contestant.row], item)
       }
     }
     // Comparisons before the last visit are for runs that do not get that far.
     ResultRow.compare(
       &rows, baseline: settings.baseline, seed: settings.seed, resamples: visit.isLast ? 2000 : 200)
+  }
+
+  /// The visit's part of the sampling, with what this machine's last-level cache costs; where the bandwidth was not measured, at
+  /// 16 GB/s.
+  private func sampling(_ visit: Visit) -> SamplingLimits {
+    var share = visit.share(of: settings.sampling)
+    let bandwidth = limits.bandwidth > 0 ? limits.bandwidth : 16
+    share.refillSeconds = Double(CacheSizes.lastLevel) / bandwidth * 1e-9
+    return share
+  }
+
+  /// What brings about the caches' state that is wanted.
+  ///
+  /// - Throws: `MemoryError`.
+  private mutating func cacheEvictor() throws -> CacheEvictor? {
+    let known = evictors.first { $0.state == settings.cache && $0.evictor.pool === settings.pool }
+    if let known { return known.evictor }
+    let made = try CacheEvictor.make(settings.cache, pool: settings.pool)
+    if let made { evictors.append((settings.cache, made)) }
+    return made
   }
 
   /// Times, rates and what they are of the machine's limits.
@@ -184,12 +221,16 @@ public struct LayerRun {
     let values = series.values
     let median = Statistics.median(values)
     row.rounds = series.samples.keys.sorted()
+    row.untimedExecutions = series.untimed
     row.seconds = values
     row.minMilliseconds = (values.min() ?? .nan) * 1e3
     row.medianMilliseconds = median * 1e3
     row.p95Milliseconds = Statistics.quantile(values, 0.95) * 1e3
     row.gflopsEffective = item.problem.problem.directFLOPs / median * 1e-9
     row.gflopsExecuted = plan.executedFLOPs / median * 1e-9
+    // Of the same moments: machines drift by factors within a minute.
+    var limits = limits
+    limits.fmaPeak = row.peakGflops
     row.peakPercent = row.gflopsEffective / limits.fmaPeak * 100
     let intensity = item.problem.problem.directFLOPs / Double(item.compulsoryBytes)
     row.rooflineGflops = limits.roofline(intensity: intensity)

@@ -10,19 +10,22 @@ public struct MachineLimits: Sendable, Hashable {
   public var bandwidth: Double
   /// Caches and memory, the nearest first; empty where they were not measured.
   public var levels: [CacheBandwidth]
-  /// GFLOP/s of our own matrix kernel, taken in turn with the peak; NaN where it was not measured.
+  /// GFLOP/s of our own matrix kernel; NaN where it was not measured.
   public var matrixKernel: Double
+  /// What it makes of the peak: the median of quotients of samples that were taken in turn; NaN where it was not measured.
+  public var matrixKernelShare: Double
 
   /// Known limits.
   public init(
     threads: Int, fmaPeak: Double, bandwidth: Double, levels: [CacheBandwidth] = [],
-    matrixKernel: Double = .nan
+    matrixKernel: Double = .nan, matrixKernelShare: Double = .nan
   ) {
     self.threads = threads
     self.fmaPeak = fmaPeak
     self.bandwidth = bandwidth
     self.levels = levels
     self.matrixKernel = matrixKernel
+    self.matrixKernelShare = matrixKernelShare
   }
 
   /// Measures all; about a third of a second. Peak and matrix kernel take turns; each is the median of its
@@ -38,11 +41,9 @@ public struct MachineLimits: Sendable, Hashable {
     return MachineLimits(
       threads: pool.threads, fmaPeak: median(turns.map(\.peak)),
       bandwidth: levels.first { $0.level == BandwidthProbe.memory }?.triad ?? .nan, levels: levels,
-      matrixKernel: median(turns.map(\.kernel)))
+      matrixKernel: median(turns.map(\.kernel)),
+      matrixKernelShare: median(turns.map { $0.kernel / $0.peak }))
   }
-
-  /// What our own matrix kernel makes of the peak; NaN where it was not measured.
-  public var matrixKernelShare: Double { matrixKernel / fmaPeak }
 
   /// The roofline at an arithmetic intensity in FLOP per byte, GFLOP/s (Williams, Waterman, Patterson,
   /// *Roofline*, 2009); NaN where a limit was not measured.
@@ -58,40 +59,6 @@ extension RunItem {
     let problem = problem.problem
     let elements = [problem.inputShape, problem.filterShape, problem.outputShape].map { $0.reduce(1, *) }
     return elements.reduce(0, +) * operation.elementType.byteCount
-  }
-}
-
-/// Whether operands are in the caches when a sample begins.
-public enum CacheState: String, Sendable, Hashable, CaseIterable {
-  /// As the executions before have left them.
-  case warm
-  /// Evicted before every execution.
-  case cold
-}
-
-/// Fills the caches with something else than the operands.
-final class CacheEvictor {
-  private let memory: UnsafeMutablePointer<UInt64>
-  private let count: Int
-  private let pool: WorkerPool
-
-  /// A scratch of twice the last-level cache, written by all threads of the pool.
-  init(pool: WorkerPool, byteCount: Int = 2 * CacheSizes.lastLevel) {
-    self.pool = pool
-    count = max(1, byteCount / 8)
-    memory = .allocate(capacity: count)
-    memory.initialize(repeating: 0, count: count)
-  }
-
-  deinit { memory.deallocate() }
-
-  /// Touches every line of the scratch.
-  func evict() {
-    let pieces = 4 * pool.threads
-    let size = (count + pieces - 1) / pieces
-    pool.parallelFor(pieces) { piece in
-      for i in stride(from: piece * size, to: min(count, (piece + 1) * size), by: 8) { memory[i] &+= 1 }
-    }
   }
 }
 

@@ -74,16 +74,26 @@ public struct NoiseRecord: Sendable, Hashable {
   /// Least and greatest mean frequency, MHz.
   public var megahertzLow = Double.nan
   public var megahertzHigh = Double.nan
+  /// What the multipliers could do at best in the slowest and in the fastest visit of the run, GFLOP/s of all threads; of the number
+  /// of threads for which the two are furthest apart.
+  public var peakLow = Double.nan
+  public var peakHigh = Double.nan
   /// Setting of transparent huge pages.
   public var hugePages = ""
 
   /// Nothing is known.
   public init() {}
 
+  /// By what factor the machine's speed changed during the run; NaN where it was not measured.
+  public var speedChange: Double { peakHigh / peakLow }
+
   /// Why the times of this run are to be read with care, with figures; empty for a quiet machine.
   public var reasons: [String] {
     var reasons: [String] = []
     func percent(_ value: Double) -> String { String(format: "%.1f %%", value) }
+    if speedChange > NoiseRecord.largestSpeedChange {
+      reasons.append(String(format: "the machine's speed changed by %.2g × during this run", speedChange))
+    }
     if stealPercent > 1 || stealPercentWorst > 5 {
       reasons.append(
         "the hypervisor took \(percent(stealPercent)) of the processors' time (at worst \(percent(stealPercentWorst)))"
@@ -101,11 +111,21 @@ public struct NoiseRecord: Sendable, Hashable {
     return reasons
   }
 
+  /// Beyond this factor between the fastest and the slowest visit times of different rows are not of one machine.
+  static let largestSpeedChange = 1.15
+
   /// All figures in one line.
   public var summary: String {
     var parts: [String] = []
     func add(_ text: String, _ value: Double, _ rest: String = "") {
       if value.isFinite { parts.append(text + String(format: "%.2f", value) + rest) }
+    }
+    if speedChange.isFinite {
+      parts.append(
+        String(
+          format: "the machine's speed changed by %.3g × (FMA peak %.0f to %.0f GFLOP/s)", speedChange,
+          peakLow,
+          peakHigh))
     }
     add("load before ", loadBefore)
     add("after ", loadAfter)
@@ -125,6 +145,8 @@ public struct NoiseWatch: Sendable {
   private var othersWorst = 0.0
   private var low = Double.infinity
   private var high = -Double.infinity
+  /// By number of threads: the FMA peaks of all visits, GFLOP/s.
+  private var peaks: [Int: [Double]] = [:]
 
   /// Shortest interval whose figures count by themselves, in ticks (10 ms) of all processors together: a process that looks
   /// in for a moment is no noise.
@@ -154,6 +176,21 @@ public struct NoiseWatch: Sendable {
     self.last = sample
   }
 
+  /// Takes note of what the machine could do at best during one visit, GFLOP/s of that many threads.
+  public mutating func add(peak: Double, threads: Int) {
+    if peak.isFinite, peak > 0 { peaks[threads, default: []].append(peak) }
+  }
+
+  /// The median of all visits with that many threads; nil where there were none.
+  public func peak(threads: Int) -> Double? { peaks[threads].map(Statistics.median) }
+
+  /// Puts the medians of the whole run in the places of peaks that were measured at one moment.
+  public func settle(_ limits: inout [MachineLimits]) {
+    for index in limits.indices {
+      if let peak = peak(threads: limits[index].threads) { limits[index].fmaPeak = peak }
+    }
+  }
+
   private static func percents(from a: NoiseSample, to b: NoiseSample) -> (steal: Double, others: Double) {
     let total = Double(max(1, b.totalTicks - a.totalTicks))
     let others = max(0, b.busyTicks - a.busyTicks - (b.ownTicks - a.ownTicks))
@@ -164,6 +201,10 @@ public struct NoiseWatch: Sendable {
   public var record: NoiseRecord {
     var record = NoiseRecord()
     record.hugePages = NoiseSample.transparentHugePages
+    let ranges = peaks.values.map { (low: $0.min()!, high: $0.max()!) }
+    if let range = ranges.max(by: { $0.high / $0.low < $1.high / $1.low }) {
+      (record.peakLow, record.peakHigh) = range
+    }
     guard let first, let last else { return record }
     record.loadBefore = first.load
     record.loadAfter = last.load

@@ -1,4 +1,5 @@
 import ConvCore
+import Foundation
 
 /// How long and how often competitors are sampled.
 public struct SamplingLimits: Sendable, Hashable {
@@ -16,11 +17,29 @@ public struct SamplingLimits: Sendable, Hashable {
   /// A competitor that takes more than this many times the best one's time is sampled a few times only.
   public var slowFactor = 10.0
   /// Seconds that a sample lasts at least, by repetition, so that the clock does not matter; 0 where each execution has to
-  /// be prepared (cold caches).
+  /// be prepared (`CacheState.network`, `.cold`).
   public var leastSampleSeconds = 0.5e-3
+  /// Seconds in which memory can fill the last-level cache.
+  public var refillSeconds = 2e-3
 
   /// The defaults.
   public init() {}
+
+  /// How many executions that last so many seconds go untimed before a sample, so that what others left in the caches is nothing
+  /// beside it: the least k with 2⁻ᵏ · `refill` ≤ 0.005 · `seconds`, at most 16. At least one, which wakes the threads and brings back
+  /// code and tables; none where already refilling all of the last level is less than that.
+  ///
+  /// - Parameter refill: seconds in which memory gives what an execution touches, or fills the last level: what is less.
+  ///
+  /// One execution does not bring everything back, since some CPUs keep in the last level only what is asked for again; halving is a
+  /// rough model, and half a per cent leaves room for it.
+  /// Measured on a Zen 5 with 32 MiB, of the time that fetching 17 MB of filters takes: after 1, 2, 4 and 8 executions the next one still
+  /// took 50, 40, 9 and 1 % longer.
+  func untimedExecutions(lasting seconds: Double, refill: Double) -> Int {
+    let visible = 0.005 * max(seconds, 1e-9)
+    if refillSeconds <= visible { return 0 }
+    return refill <= 2 * visible ? 1 : min(16, Int(log2(refill / visible).rounded(.up)))
+  }
 }
 
 /// What a `RoundSampler` samples.
@@ -29,18 +48,19 @@ protocol SampledExecutor {
   mutating func execute(_ index: Int, repetitions: Int, isWarmUp: Bool) throws -> Double
   /// Prepares a round; returns the seconds that this took.
   mutating func beginRound(_ round: Int) throws -> Double
-  /// Brings the machine into the state that a sample of `index` begins with; returns the seconds that this took.
-  mutating func settle(before index: Int, after previous: Int?, repetitions: Int) throws -> Double
+  /// Brings the machine into the state that a sample of `index` begins with, by so many executions that are not timed and whatever
+  /// else it takes; returns the seconds that this took.
+  mutating func settle(before index: Int, untimed: Int) throws -> Double
   /// Whether the user wants the run to end.
   var isStopRequested: Bool { get }
 }
 
 /// Samples competitors in rounds until their ratios are known well enough or the time is up.
 ///
-/// In every round each competitor runs once, in a random order (seeded), so that whatever changes slowly meets all of them
-/// alike and none always follows the same other. It stops by the *width* of the intervals, never by what they say: such
-/// sequential intervals keep their coverage asymptotically (Chow & Robbins, *On the asymptotic theory of fixed-width
-/// sequential confidence intervals for the mean*, 1965).
+/// In every round each competitor is sampled once, in a random order (seeded), so that whatever changes slowly meets all of them
+/// alike and none always follows the same other; what the one before left behind is settled before each sample. It stops by the
+/// *width* of the intervals, never by what they say: such sequential intervals keep their coverage asymptotically (Chow & Robbins, *On
+/// the asymptotic theory of fixed-width sequential confidence intervals for the mean*, 1965).
 struct RoundSampler {
   /// Why sampling ended.
   enum End: String, Sendable {
@@ -53,6 +73,10 @@ struct RoundSampler {
     var samples: [Int: Double] = [:]
     /// Executions per sample.
     var repetitions = 1
+    /// Seconds in which memory gives what an execution touches; nil: fills the last level.
+    var refill: Double?
+    /// Executions before each sample.
+    var untimed = 1
     /// Whether it is so much slower than the best one that it takes part in a few rounds only.
     var isSlow = false
     var spent = 0.0
@@ -71,14 +95,19 @@ struct RoundSampler {
   private let firstRound: Int
   /// Seconds of sampling so far, but for slow competitors.
   private var spent = 0.0
-  private var previous: Int?
 
   /// For competitors with the samples that each has already, none where they are met for the first time.
-  init(earlier: [[Int: Double]], baseline: Int?, limits: SamplingLimits, seed: UInt64) {
+  ///
+  /// - Parameter refills: seconds in which memory gives what an execution of each touches.
+  init(
+    earlier: [[Int: Double]], refills: [Double] = [], baseline: Int?, limits: SamplingLimits, seed: UInt64
+  ) {
     self.limits = limits
     self.seed = seed
     self.baseline = baseline
-    series = earlier.map { Series(samples: $0) }
+    series = earlier.enumerated().map { index, samples in
+      Series(samples: samples, refill: index < refills.count ? refills[index] : nil)
+    }
     firstRound = earlier.compactMap { $0.keys.max() }.max().map { $0 + 1 } ?? 0
   }
 
@@ -115,19 +144,24 @@ struct RoundSampler {
 
   private mutating func warmUp(_ executor: inout some SampledExecutor) throws {
     for index in series.indices {
-      var total = 0.0
-      var least = Double.infinity
-      var last = 0.0
+      var (total, least, last) = (0.0, Double.infinity, 0.0)
+      var executions = 0
       repeat {
         last = try executor.execute(index, repetitions: 1, isWarmUp: true)
+        executions += 1
         least = min(least, last)
         total += last
       } while total < limits.warmUpSeconds && !executor.isStopRequested
       series[index].estimate = least
+      series[index].untimed = limits.untimedExecutions(
+        lasting: least, refill: min(series[index].refill ?? .infinity, limits.refillSeconds))
       let wish = (limits.leastSampleSeconds / max(least, 1e-7)).rounded(.up)
       series[index].repetitions = max(1, min(1000, Int(wish)))
       // Where the budget has room for a few executions only, the warm-up is one of them.
-      if limits.leastSampleSeconds > 0 && last > limits.budgetSeconds / Double(2 * series.count) {
+      let isSettled = executions > series[index].untimed
+      if isSettled && limits.leastSampleSeconds > 0
+        && last > limits.budgetSeconds / Double(2 * series.count)
+      {
         record(index, firstRound, seconds: last, cost: last)
       }
     }
@@ -147,14 +181,14 @@ struct RoundSampler {
     if own.samples.isEmpty { return true }
     if own.samples.count < 2 && own.estimate <= limits.budgetSeconds { return true }
     let share = limits.budgetSeconds / 4 / Double(series.count(where: \.isSlow))
-    return own.spent + own.estimate * Double(own.repetitions) <= share
+    return own.spent + own.estimate * Double(own.repetitions + own.untimed) <= share
   }
 
   private mutating func sample(_ index: Int, _ round: Int, _ executor: inout some SampledExecutor) throws {
     let repetitions = series[index].repetitions
-    let waited = try executor.settle(before: index, after: previous, repetitions: repetitions)
+    let waited = try executor.settle(before: index, untimed: series[index].untimed)
+    series[index].spent += waited
     if !series[index].isSlow { spent += waited }
-    previous = index
     let seconds = try executor.execute(index, repetitions: repetitions, isWarmUp: false)
     record(index, round, seconds: seconds / Double(repetitions), cost: seconds)
   }

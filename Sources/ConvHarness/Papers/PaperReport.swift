@@ -25,6 +25,8 @@ public struct PaperReport: Sendable {
   public var limits: [MachineLimits] = []
   /// What else the machine did meanwhile.
   public var noise: NoiseRecord?
+  /// Libraries that run below the CPU's instruction set.
+  public var warnings: [String] = []
   private let kinds: [AlgorithmClass?]
 
   /// Compares what a run found with the pack.
@@ -91,8 +93,8 @@ public struct PaperReport: Sendable {
     var machine = RunReport(
       environment: environment, command: command, date: date, peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: rows.contains { !$0.seconds.isEmpty })
-    (machine.limits, machine.noise) = (limits, noise)
-    text += machine.noiseWarning
+    (machine.limits, machine.noise, machine.warnings) = (limits, noise, warnings)
+    text += machine.libraryWarnings + machine.noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
     text += machine.machineFacts

@@ -38,11 +38,11 @@ extension RunReport {
     return text
   }
 
-  /// How the peak was got: files without a figure of our matrix kernel are from when that kernel was the
-  /// peak.
-  var peakLabel: String {
-    limits.contains { $0.matrixKernel.isFinite } ? PeakProbe.label : "own matrix kernel, cache-resident"
-  }
+  /// How the peak was got.
+  var peakLabel: String { isPeakOfChains ? PeakProbe.label : "own matrix kernel, cache-resident" }
+
+  /// Files without bandwidths per level are from when our own matrix kernel was the peak.
+  var isPeakOfChains: Bool { limits.contains { !$0.levels.isEmpty } }
 
   /// `total 20 s: verification 3.1, …; outside of engines and verification 2.1 %`.
   public static func seconds(_ ledger: TimeLedger) -> String {
@@ -50,6 +50,11 @@ extension RunReport {
       .map { "\($0.name) \(short($0.seconds))" }
     return "\(short(ledger.total)) in all: \(parts.joined(separator: ", ")); tool and waiting "
       + String(format: "%.1f %%", ledger.overhead * 100)
+  }
+
+  /// Paragraphs above the results about libraries that run slower than this CPU could.
+  var libraryWarnings: String {
+    warnings.map { "**Warning: \(RunReport.cell($0)).**\n\n" }.joined()
   }
 
   /// A paragraph in the head of a report whose times are to be read with care.
@@ -201,6 +206,9 @@ extension RunReport {
     if !limits.isEmpty {
       text += "  \"limits\": [\(limits.map(\.json).joined(separator: ", "))],\n"
     }
+    if !warnings.isEmpty {
+      text += "  \"warnings\": [\(warnings.map(JSONValue.quoted).joined(separator: ", "))],\n"
+    }
     if let noise {
       var members = NoiseRecord.figures.filter { noise[keyPath: $0.1].isFinite }
         .map { "\"\($0.0)\": \(CSV.number(noise[keyPath: $0.1]))" }
@@ -218,7 +226,7 @@ extension RunReport {
 }
 
 extension MachineLimits {
-  /// `180 GFLOP/s, 90 % of the FMA peak (…)`; nil where it was not measured.
+  /// `180 GFLOP/s, 90 % of the FMA peak at that moment (…)`; nil where it was not measured.
   var matrixKernelText: String? {
     guard matrixKernelShare.isFinite else { return nil }
     let share = RunReport.short(matrixKernelShare * 100)
@@ -234,6 +242,9 @@ extension MachineLimits {
       "\"threads\": \(threads)", "\"fma_peak_gflops\": \(number(fmaPeak))",
       "\"bandwidth_gb_per_s\": \(number(bandwidth))",
     ]
+    if matrixKernelShare.isFinite {
+      members.append("\"matrix_kernel_share\": \(CSV.number(matrixKernelShare))")
+    }
     if matrixKernel.isFinite { members.append("\"matrix_kernel_gflops\": \(CSV.number(matrixKernel))") }
     if !levels.isEmpty {
       let entries = levels.map { level in

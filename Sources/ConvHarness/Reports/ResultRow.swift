@@ -22,6 +22,14 @@ public struct ResultRow: Sendable {
   public var p95Milliseconds = Double.nan
   public var gflopsEffective = Double.nan
   public var peakPercent = Double.nan
+  /// What the machine could do at best between the rounds of this row, GFLOP/s of all threads, in the order of time.
+  ///
+  /// With six digits, as files have them: what is read again is the same.
+  public var peakProbes: [Double] = [] {
+    didSet { peakProbes = peakProbes.map { Double(CSV.number($0)) ?? .nan } }
+  }
+  /// Their median, which `peakPercent` is of.
+  public var peakGflops: Double { Statistics.median(peakProbes) }
   public var workspaceBytes: Int?
   /// The competitor that it is compared with.
   public var baseline: String
@@ -46,6 +54,8 @@ public struct ResultRow: Sendable {
   /// Compared with the fastest competitor of the same problem.
   public var best: BestComparison?
   public var cache = CacheState.warm
+  /// Executions before each sample of the last visit that were not timed.
+  public var untimedExecutions: Int?
   /// Bytes of workspace that the plan was allowed.
   public var workspaceLimit = PlanOptions().workspaceLimit
   /// How many layers of the network have this shape.
@@ -159,6 +169,9 @@ public struct ResultRow: Sendable {
     ("data", { $0.distribution.rawValue }),
     ("projection_ratio", { number($0.verification.projectionRatio) }),
     ("minimal_repro", { $0.minimalRepro }),
+    ("untimed_executions", { $0.untimedExecutions.map { "\($0)" } ?? "" }),
+    ("peak_gflops", { number($0.peakGflops) }),
+    ("peak_probes_gflops", { $0.peakProbes.map { CSV.number($0) }.joined(separator: " ") }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

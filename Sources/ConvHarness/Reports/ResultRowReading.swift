@@ -95,6 +95,15 @@ extension ResultRow {
     "miss_probability_channel": { row, field in try row.readCoverage(field) { $0.channel = $1 } },
     "data": { $0.distribution = try $1.value(of: DataDistribution.self, "distribution") },
     "minimal_repro": { $0.minimalRepro = $1.text },
+    "untimed_executions": { $0.untimedExecutions = try $1.optionalInteger() },
+    "peak_probes_gflops": { row, field in
+      row.peakProbes = try field.text.split(separator: " ").map { text in
+        guard let value = Double(text), value.isFinite, value > 0 else {
+          throw field.error("'\(text)' is no rate in GFLOP/s")
+        }
+        return value
+      }
+    },
     "projection_ratio": { $0.verification.projectionRatio = try $1.number() },
   ]
 

@@ -29,15 +29,29 @@ public struct RunDiff: Sendable {
     public let verdict: Verdict
   }
 
+  /// A fact in which two runs differ.
+  public struct Difference: Sendable, Hashable {
+    public let fact: String
+    public let before: String?
+    public let after: String?
+  }
+
   /// Times of two machines are made comparable by their measured peaks: a time counts in the FLOPs that the machine could
   /// have done in it.
   public let isNormalized: Bool
   /// Fraction beyond which a row counts as regressed or improved.
   public let threshold: Double
   public let rows: [Row]
+  /// Facts of the machine, the build and the settings in which the runs differ, in the order of the first one's; nil where one
+  /// does not state it.
+  public let differences: [Difference]
   /// Rows that only one of the runs has.
   public let onlyBefore: [ResultRow]
   public let onlyAfter: [ResultRow]
+
+  /// Whether times should have been made comparable and cannot be: the peak of one run is that of our own matrix kernel, as runs had it
+  /// that did not yet measure chains in registers.
+  public let hasTwoKindsOfPeak: Bool
 
   /// Compares two runs.
   ///
@@ -50,7 +64,9 @@ public struct RunDiff: Sendable {
   ) {
     func cpu(_ report: RunReport) -> String? { report.environment.first { $0.key == "CPU" }?.value }
     let normalizes = normalizes ?? (cpu(before) != cpu(after))
-    isNormalized = normalizes
+    hasTwoKindsOfPeak = normalizes && before.isPeakOfChains != after.isPeakOfChains
+    isNormalized = normalizes && !hasTwoKindsOfPeak
+    differences = RunDiff.differences(before, after)
     self.threshold = threshold
     var waiting: [[String]: [ResultRow]] = [:]
     for row in before.rows { waiting[row.itemKey + [row.backend], default: []].append(row) }
@@ -63,7 +79,7 @@ public struct RunDiff: Sendable {
         continue
       }
       waiting[key]?.removeFirst()
-      let scale = normalizes ? after.peak(threads: row.threads) / before.peak(threads: row.threads) : 1
+      let scale = isNormalized ? after.peak(of: row) / before.peak(of: old) : 1
       rows.append(RunDiff.row(old, row, scale: scale, threshold: threshold, seed: seed))
     }
     self.rows = rows
@@ -76,6 +92,21 @@ public struct RunDiff: Sendable {
       left[key] = count - 1
       return true
     }.reversed()
+  }
+
+  private static func differences(_ before: RunReport, _ after: RunReport) -> [Difference] {
+    func facts(_ report: RunReport) -> [(key: String, value: String)] {
+      var facts = report.environment
+      facts.append(("warnings", report.warnings.joined(separator: "; ")))
+      facts.append(("huge pages", report.noise?.hugePages ?? ""))
+      return facts.filter { !$0.value.isEmpty }
+    }
+    let (old, new) = (facts(before), facts(after))
+    let names = old.map(\.key) + new.map(\.key).filter { name in !old.contains { $0.key == name } }
+    return names.compactMap { name in
+      let values = [old, new].map { facts in facts.first { $0.key == name }?.value }
+      return values[0] == values[1] ? nil : Difference(fact: name, before: values[0], after: values[1])
+    }
   }
 
   private static func row(
@@ -118,6 +149,11 @@ public struct RunDiff: Sendable {
 }
 
 extension RunReport {
+  /// FMA peak of the moments in which a row was measured; where it has none, of the run with as many threads.
+  func peak(of row: ResultRow) -> Double {
+    row.peakGflops.isFinite ? row.peakGflops : peak(threads: row.threads)
+  }
+
   /// Measured FMA peak with that many threads, GFLOP/s; NaN where it was not measured.
   public func peak(threads: Int) -> Double {
     if let limit = limits.first(where: { $0.threads == threads }) { return limit.fmaPeak }

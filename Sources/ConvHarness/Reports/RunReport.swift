@@ -21,6 +21,8 @@ public struct RunReport: Sendable {
   public var hasTimes: Bool
   /// Measured limits for each number of threads.
   public var limits: [MachineLimits] = []
+  /// What makes the results mean less than they seem to: libraries that run below the CPU's instruction set.
+  public var warnings: [String] = []
   /// What else the machine did.
   public var noise: NoiseRecord?
   /// Where the time went.
@@ -101,7 +103,7 @@ public struct RunReport: Sendable {
   public var markdown: String {
     var text = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if let partialSentence { text += "**\(partialSentence)**\n\n" }
-    text += noiseWarning
+    text += libraryWarnings + noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
     text += machineFacts + "\n" + verdictSummary + "\n"

@@ -55,6 +55,7 @@ extension RunReport {
     isPartial = try run.bool("partial")
     hasTimes = try run.bool("has_times", default: peak > 0)
     trainingSource = try run.string("training_source", default: "")
+    warnings = try run.strings("warnings")
     limits = try run.limits()
     noise = try run.noise()
     ledger = try run.ledger()
@@ -163,6 +164,16 @@ private struct JSONReader {
     return text
   }
 
+  /// A list of strings; empty where there is none.
+  func strings(_ name: String) throws -> [String] {
+    guard let member = value[name] else { return [] }
+    guard let list = member.array else { throw error(name, "a list is needed") }
+    return try list.map { entry in
+      guard let text = entry.string else { throw error(name, "strings are needed") }
+      return text
+    }
+  }
+
   func bool(_ name: String, default value: Bool? = nil) throws -> Bool {
     guard let member = self.value[name] else {
       if let value { return value }
@@ -202,9 +213,13 @@ private struct JSONReader {
       else { throw error("limits", "threads, fma_peak_gflops and bandwidth_gb_per_s are needed") }
       var limits = MachineLimits(threads: threads, fmaPeak: peak, bandwidth: bandwidth)
       // Neither is in files from before they were measured.
-      if let kernel = entry["matrix_kernel_gflops"] {
-        guard let number = kernel.number else { throw error("matrix_kernel_gflops", "a number is needed") }
-        limits.matrixKernel = number
+      for (name, path) in [
+        ("matrix_kernel_gflops", \MachineLimits.matrixKernel),
+        ("matrix_kernel_share", \.matrixKernelShare),
+      ] {
+        guard let member = entry[name] else { continue }
+        guard let number = member.number else { throw error(name, "a number is needed") }
+        limits[keyPath: path] = number
       }
       if let levels = entry["levels"] { limits.levels = try self.levels(levels) }
       return limits
@@ -275,7 +290,7 @@ extension NoiseRecord {
       ("steal_percent", \.stealPercent), ("steal_percent_worst", \.stealPercentWorst),
       ("others_percent", \.othersPercent), ("others_percent_worst", \.othersPercentWorst),
       ("load_before", \.loadBefore), ("load_after", \.loadAfter), ("mhz_low", \.megahertzLow),
-      ("mhz_high", \.megahertzHigh),
+      ("mhz_high", \.megahertzHigh), ("fma_peak_low_gflops", \.peakLow), ("fma_peak_high_gflops", \.peakHigh),
     ]
   }
 }

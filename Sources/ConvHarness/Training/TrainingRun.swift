@@ -3,11 +3,17 @@ import ConvCore
 import ConvNN
 import ConvOptim
 
-/// Full training steps of a network with Adam, interleaved over backends: step 1 on each, step 2 on each, ….
+/// Full training steps of a network with Adam, interleaved over backends in turns: steps 1 to 4 on each, steps 5 to 8 on each, ….
+///
+/// The first step of a turn is not timed: it begins with what another backend left in the caches, the others with what the
+/// backend itself did, as in a training of its own.
 public struct TrainingRun {
+  /// Steps of a backend in a row.
+  static let turn = 4
+
   /// Seed, pool and baseline.
   public let settings: RunSettings
-  /// Seconds of timed steps of all backends together; each may use an equal share, and gets two steps in any case.
+  /// Seconds of steps of all backends together, the first of each left out; each may use an equal share, and gets two steps in any case.
   public let secondsLimit: Double
   /// What is trained.
   public let network: ImageNetwork
@@ -25,13 +31,20 @@ public struct TrainingRun {
     self.fallback = fallback
   }
 
-  /// Trains on the batches. The first step of each backend is warm-up (plans are made, memory is fetched) and not timed; after the
-  /// last one follow some without an update, in which each layer is timed and memory is looked at.
+  /// The turns of that many steps: a single step that is left over belongs to the last one, since it could not be timed by itself.
+  static func turns(of count: Int) -> [Range<Int>] {
+    let starts = Array(stride(from: 0, to: max(count - 1, min(count, 1)), by: turn))
+    return starts.indices.map { starts[$0]..<($0 + 1 < starts.count ? starts[$0 + 1] : count) }
+  }
+
+  /// Trains on the batches. The first step of each turn is not timed (in the very first one plans are made and memory is fetched); after
+  /// the last one follow some without an update, in which each layer is timed and memory is looked at.
   ///
+  /// - Parameter seesPeak: is told what the machine could do at best before each turn, GFLOP/s of all threads.
   /// - Throws: what making a model throws; what an engine throws is in its row.
   public func rows(
     _ images: TrainingImages, competitors: [Competitor], shouldStop: () -> Bool = { false },
-    progress: (String) -> Void = { _ in }
+    seesPeak: (Double) -> Void = { _ in }, progress: (String) -> Void = { _ in }
   ) throws -> [TrainingRow] {
     let batch = images.batches.first?.labels.count ?? 0
     let trainees = try competitors.map { competitor in
@@ -41,20 +54,24 @@ public struct TrainingRun {
           network: network.name, backend: competitor.label, threads: settings.pool.threads, batch: batch,
           steps: 0))
     }
-    var previous: (any ConvolutionBackend)?
-    for (number, data) in images.batches.enumerated() {
-      // Slow engines stop at their share of the time, so that the fast ones get their steps.
-      for trainee in trainees where trainee.isRunning {
-        let spent = trainee.row.stepSeconds.reduce(0, +)
-        let share = secondsLimit / Double(max(1, trainees.count))
-        if number > 1 && spent > share { continue }
-        if shouldStop() { break }
-        progress("\(network.name), step \(number + 1) on \(trainee.competitor.label)")
-        // Otherwise whoever comes after a library that polls for work shares the processors with it.
-        let owner = trainee.competitor.threadOwner(pool: settings.pool)
-        ThreadRest.handOver(from: previous, to: owner, pool: settings.pool)
-        previous = owner
-        trainee.attempt { try trainee.step(data, timed: number > 0) }
+    // Whoever comes after a library that polls for work would share the processors with it.
+    var threads = ThreadHandover(pool: settings.pool)
+    let share = secondsLimit / Double(max(1, trainees.count))
+    let probe = PeakProbe(pool: settings.pool)
+    for turn in TrainingRun.turns(of: images.batches.count) {
+      if !BuildConfiguration.isDebug && !shouldStop() {
+        threads.hand(to: nil)
+        seesPeak(probe.gflops())
+      }
+      for trainee in trainees {
+        for number in turn where trainee.isRunning {
+          // Slow engines stop at their share of the time, so that the fast ones get their steps.
+          if number > 1 && trainee.spent > share { break }
+          if shouldStop() { break }
+          progress("\(network.name), step \(number + 1) on \(trainee.competitor.label)")
+          threads.hand(to: trainee.competitor.threadOwner(pool: settings.pool))
+          trainee.attempt { try trainee.step(images.batches[number], timed: number > turn.lowerBound) }
+        }
       }
     }
     for trainee in trainees where trainee.isRunning && !trainee.row.forward.isEmpty && !shouldStop() {
@@ -88,6 +105,8 @@ private final class Trainee {
   private let run: TrainingRun
   private let model: any Module
   private let optimizer: Adam
+  /// Seconds of all steps but the first.
+  private(set) var spent = 0.0
   /// Bytes of the pool that the network holds between steps.
   private var heldBytes: Int
 
@@ -139,9 +158,12 @@ private final class Trainee {
       row.forward.append(forward)
       row.backward.append(backward)
       row.optimizer.append(seconds)
-    } else {
+    }
+    if row.steps == 1 {
       // Gradients and moments stay.
       heldBytes += BufferPool.shared.usedBytes - before
+    } else {
+      spent += forward + backward + seconds
     }
   }
 

@@ -37,7 +37,8 @@ public struct HTMLReport: Sendable {
   public var text: String {
     let machine = report.environment.first { $0.key == "CPU" }?.value ?? ""
     let sections = [
-      head(machine: machine), failureSection, answerSection, machineSection, layerSection, rooflineSection,
+      head(machine: machine), warningSection, failureSection, answerSection, machineSection, layerSection,
+      rooflineSection,
       trainingSection, declinedSection, footer,
     ]
     return """
@@ -87,6 +88,13 @@ public struct HTMLReport: Sendable {
     .filter { $0.0 > 0 }.map { ReportNumbers.count($0.0, $0.1) }
   }
 
+  /// Above everything else: what makes the comparison mean less than it seems to.
+  private var warningSection: String {
+    report.warnings.map {
+      "<div class=\"box warn\"><p><span class=\"warn-text\">Warning:</span> \(XMLText.escaped($0)).</p></div>"
+    }.joined()
+  }
+
   private var machineSection: String {
     var facts = report.environment.map { ($0.key, $0.value) }
     if report.peak > 0 {
@@ -96,6 +104,7 @@ public struct HTMLReport: Sendable {
       facts.append(("bandwidth", "\(RunReport.short(bandwidth)) GB/s"))
     }
     facts += report.limits.max { $0.threads < $1.threads }.map(limitFacts) ?? []
+    if let noise = report.noise, !noise.summary.isEmpty { facts.append(("noise", noise.summary)) }
     let items = facts.map {
       "<div><dt>\(XMLText.escaped($0.0))</dt><dd>\(XMLText.escaped($0.1))</dd></div>"
     }
