@@ -186,7 +186,7 @@ private struct SimulatedExecutor: SampledExecutor {
     #expect(few.series[1].samples.count == 1 && few.series[0].samples.count >= 15)
     // The baseline is what all are compared with: it is never left out.
     var baseline = SimulatedExecutor([0.05, 1e-3], noise: 0.001)
-    let (kept, end) = try sample(&baseline) { $0.budgetSeconds = 3 }
+    let (kept, end) = try sample(&baseline) { $0.budgetSeconds = 5 }
     #expect(end == .precise && kept.series.map(\.samples.count) == [15, 15])
   }
 

@@ -127,7 +127,7 @@ struct ContestantExecutor: SampledExecutor {
   mutating func settle(before index: Int, untimed: Int) throws -> Double {
     let contestant = contestants[index]
     var waited = threads.hand(to: contestant.threadOwner, wakes: untimed == 0)
-    let areNew = waited > 0 && contestant.threadOwner != nil
+    let areNew = threads.hasChanged && contestant.threadOwner != nil
     let start = ContinuousClock.now
     var count = 0
     while count < untimed || areNew && (ContinuousClock.now - start).seconds < Self.wakingSeconds {
@@ -146,5 +146,4 @@ struct ContestantExecutor: SampledExecutor {
     waitingSeconds += waited
     return executed + waited
   }
-
 }

@@ -16,6 +16,8 @@ struct ThreadHandover {
 
   private let pool: WorkerPool
   private var owner = Owner.unknown
+  /// Whether others worked before the threads that were last handed to.
+  private(set) var hasChanged = false
 
   /// Nobody knows who worked before.
   init(pool: WorkerPool) { self.pool = pool }
@@ -31,7 +33,8 @@ struct ThreadHandover {
     to next: (any ConvolutionBackend)?, wakes: Bool = false, lends: Bool = false
   ) -> Double {
     let start = ContinuousClock.now
-    if isOwner(next) {
+    hasChanged = !isOwner(next)
+    if !hasChanged {
       if !wakes { return 0 }
       wake(next)
       return (ContinuousClock.now - start).seconds
