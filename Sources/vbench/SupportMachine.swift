@@ -20,7 +20,7 @@ struct MachineDescription {
       line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
     }
     func values(_ key: String) -> [String] { fields.filter { $0.count == 2 && $0[0] == key }.map { $0[1] } }
-    cpu = MachineIdentity.cpuName
+    cpu = ProcessorModel.current.name
     logicalCores = ProcessInfo.processInfo.activeProcessorCount
     let cores = zip(values("physical id"), values("core id")).map { "\($0)/\($1)" }
     physicalCores = cores.isEmpty ? nil : Set(cores).count
