@@ -299,12 +299,52 @@ static ptrdiff_t VB_N(known)(const vb_transform *left, const vb_transform *right
 #undef VB_DENSE
 #undef VB_MONIC
 
+// The channels that are left, fewer than a vector, through `known`: by way of tiles with zeros in the other lanes. 0 where `known`
+// has no such matrices.
+static int VB_N(rest)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
+                      ptrdiff_t lanes, const VB_T *in, VB_T *out, const VB_T *bias) {
+  vb_transform_layout y = *layout;
+  VB_N(vector) tile[64], result[64], shift = {0};
+  const ptrdiff_t height = y.row1 - y.row0, width = y.column1 - y.column0;
+  if (left->rows > 8 || left->columns > 8 || right->rows > 8 || right->columns > 8) return 0;
+  for (ptrdiff_t j = 0; j < height; j++)
+    for (ptrdiff_t w = 0; w < width; w++) {
+      VB_T *to = (VB_T *)&tile[j * width + w];
+      const VB_T *from = in + j * y.in_row + w * y.in_column;
+      tile[j * width + w] = (VB_N(vector)){0};
+      for (ptrdiff_t l = 0; l < lanes; l++) to[l] = from[l];
+    }
+  if (bias)
+    for (ptrdiff_t l = 0; l < lanes; l++) ((VB_T *)&shift)[l] = bias[l];
+  const ptrdiff_t rows = y.out_rows, columns = y.out_columns, out_row = y.out_row, out_column = y.out_column;
+  if (y.accumulate)
+    for (ptrdiff_t r = 0; r < rows; r++)
+      for (ptrdiff_t q = 0; q < columns; q++) {
+        result[r * columns + q] = (VB_N(vector)){0};
+        for (ptrdiff_t l = 0; l < lanes; l++)
+          ((VB_T *)&result[r * columns + q])[l] = out[r * out_row + q * out_column + l];
+      }
+  y.n = VB_VL;
+  y.in_row = width * VB_VL;
+  y.in_column = VB_VL;
+  y.out_row = columns * VB_VL;
+  y.out_column = VB_VL;
+  y.prefetch_columns = 0;
+  if (!VB_N(known)(left, right, &y, (const VB_T *)tile, (VB_T *)result, bias ? (const VB_T *)&shift : NULL)) return 0;
+  for (ptrdiff_t r = 0; r < rows; r++)
+    for (ptrdiff_t q = 0; q < columns; q++)
+      for (ptrdiff_t l = 0; l < lanes; l++)
+        out[r * out_row + q * out_column + l] = ((const VB_T *)&result[r * columns + q])[l];
+  return 1;
+}
+
 static void VB_N(two)(const vb_transform *left, const vb_transform *right, const vb_transform_layout *layout,
                       const VB_T *in, VB_T *out, const VB_T *bias) {
   const vb_transform_layout *y = layout;
   VB_N(vector) middle[VB_TRANSFORM_MAX * VB_ROW];
   uint32_t height = y->row1 - y->row0, width = y->column1 - y->column0;
   ptrdiff_t n = (ptrdiff_t)y->n, c = VB_N(known)(left, right, y, in, out, bias);
+  if (c < n && n - c < VB_VL && VB_N(rest)(left, right, y, n - c, in + c, out + c, bias ? bias + c : NULL)) return;
   for (; c < n; c += VB_VL) {
     VB_N(finish) finish = {bias ? bias + c : NULL, y->accumulate, y->relu, n - c < VB_VL ? n - c : VB_VL};
     for (uint32_t j = 0; j < height && y->prefetch_columns; j++)

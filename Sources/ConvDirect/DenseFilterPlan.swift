@@ -52,27 +52,43 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
 
   var work: ConvWork {
     let size = Double(MemoryLayout<T>.stride)
+    let lanes = Double(kernels.lanes(T.self))
     let (groups, pixels) = (Double(problem.groups), Double(problem.n * problem.output.count))
-    let run = Double(length)
+    let (run, count) = (Double(length), Double(items))
     let runs = Double(row.offsets * runs)
     let k = Double(problem.kPerGroup)
-    var work = ConvWork()
-    work[.implicitProducts] =
-      2 * groups * runs * (run / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8
-      * (pixels + 12 * Double(items))
-    // Every item adds to all of dw.
-    work[.streamed] = 2 * Double(items) * Double(filterCount) * size
+    let operands = operation.operandBytes
     let (blocks, parts) = (Double(blocks), Double(parts))
+    let sums = Double(filterCount) * size
+    var work = ConvWork()
+    let sumsOfTiles = groups * runs * (run / 6).rounded(.up) * 6 * (k / lanes).rounded(.up) * lanes
+    work[.implicitProducts] = 2 * sumsOfTiles * pixels
     let inputBytes = Double(problem.n * problem.input.count * problem.c) * size
-    work.addImage(operation.inputFormat, inputBytes * blocks)
-    work.addImage(operation.outputFormat, 2 * pixels * k * groups * size * parts)
-    if copyCount > 0 { work[.moved] += 2 * inputBytes * blocks }
-    if stripCount > 0 { work[.moved] += 2 * pixels * Double(depth) * groups * blocks * size }
-    work[.moved] += 2 * Double(partials * filterCount) * size
-    work[.reordered] += 2 * Double(filterCount) * size
-    work[.calls] =
-      Double(items) * groups * runs * (run / 6).rounded(.up) * (k / Double(panel)).rounded(.up) / 4
+    work.addImage(
+      operation.inputFormat, inputBytes * blocks, channels: problem.cPerGroup,
+      planeBytes: problem.input.count * MemoryLayout<T>.stride, of: operands)
+    work.addImage(
+      operation.outputFormat, 2 * pixels * k * groups * parts * size, channels: channels,
+      planeBytes: problem.output.count * MemoryLayout<T>.stride, of: operands)
+    if copyCount > 0 {
+      work[.moved] += 2 * inputBytes * blocks
+      work[.runs] += count * groups * blocks * Double(band)
+    }
+    if stripCount > 0 {
+      work[.moved] += 2 * pixels * Double(depth) * groups * blocks * size
+      work[.runs] += pixels * groups * runs * blocks * (run / 6).rounded(.up)
+    }
+    // Every item writes its sums tile by tile.
+    work.add(.gathered, count * sums, of: sums)
+    work.add(.moved, 2 * Double(partials) * sums, of: Double(partials) * sums)
+    work.add(isTransposed ? .reordered : .gathered, sums, of: operands)
+    work[.calls] = count * groups * runs * (k / Double(panel)).rounded(.up) * parts
     return work
+  }
+
+  /// Whether dw is the transposed sums as they lie in memory.
+  private var isTransposed: Bool {
+    !operation.epilogue.accumulate && (operation.filterFormat == .nhwc || problem.filter.count == 1)
   }
 
   /// - Throws: `Refusal`.
@@ -278,8 +294,6 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
     let own = problem.kPerGroup
     let width = 32
     let blocks = divideUp(own, width)
-    let isTransposed =
-      !operation.epilogue.accumulate && (operation.filterFormat == .nhwc || problem.filter.count == 1)
     let strides = operation.filterFormat.strides(of: problem.filterShape)
     pool.parallelFor(problem.groups * blocks) { task in
       let (group, first) = (task / blocks, task % blocks * width)
@@ -290,12 +304,18 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
         T.transpose(kernels, depth, range.count, from + first, own, to + first * depth, depth)
         return
       }
-      let (channels, taps) = (problem.cPerGroup, problem.filter.w)
-      for k in range {
-        for m in 0..<depth {
-          let (tap, c) = (m / channels, m % channels)
-          let at = k * strides[0] + c * strides[1] + tap / taps * strides[2] + tap % taps * strides[3]
-          to[at] = operation.epilogue.accumulate ? to[at] + from[m * own + k] : from[m * own + k]
+      // Sums are read along K, where they lie together; what is written advances by one place for each of many filters.
+      let (channels, accumulates) = (problem.cPerGroup, operation.epilogue.accumulate)
+      for c in 0..<channels {
+        for tap in 0..<problem.filter.count {
+          let sums = from + (tap * channels + c) * own
+          let place =
+            c * strides[1] + tap / problem.filter.w * strides[2] + tap % problem.filter.w * strides[3]
+          if accumulates {
+            for k in range { to[k * strides[0] + place] += sums[k] }
+          } else {
+            for k in range { to[k * strides[0] + place] = sums[k] }
+          }
         }
       }
     }
