@@ -19,6 +19,8 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
   /// Elements of a task's copy of the source, and of the results of one row that do not go straight to the target.
   let copyCount, stripCount: Int
   let slots: Int
+  /// Whether every execution packs the weights.
+  let isFresh: Bool
 
   var problem: ConvProblem { operation.problem }
   var isBackward: Bool { operation.pass == .backwardData }
@@ -57,24 +59,37 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
     let size = Double(MemoryLayout<T>.stride)
     let units = Double(problem.n) * Double(problem.groups)
     let (sources, targets) = (Double(weights.sources), Double(weights.targets))
+    let lanes = Double(kernels.lanes(T.self))
+    let operands = operation.operandBytes
+    let pieces = Double(divideUp(columns.map(\.count).max() ?? 1, chunk))
+    let bands = Double(divideUp(rows.map(\.count).max() ?? 1, band))
     var work = ConvWork()
     for row in rows {
       for column in columns {
         let depth = Double(row.offsets * column.offsets) * sources
         let tiles = units * Double(row.count) * (Double(column.count) / 6).rounded(.up)
-        let width = (Double(column.block) * targets / 8).rounded(.up) * 8
-        work[.implicitProducts] += 2 * tiles * 6 * width * (depth + 12)
-        // Panels beyond the L1 cache come again for every tile.
-        if depth * Double(weights.panel) * size > 24_576 { work[.streamed] += tiles * depth * width * size }
-        work[.calls] += tiles * Double(weights.panels) / 8
+        let width = (Double(column.block) * targets / lanes).rounded(.up) * lanes
+        work[.implicitProducts] += 2 * tiles * 6 * width * depth
+        work[.calls] += units * Double(row.count) * pieces * Double(weights.panels)
       }
     }
+    if isFresh { work = work + weights.packing(elementBytes: size, of: operands) }
     let sourceBytes = units * Double(window.extent.count) * sources * size
     let resultBytes = units * Double(target.count) * targets * size
-    work[.moved] += 2 * Double(weights.count) * size
-    work.addImage(isBackward ? operation.outputFormat : operation.inputFormat, sourceBytes)
-    if copyCount > 0 { work[.moved] += 2 * sourceBytes }
-    work.addImage(targetFormat, resultBytes)
+    let sourceFormat = isBackward ? operation.outputFormat : operation.inputFormat
+    if copyCount > 0 {
+      let copied = units * pieces * bands * Double(copyCount) * size
+      work.addImage(
+        sourceFormat, max(sourceBytes, copied), channels: weights.sources,
+        planeBytes: window.extent.count * MemoryLayout<T>.stride, of: operands)
+      work[.moved] += 2 * copied
+      work[.runs] += units * pieces * bands * Double(unionOfReaches(rows, 0..<band).count)
+    } else {
+      work.add(.moved, sourceBytes, of: operands)
+    }
+    work.addImage(
+      targetFormat, resultBytes, channels: min(weights.targets, weights.panel),
+      planeBytes: target.count * MemoryLayout<T>.stride, of: operands)
     if !storesDirectly { work[.moved] += 2 * resultBytes }
     return work
   }
@@ -84,6 +99,7 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
     let problem = operation.problem
     self.operation = operation
     kernels = .current
+    isFresh = options.filterState == .fresh
     let isBackward = operation.pass == .backwardData
     let (height, width) = AxisShape.pair(problem)
     let panel = T.panel(kernels)

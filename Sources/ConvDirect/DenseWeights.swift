@@ -60,6 +60,21 @@ struct DenseWeights: Sendable {
     return group * groupCount + starts[row * columns.count + column] + index * depth * panel
   }
 
+  /// The work of `pack`.
+  func packing(elementBytes: Double, of operands: Double) -> ConvWork {
+    let bytes = Double(count) * elementBytes
+    var work = ConvWork([.calls: Double(groups * rows.count * columns.count * panels)])
+    if isTransposedFilter {
+      work.add(.reordered, bytes, of: operands)
+    } else if (isBackward ? strides[1] : strides[0]) == 1 {
+      work.add(.moved, 2 * bytes, of: operands)
+    } else {
+      // Whole lines are read for single elements.
+      work.add(.gathered, 4 * bytes, of: operands)
+    }
+    return work
+  }
+
   /// Writes all panels.
   func pack<T: DirectScalar>(
     _ kernels: Kernels, _ filter: UnsafePointer<T>, to packed: UnsafeMutablePointer<T>, _ pool: WorkerPool

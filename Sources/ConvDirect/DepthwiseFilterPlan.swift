@@ -27,7 +27,10 @@ struct DepthwiseFilterPlan<T: DirectScalar>: ConvPlan {
   private var slotBytes: Int { planes.map { aligned($0.count * MemoryLayout<T>.stride) } ?? 0 }
   var workspaceBytes: Int { sumBytes + slots * slotBytes }
   var executedFLOPs: Double { problem.directFLOPs }
-  var work: ConvWork { depthwiseWork(operation) }
+  var work: ConvWork {
+    depthwiseWork(
+      operation, lanes: kernels.lanes(T.self), bands: bands, rows: [row], columns: [column], planes: planes)
+  }
   var variant: String { "direct[kernel=depthwise]" }
   var executedBy: String { "direct" }
   /// The longest partial sum, the sum of them, and the lanes of a vector where windows are spread over them.

@@ -31,7 +31,13 @@ struct DepthwisePlan<T: DirectScalar>: ConvPlan {
   var workspaceBytes: Int { packedBytes + (planes == nil ? 0 : slots * slotBytes) }
   var preparedBytes: Int { filterCount * MemoryLayout<T>.stride }
   var executedFLOPs: Double { problem.directFLOPs }
-  var work: ConvWork { depthwiseWork(operation) }
+  var work: ConvWork {
+    let steps = rows.map(\.count).max() ?? 0
+    return depthwiseWork(
+      operation, lanes: kernels.lanes(T.self), bands: divideUp(max(1, steps), band), rows: rows,
+      columns: columns,
+      planes: planes)
+  }
   var variant: String { "direct[kernel=depthwise]" }
   var executedBy: String { "direct" }
   var errorModel: ErrorModel {

@@ -78,8 +78,20 @@ public struct FFTBackend: ConvolutionBackend {
     switch choose(operation, options) {
     case .declined(let reason):
       throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
-    case .plan(_, let make):
+    case .plan(_, _, let make):
       return try make()
+    }
+  }
+
+  /// From tiles and blocks alone.
+  ///
+  /// - Throws: `ConvError.unsupported` with the reason.
+  public func nativeWork(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork {
+    switch choose(operation, options) {
+    case .declined(let reason):
+      throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+    case .plan(_, let work, _):
+      return work()
     }
   }
 
@@ -105,7 +117,7 @@ public struct FFTBackend: ConvolutionBackend {
     for provider in asked {
       let offer = provider.offer(operation, options, tile: tile)
       switch offer {
-      case .plan(let nanoseconds, _):
+      case .plan(let nanoseconds, _, _):
         // A tile that was asked for is done by the first provider that has it.
         if tile != nil { return offer }
         if nanoseconds < least { (best, least) = (offer, nanoseconds) }

@@ -24,7 +24,7 @@
             tooSmall(limit, "one column of \(problem.cPerGroup * problem.filter.count) elements"))
         }
         // Nothing is transformed: no other provider does less.
-        return .plan(nanoseconds: 0) { plan }
+        return .plan(nanoseconds: 0, work: { plan.work }) { plan }
       }
       let fresh = options.filterState == .fresh
       let cost = TileCost(
@@ -49,8 +49,9 @@
       }
       guard let fitting else { return .declined(tooSmall(limit, "a tile of \(tile)")) }
       let nanoseconds = cost.estimate(tile.height, tile.width)
-      return .plan(nanoseconds: nanoseconds) {
-        try SpectralPlan(fitting, variant: "fft[tile=\(tile),transform=fftw]", nanoseconds: nanoseconds)
+      let work = { cost.work(tile.height, tile.width) }
+      return .plan(nanoseconds: nanoseconds, work: work) {
+        try SpectralPlan(fitting, variant: "fft[tile=\(tile),transform=fftw]", work: work())
       }
     }
 

@@ -45,4 +45,50 @@ enum OwnCost {
     time += bins * Double(sum) * blocks(produce) * Double(lanes) * 8 * (fresh || gradient ? 0.12 : 0.08)
     return Double(problem.groups) * time + 5000
   }
+
+  /// What a plan with this layout does, with the lanes that it has.
+  static func work(_ layout: OwnLayout, fresh: Bool) -> ConvWork {
+    let operation = layout.operation
+    let problem = operation.problem
+    let (vertical, horizontal) = (layout.vertical, layout.horizontal)
+    let (height, width) = (vertical.length, horizontal.length)
+    let gradient = operation.pass == .backwardFilter
+    let backward = operation.pass == .backwardData
+    let tiles = Double(layout.tiles)
+    let (sum, produce) = (Double(layout.sumLanes), Double(layout.produceLanes))
+    let (bins, lanes) = (Double(layout.bins), Double(layout.lanes))
+    let whole = transform(height, width, rows: height, columns: width)
+    let part = transform(height, width, rows: vertical.step, columns: horizontal.step)
+    let taps = transform(height, width, rows: vertical.taps, columns: horizontal.taps)
+    let filters = fresh || gradient
+    var work = ConvWork([.calls: 50])
+    work[.fourier] = tiles * (sum * whole + produce * part)
+    if filters { work[.fourier] += Double(layout.sum) * produce * taps }
+    // Short sums and few rows leave the kernel waiting.
+    let (rows, depth) = gradient ? (Double(layout.sum), tiles) : (tiles, Double(layout.sum))
+    work[.spectralProducts] =
+      8 * bins * Double(layout.sum) * tiles * produce * lanes * (1 + 2 / rows) * (1 + 3 / depth)
+    let bytes = bins * lanes * 8
+    let data = tiles * (sum + produce) * bytes
+    let operators = Double(layout.sum) * produce * bytes
+    work.add(.spread, 2 * data, of: min(data, Double(layout.dataBytes)))
+    work.add(.spread, (filters ? 2 : 0) * operators, of: min(operators, Double(layout.filterBytes)))
+    let operands = operation.operandBytes
+    let size = Double(operation.elementType.byteCount)
+    let input = Double(problem.n * problem.c) * Double(problem.input.count) * size
+    let output = Double(problem.n * problem.k) * Double(problem.output.count) * size
+    let groups = Double(problem.groups)
+    work.addImage(
+      operation.inputFormat, input / groups, channels: layout.lanes,
+      planeBytes: problem.input.count * operation.elementType.byteCount, of: operands)
+    work.addImage(
+      operation.outputFormat, output / groups, channels: layout.lanes,
+      planeBytes: problem.output.count * operation.elementType.byteCount, of: operands)
+    if filters {
+      work.add(
+        backward ? .gathered : .reordered,
+        Double(problem.kPerGroup * problem.cPerGroup) * Double(problem.filter.count) * size, of: operands)
+    }
+    return groups * work
+  }
 }

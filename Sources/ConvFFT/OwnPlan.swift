@@ -7,11 +7,10 @@ struct OwnPlan: ConvPlan {
   let operation: ConvOperation
   let work: ConvWork
 
-  /// - Parameter nanoseconds: by the cost model that chose the tile.
-  init(_ layout: OwnLayout, _ transform: OwnTransform, nanoseconds: Double) {
+  init(_ layout: OwnLayout, _ transform: OwnTransform, fresh: Bool) {
     self.layout = layout
     self.transform = transform
-    work = ConvWork([.modelled: nanoseconds])
+    work = OwnCost.work(layout, fresh: fresh)
     operation = layout.operation
   }
 

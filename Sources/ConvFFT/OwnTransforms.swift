@@ -64,8 +64,9 @@ struct OwnTransforms: TransformProvider {
         "tiles for \(filter) filters do not fit in the workspace limit of \(options.workspaceLimit) bytes; "
           + "raise the limit")
     }
-    return .plan(nanoseconds: best.nanoseconds) {
-      OwnPlan(best.layout, best.transform, nanoseconds: best.nanoseconds)
+    let fresh = options.filterState == .fresh
+    return .plan(nanoseconds: best.nanoseconds, work: { OwnCost.work(best.layout, fresh: fresh) }) {
+      OwnPlan(best.layout, best.transform, fresh: fresh)
     }
   }
 }

@@ -45,13 +45,44 @@
     var executedBy: String { "fft" }
     var variant: String { "fft[tile=1x1]" }
     var executedFLOPs: Double { operation.problem.directFLOPs }
-    /// Columns are gathered where taps or strides part them.
+    /// Products of whole tiles of the kernel; the image, or its columns, are packed for each block of rows.
     var work: ConvWork {
       let problem = operation.problem
-      let columns =
-        Double(problem.n * problem.output.count) * Double(problem.c) * Double(problem.filter.count)
-      var work = ConvWork([.products: 1.2 * executedFLOPs])
-      if !direct { work[.reordered] = 2 * columns * Double(operation.elementType.byteCount) }
+      let size = operation.elementType.byteCount
+      let lanes = Double(InstructionSet.current.vectorBytes / size)
+      func whole(_ count: Int, _ unit: Double) -> Double { (Double(count) / unit).rounded(.up) * unit }
+      let (k, depth) = (problem.kPerGroup, problem.cPerGroup * problem.filter.count)
+      let pixels = problem.output.count
+      let matrices = Double(problem.n * problem.groups)
+      let units = matrices * Double((pixels + pixelBlock - 1) / pixelBlock)
+      let columns = matrices * Double(depth) * Double(pixels * size)
+      let operands = operation.operandBytes
+      // Blocks of pixels fill whole vectors, the last one of an image too.
+      let filled = Double(pixels / pixelBlock) * whole(pixelBlock, lanes) + whole(pixels % pixelBlock, lanes)
+      let (rows, width, terms, rowBlock) =
+        switch operation.pass {
+        case .forward: (k, filled, Double(depth), 128)
+        case .backwardData: (depth, filled, Double(k), 128)
+        case .backwardFilter: (k, whole(depth, lanes), Double(pixels), 64)
+        }
+      var work = ConvWork()
+      work[.products] = 2 * matrices * whole(rows, 6) * width * terms
+      let blocks = (Double(rows) / Double(rowBlock)).rounded(.up)
+      let right = Double(pixels * size) * Double(operation.pass == .backwardData ? k : depth)
+      let isTransposed = operation.pass == .backwardFilter
+      work.add(
+        isTransposed ? .reordered : .moved, (isTransposed ? 1 : 2) * matrices * blocks * right, of: operands)
+      work[.calls] = units * blocks
+      if !direct {
+        work.add(.gathered, 2 * columns, of: operands)
+        // Each row of a window is found anew.
+        work[.runs] = 4 * matrices * Double(depth) * Double(pixels / problem.output.w)
+      }
+      if !direct && operation.pass == .backwardData {
+        work.add(
+          .moved, matrices * Double(problem.cPerGroup) * Double(problem.input.count * size), of: operands)
+      }
+      work.add(.moved, matrices * Double(k) * Double(pixels * size), of: operands)
       return work
     }
     var errorModel: ErrorModel {

@@ -16,11 +16,10 @@
     let denseData: DenseTransform?
     let multiplier = KernelMatrixMultiplier()
 
-    /// - Parameter nanoseconds: by the cost model that chose the tile.
     /// - Throws: `ConvError.allocationFailed`, `.unsupported` where FFTW has no plan.
-    init(_ layout: SpectralLayout, variant: String, nanoseconds: Double) throws {
+    init(_ layout: SpectralLayout, variant: String, work: ConvWork) throws {
       self.layout = layout
-      work = ConvWork([.modelled: nanoseconds])
+      self.work = work
       self.variant = variant
       operation = layout.operation
       let (type, backwardFilter) = (operation.elementType, layout.pass == .backwardFilter)

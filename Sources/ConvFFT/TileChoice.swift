@@ -97,8 +97,18 @@ struct TileCost {
       < fastTransform(height, width, elementType)
   }
 
-  /// Estimated time of the operation with tiles of height × width.
-  func estimate(_ height: Int, _ width: Int) -> Double {
+  /// The parts of the cost of tiles of height × width.
+  private struct Parts {
+    /// Nanoseconds of all transforms, of tiles and of filters.
+    var transforms = 0.0
+    /// FLOPs of all products, and what of its best rate the kernel reaches.
+    var products = 0.0
+    var efficiency = 1.0
+    /// Bytes of the operator's spectra.
+    var operatorBytes = 0.0
+  }
+
+  private func parts(_ height: Int, _ width: Int) -> Parts {
     let problem = operation.problem
     let type = operation.elementType
     let bins = Double(height * (width / 2 + 1))
@@ -117,10 +127,10 @@ struct TileCost {
       return Self.denseTransform(
         samples: rows * columns, bins: height * (width / 2 + 1), parts: parts, type)
     }
-    let data = tiles * groups * (c + k) * transform(height, width, 2)
-    var filters = 0.0
+    var parts = Parts()
+    parts.transforms = tiles * groups * (c + k) * transform(height, width, 2)
     if freshFilter || operation.pass == .backwardFilter {
-      filters = groups * c * k * transform(vertical.span, horizontal.span, 3)
+      parts.transforms += groups * c * k * transform(vertical.span, horizontal.span, 3)
     }
     let (rows, columns, depth) =
       switch operation.pass {
@@ -128,12 +138,27 @@ struct TileCost {
       case .backwardData: (tiles, c, 2 * k)
       case .backwardFilter: (c, k, 2 * tiles)
       }
-    let rate =
-      Self.kernelRate(type) * rows / (rows + 4) * columns / (columns + 8) * depth / (depth + 8)
-    let products = groups * 8 * tiles * bins * c * k / max(rate, 1)
+    parts.efficiency = rows / (rows + 4) * columns / (columns + 8) * depth / (depth + 8)
+    parts.products = groups * 8 * tiles * bins * c * k
+    parts.operatorBytes = groups * bins * c * k * 2 * Double(type.byteCount)
+    return parts
+  }
+
+  /// Estimated time of the operation with tiles of height × width.
+  func estimate(_ height: Int, _ width: Int) -> Double {
+    let parts = parts(height, width)
+    let rate = Self.kernelRate(operation.elementType) * parts.efficiency
     // The operator is written and packed once per execution, whatever the tiles.
-    let traffic = groups * bins * c * k * 3 * Double(type.byteCount) / 6
-    return data + filters + products + traffic
+    return parts.transforms + parts.products / max(rate, 1) + parts.operatorBytes / 4
+  }
+
+  /// What a plan with tiles of height × width does.
+  func work(_ height: Int, _ width: Int) -> ConvWork {
+    let parts = parts(height, width)
+    var work = ConvWork([.libraryTransforms: parts.transforms, .calls: 50])
+    work[.products] = parts.products / parts.efficiency
+    work.add(.spread, 3 * parts.operatorBytes, of: parts.operatorBytes)
+    return work
   }
 
   /// The cheapest tile among those that `fits` accepts.

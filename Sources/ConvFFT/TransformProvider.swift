@@ -16,8 +16,8 @@ protocol TransformProvider: Sendable {
 enum TransformOffer {
   /// With a reason that a user can act on.
   case declined(String)
-  /// Estimated nanoseconds of one core, and the plan.
-  case plan(nanoseconds: Double, make: () throws -> any ConvPlan)
+  /// Estimated nanoseconds of one core, by which providers are compared; the plan's work, and the plan.
+  case plan(nanoseconds: Double, work: () -> ConvWork, make: () throws -> any ConvPlan)
 }
 
 /// The layout for as many tasks at once as there are threads, each with scratch of its own; for fewer where that exceeds the

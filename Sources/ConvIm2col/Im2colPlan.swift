@@ -52,18 +52,57 @@ struct Im2colPlan: ConvPlan {
 
   var work: ConvWork {
     let size = Double(operation.elementType.byteCount)
-    let (blocks, columns) = (
-      Double(divideUp(problem.n, blocking.images) * divideUp(problem.output.count, blocking.positions)),
-      Double(problem.n * problem.output.count) * Double(problem.groups * depth)
-    )
-    var work = ConvWork([.libraryProducts: executedFLOPs])
-    if !readsImages { work[.moved] = (operation.pass == .backwardData ? 4 : 2) * columns * size }
-    work[.moved] +=
+    let operands = operation.operandBytes
+    let groups = Double(problem.groups)
+    let calls =
+      Double(
+        divideUp(problem.n, blocking.images) * divideUp(problem.output.count, blocking.positions)
+          * divideUp(depth, blocking.rows)) * groups
+    let positions = Double(problem.n * problem.output.count)
+    let columns = positions * groups * Double(depth) * size
+    let filter = Double(filterCount) * size
+    let isScattered = operation.pass == .backwardData
+    var work = ConvWork()
+    let isOwn = multiplier is KernelMatrixMultiplier
+    // One call multiplies a filter's rows with a block's positions, in whole vectors along the side that lies together.
+    let lanes = Double(InstructionSet.current.vectorBytes) / size
+    let rows = Double(min(blocking.rows, depth))
+    let (k, width) = (Double(problem.kPerGroup), Double(blocking.images * blocking.positions))
+    let side = !isNCHW ? k : operation.pass == .backwardFilter ? rows : min(width, positions)
+    work[isOwn ? .products : .libraryProducts] =
+      executedFLOPs * (side / lanes).rounded(.up) * lanes / side
+    work[isOwn ? .calls : .libraryCalls] = calls
+    // The library packs both factors of every call.
+    let packing: ConvWork.Access = isOwn ? .reordered : .packed
+    let columnBlock = readsImages ? operands : Double(blocking.columnElements) * size
+    switch operation.pass {
+    case .forward:
+      work.add(packing, calls * k * rows * size, of: filter)
+      work.add(packing, calls * rows * width * size, of: columnBlock)
+    case .backwardData:
+      work.add(packing, calls * k * rows * size, of: filter)
+      work.add(packing, calls * k * width * size, of: operands)
+    case .backwardFilter:
+      work.add(packing, calls * k * width * size, of: operands)
+      work.add(packing, calls * rows * width * size, of: columnBlock)
+      work.add(.moved, 2 * calls * k * rows * size, of: filter)
+    }
+    if !readsImages {
+      let block = Double(blocking.columnElements) * size
+      let isApart = isNCHW && problem.stride.w > 1
+      let passes: Double = isScattered ? 3 : 2
+      work.add(isApart ? .gathered : .moved, (isApart ? passes - 1 : passes) * columns, of: block)
+      // NCHW copies rows of windows, NHWC the taps of a window's row.
+      work[.runs] =
+        isNCHW
+        ? groups * Double(depth) * positions / Double(problem.output.w)
+        : groups * positions * Double(problem.filter.count / (problem.dilation.w == 1 ? problem.filter.w : 1))
+    }
+    work.add(
+      .moved,
       Double(problem.n) * size
-      * (Double(problem.c * problem.input.count) + Double(problem.k * problem.output.count))
-    // The library packs the filter, or dw is added to, once per block.
-    work[.streamed] = 2 * blocks * Double(filterCount) * size
-    work[.calls] = 10 * blocks * Double(problem.groups)
+        * (Double(problem.c * problem.input.count) + Double(problem.k * problem.output.count)), of: operands)
+    if blocking.sideElements > 0 { work.add(.moved, 2 * positions * groups * k * size, of: operands) }
     return work
   }
 

@@ -23,14 +23,31 @@ public struct WinogradBackend: ConvolutionBackend {
 
   /// Stride 1, dense, one group, 2-D, 1 to 5 taps per axis; the variant and the workspace limit must be possible.
   public func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    if let reason = WinogradBackend.refusal(operation) { return .unsupported(reason) }
     do {
-      _ = try makePlan(operation, options)
+      _ = try nativeWork(for: operation, options)
       return .supported
-    } catch let refusal as WinogradVariant.Refusal {
-      return .unsupported(refusal.reason)
+    } catch ConvError.unsupported(_, _, let reason) {
+      return .unsupported(reason)
     } catch {
       return .unsupported("\(error)")
+    }
+  }
+
+  /// From the tiles and blocks alone.
+  ///
+  /// - Throws: `ConvError.unsupported` with the reason.
+  public func nativeWork(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork {
+    try declining(operation) {
+      let variant = try WinogradVariant.choose(operation, options)
+      let panel = operation.elementType == .float64 ? Double.panel : Float.panel
+      if operation.pass == .backwardFilter {
+        return try WinogradFilterSizes(
+          operation, options, vertical: variant.vertical.exchanged(),
+          horizontal: variant.horizontal.exchanged(),
+          panel: panel
+        ).work
+      }
+      return try WinogradDataSizes(operation, options, variant, panel: panel).work
     }
   }
 
@@ -56,10 +73,15 @@ public struct WinogradBackend: ConvolutionBackend {
   }
 
   private func nativePlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try declining(operation) { try makePlan(operation, options) }
+  }
+
+  /// `body`'s result; why no plan of the engine's own fits is thrown as an error of the core's.
+  private func declining<Result>(_ operation: ConvOperation, _ body: () throws -> Result) throws -> Result {
     var reason = WinogradBackend.refusal(operation)
     if reason == nil {
       do {
-        return try makePlan(operation, options)
+        return try body()
       } catch let refusal as WinogradVariant.Refusal {
         reason = refusal.reason
       }

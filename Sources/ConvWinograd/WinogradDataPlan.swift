@@ -5,189 +5,65 @@ import Synchronization
 /// Forward, or backwardData as the forward convolution of dy with the flipped, transposed filter and padding r − 1 − p.
 ///
 /// Per block of tiles: input windows → planes [tiles][in], one product per plane with the transformed filter
-/// [in][out], planes [tiles][out] → tiles of the result. `Driver` says how the threads share that.
+/// [in][out], planes [tiles][out] → tiles of the result. `WinogradDataSizes.Driver` says how the threads share that.
 struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
   let operation: ConvOperation
   let variant: String
-  let workspaceBytes: Int
-  let preparedBytes: Int
-  let executedFLOPs: Double
   let errorModel: ErrorModel
 
+  private let sizes: WinogradDataSizes
   private let source: ImageLayout
   private let target: ImageLayout
-  private let filter: FilterLayout
   private let inputPair, filterPair, outputPair: TilePair
-  private let planes: Int
-  private let blockTiles: Int
-  private let driver: Driver
-  /// Private blocks, or filter panels, in work at once.
-  private let slots: Int
-  private let filterStride: Int
-  /// Distance between the planes of one panel.
-  private let panelStride: Int
-  private let isPrepared: Bool
   private let tileBlocks: [TileBlock]
 
   var executedBy: String { "winograd" }
+  var workspaceBytes: Int { sizes.workspaceBytes }
+  var preparedBytes: Int { sizes.preparedBytes }
+  var executedFLOPs: Double { sizes.executedFLOPs }
+  var work: ConvWork { sizes.work }
 
-  /// How threads share the work. The result is the same, to the last bit.
-  private enum Driver {
-    /// Each thread takes whole blocks that fit its L2 cache: small filters, many tiles.
-    case privateBlocks
-    /// All threads share one larger block and split its planes and panels.
-    case sharedBlock
-    /// As `sharedBlock`, with each panel of a fresh filter transformed right before it is used: large filters, few
-    /// tiles. The transformed filter is (m + r − 1)²/r² times as large as the filter and would be written to memory
-    /// and read back.
-    case fusedFilter
-  }
-
-  private var inputs: Int { filter.inputs }
-  private var outputs: Int { filter.outputs }
-  // Plane strides of a block, off powers of two so that one tile's elements spread over cache sets.
-  private var inputStride: Int { WinogradDataPlan.padded(blockTiles * inputPitch) }
-  private var outputStride: Int { WinogradDataPlan.padded(blockTiles * outputPitch) }
-  // From one tile to the next within a plane.
-  private var inputPitch: Int { WinogradDataPlan.pitch(inputs) }
-  private var outputPitch: Int { WinogradDataPlan.pitch(outputs) }
-  private var blockElements: Int { planes * (inputStride + outputStride) }
-
-  private static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 + 16 }
-  /// Rows of a plane that lie a power of two apart would meet in few sets of the L1 cache: one more line parts them.
-  private static func pitch(_ channels: Int) -> Int {
-    let bytes = channels * MemoryLayout<T>.stride
-    return bytes % 1024 == 0 ? channels + 64 / MemoryLayout<T>.stride : channels
-  }
+  private var filter: FilterLayout { sizes.filter }
+  private var planes: Int { sizes.planes }
+  private var slots: Int { sizes.slots }
+  private var filterStride: Int { sizes.filterStride }
+  private var panelStride: Int { sizes.panelStride }
+  private var isPrepared: Bool { sizes.isPrepared }
+  private var inputs: Int { sizes.filter.inputs }
+  private var outputs: Int { sizes.filter.outputs }
+  private var inputStride: Int { sizes.inputStride }
+  private var outputStride: Int { sizes.outputStride }
+  private var inputPitch: Int { sizes.inputPitch }
+  private var outputPitch: Int { sizes.outputPitch }
+  private var blockElements: Int { sizes.blockElements }
 
   /// - Throws: `WinogradVariant.Refusal` where the workspace limit is too small for one tile.
   init(_ operation: ConvOperation, _ options: PlanOptions, _ variant: WinogradVariant) throws {
-    let problem = operation.problem
-    let backward = operation.pass == .backwardData
+    let sizes = try WinogradDataSizes(operation, options, variant, panel: T.panel)
     let (vertical, horizontal) = (variant.vertical, variant.horizontal)
-    let (from, to) = backward ? (problem.output, problem.input) : (problem.input, problem.output)
-    let grid = TileGrid(
-      images: problem.n, sourceH: from.h, sourceW: from.w, targetH: to.h, targetW: to.w,
-      stepH: vertical.m, stepW: horizontal.m, windowH: vertical.tile, windowW: horizontal.tile,
-      originH: backward ? vertical.r - 1 - problem.padding.top : problem.padding.top,
-      originW: backward ? horizontal.r - 1 - problem.padding.left : problem.padding.left)
-    let filter = FilterLayout(
-      k: problem.k, c: problem.c, r: vertical.r, s: horizontal.r, format: operation.filterFormat,
-      transposed: backward)
-    let (v, h) = (vertical.transform, horizontal.transform)
-    let planes = v.tile * h.tile
     self.operation = operation
     self.variant = variant.text
-    self.filter = filter
-    self.planes = planes
-    inputPair = TilePair(
-      vertical: CompiledMatrix(v.bt, rows: v.tile, columns: v.tile),
-      horizontal: CompiledMatrix(h.bt, rows: h.tile, columns: h.tile))
-    filterPair = TilePair(
-      vertical: CompiledMatrix(v.g, rows: v.tile, columns: v.r),
-      horizontal: CompiledMatrix(h.g, rows: h.tile, columns: h.r))
-    outputPair = TilePair(
-      vertical: CompiledMatrix(v.at, rows: v.m, columns: v.tile),
-      horizontal: CompiledMatrix(h.at, rows: h.m, columns: h.tile))
+    self.sizes = sizes
+    inputPair = TilePair(vertical: vertical.input, horizontal: horizontal.input)
+    filterPair = TilePair(vertical: vertical.filter, horizontal: horizontal.filter)
+    outputPair = TilePair(vertical: vertical.output, horizontal: horizontal.output)
+    let (inputs, outputs) = (sizes.filter.inputs, sizes.filter.outputs)
     errorModel = .winograd(
-      vertical: v, horizontal: h, depth: KernelMatrixMultiplier.summationDepth(filter.inputs))
-
-    let size = MemoryLayout<T>.stride
-    filterStride = filter.planeStride(panel: T.panel)
-    let filterBytes = planes * filterStride * size
-    preparedBytes = filterBytes
-    isPrepared = options.filterState == .prepared
-
-    // Blocks: a multiple of the product kernel's rows, V and M of one block in about 1 MB (private) or 12 MB (shared).
-    let (inputPitch, outputPitch) = (
-      WinogradDataPlan.pitch(filter.inputs), WinogradDataPlan.pitch(filter.outputs)
-    )
-    let tileBytes = planes * (inputPitch + outputPitch) * size
-    let overhead = planes * 2 * 32 * size
-    let threads = max(1, options.threads)
-    let tiles = grid.tiles
-    func fitting(_ bytes: Int) -> Int {
-      let count = (bytes - overhead) / tileBytes
-      return min(tiles, count >= 6 ? count / 6 * 6 : count)
-    }
-    let privateTiles = max(min(6, tiles), fitting(1 << 20))
-    let privateBytes = threads * (privateTiles * tileBytes + overhead)
-    let wholeBytes = tiles * tileBytes + overhead
-    let panels = (filter.outputs + T.panel - 1) / T.panel
-    if filterBytes <= 12 << 20, tiles >= 8 * privateTiles, privateBytes <= options.workspaceLimit {
-      driver = .privateBlocks
-      blockTiles = privateTiles
-      slots = min(threads, (tiles + privateTiles - 1) / privateTiles)
-    } else if !isPrepared, filterBytes >= 4 << 20, panels >= 4,
-      wholeBytes <= min(32 << 20, options.workspaceLimit)
-    {
-      driver = .fusedFilter
-      blockTiles = tiles
-      slots = min(threads, panels)
-    } else {
-      let most = max(min(6, tiles), fitting(12 << 20))
-      let allowed = fitting(options.workspaceLimit)
-      guard allowed >= 1 else {
-        throw WinogradVariant.Refusal(
-          "one tile takes \(tileBytes + overhead) bytes of workspace, the limit is \(options.workspaceLimit)")
-      }
-      driver = .sharedBlock
-      blockTiles = min(most, allowed)
-      slots = 1
-    }
-    let pools = operation.epilogue.maxPool2x2
-    let rowBytes = Double(vertical.m * size) * Double(to.w) * Double(filter.outputs)
-    if pools && (vertical.m % 2 != 0 || horizontal.m % 2 != 0 || rowBytes > 0x1p20) {
-      throw WinogradVariant.Refusal(
-        "winograd pools rows of tiles with even sides in up to 1 MB, not \(vertical.m)×\(horizontal.m) in "
-          + "\(rowBytes) bytes")
-    }
-    let chunk = driver == .privateBlocks ? 1 << 20 : 64
-    let strip = 32 * 4 / size
+      vertical: vertical.transform, horizontal: horizontal.transform,
+      depth: KernelMatrixMultiplier.summationDepth(inputs))
+    let backward = operation.pass == .backwardData
+    let chunk = sizes.driver == .privateBlocks ? 1 << 20 : 64
+    let strip = 32 * 4 / MemoryLayout<T>.stride
     let (sourceFormat, targetFormat) =
       backward
       ? (operation.outputFormat, operation.inputFormat) : (operation.inputFormat, operation.outputFormat)
     source = ImageLayout(
-      grid: grid, channels: filter.inputs, format: sourceFormat,
-      chunk: min(filter.inputs, sourceFormat == .nchw ? strip : chunk))
+      grid: sizes.grid, channels: inputs, format: sourceFormat,
+      chunk: min(inputs, sourceFormat == .nchw ? strip : chunk))
     target = ImageLayout(
-      grid: grid.target, channels: filter.outputs, format: targetFormat,
-      chunk: pools ? filter.outputs : min(filter.outputs, targetFormat == .nchw ? strip : chunk))
-    tileBlocks = TileBlock.all(of: tiles, by: blockTiles, source: source, target: target)
-    let block =
-      planes
-      * (WinogradDataPlan.padded(blockTiles * inputPitch) + WinogradDataPlan.padded(blockTiles * outputPitch))
-    panelStride = WinogradDataPlan.padded(KernelMatrixMultiplier.depthBlock(filter.inputs) * T.panel)
-    switch driver {
-    case .privateBlocks: workspaceBytes = (isPrepared ? 0 : filterBytes) + slots * block * size
-    case .sharedBlock: workspaceBytes = (isPrepared ? 0 : filterBytes) + block * size
-    case .fusedFilter: workspaceBytes = (slots * planes * panelStride + block) * size
-    }
-
-    let products = 2 * Double(planes) * Double(tiles) * Double(filter.inputs) * Double(filter.outputs)
-    let filterFLOPs = isPrepared ? 0 : Double(filter.inputs * filter.outputs) * filterPair.flops
-    executedFLOPs =
-      products + filterFLOPs + Double(tiles)
-      * (Double(filter.inputs) * inputPair.flops + Double(filter.outputs) * outputPair.flops)
-  }
-
-  var work: ConvWork {
-    let size = Double(MemoryLayout<T>.stride)
-    let tiles = Double(source.grid.tiles)
-    let (ins, outs, count) = (Double(inputs), Double(outputs), Double(planes))
-    let rows = (tiles / 6).rounded(.up) * 6
-    let blocks = (tiles / Double(blockTiles)).rounded(.up)
-    var work = ConvWork()
-    // A tile of the kernel costs its accumulators' way to memory, too.
-    work[.products] = 2 * count * rows * (outs / 8).rounded(.up) * 8 * (ins + 12)
-    work[.moved] = 2 * count * tiles * (ins + outs) * size + (isPrepared ? 0 : 2 * count * ins * outs * size)
-    work.addImage(
-      source.format, Double(source.grid.images * source.grid.sourceH * source.grid.sourceW) * ins * size)
-    work.addImage(
-      target.format, Double(target.grid.images * target.grid.sourceH * target.grid.sourceW) * outs * size)
-    work[.streamed] = blocks * count * ins * outs * size
-    work[.calls] = blocks * count + tiles * (count / 8)
-    return work
+      grid: sizes.grid.target, channels: outputs, format: targetFormat,
+      chunk: operation.epilogue.maxPool2x2 ? outputs : min(outputs, targetFormat == .nchw ? strip : chunk))
+    tileBlocks = TileBlock.all(of: sizes.tiles, by: sizes.blockTiles, source: source, target: target)
   }
 
   func prepare(filter weights: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
@@ -227,7 +103,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       epilogue.argmax = operands.argmax ?? winners?.baseAddress.assumingMemoryBound(to: UInt8.self)
     }
     defer { withExtendedLifetime(winners) {} }
-    if driver == .fusedFilter && fresh {
+    if sizes.driver == .fusedFilter && fresh {
       let panels = memory + blockElements
       try runShared(x, y, memory, epilogue, pool, phases) { v, m, count in
         try multiplyFused(weights, v, m, count, panels, pool)
@@ -237,7 +113,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
     // Filters first: transformed by `prepare`, or now.
     var u = weights
     var blocks = memory
-    if !isPrepared && driver != .fusedFilter {
+    if !isPrepared && sizes.driver != .fusedFilter {
       if fresh {
         phases.measure("filter transform") {
           filter.transform(weights, filterPair, into: memory, pool: pool)
@@ -246,7 +122,7 @@ struct WinogradDataPlan<T: WinogradScalar>: ConvPlan {
       }
       blocks += planes * filterStride
     }
-    if driver == .privateBlocks {
+    if sizes.driver == .privateBlocks {
       try runPrivate(x, u, y, blocks, epilogue, pool, phases)
     } else {
       try runShared(x, y, blocks, epilogue, pool, phases) { v, m, count in

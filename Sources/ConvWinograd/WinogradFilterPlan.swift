@@ -8,132 +8,51 @@ import ConvCore
 struct WinogradFilterPlan<T: WinogradScalar>: ConvPlan {
   let operation: ConvOperation
   let variant: String
-  let workspaceBytes: Int
-  let executedFLOPs: Double
   let errorModel: ErrorModel
 
-  private let grid: TileGrid
-  private let filter: FilterLayout
+  private let sizes: WinogradFilterSizes
   private let inputPair, gradientPair, filterPair: TilePair
-  private let planes: Int
-  private let blockTiles: Int
-  /// Input channels of one part.
-  private let part: Int
-  private let panels: Int
   /// x in chunks of channels, dy in panels.
   private let input, gradient: ImageLayout
   private let blocks: [TileBlock]
 
   var executedBy: String { "winograd" }
+  var workspaceBytes: Int { sizes.workspaceBytes }
+  var executedFLOPs: Double { sizes.executedFLOPs }
+  var work: ConvWork { sizes.work }
 
-  private static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 + 16 }
-  private var inputStride: Int { WinogradFilterPlan.padded(blockTiles * part) }
-  private var gradientStride: Int { WinogradFilterPlan.padded(blockTiles * panels * T.panel) }
-  private var productStride: Int { WinogradFilterPlan.padded(part * filter.k) }
+  private var grid: TileGrid { sizes.grid }
+  private var filter: FilterLayout { sizes.filter }
+  private var planes: Int { sizes.planes }
+  private var blockTiles: Int { sizes.blockTiles }
+  private var part: Int { sizes.part }
+  private var panels: Int { sizes.panels }
+  private var inputStride: Int { sizes.inputStride }
+  private var gradientStride: Int { sizes.gradientStride }
+  private var productStride: Int { sizes.productStride }
 
   /// - Throws: `WinogradVariant.Refusal` where the workspace limit is too small.
   init(_ operation: ConvOperation, _ options: PlanOptions, _ variant: WinogradVariant) throws {
     let problem = operation.problem
-    let (m, r) = ((variant.vertical.m, variant.horizontal.m), (variant.vertical.r, variant.horizontal.r))
-    // The same points serve F(m, r) and F(r, m): both have m + r − 1 of them.
-    let vertical = try WinogradFilterPlan.swapped(variant.vertical).transform
-    let horizontal = try WinogradFilterPlan.swapped(variant.horizontal).transform
-    let grid = TileGrid(
-      images: problem.n, sourceH: problem.input.h, sourceW: problem.input.w, targetH: problem.output.h,
-      targetW: problem.output.w, stepH: m.0, stepW: m.1, windowH: m.0 + r.0 - 1, windowW: m.1 + r.1 - 1,
-      originH: problem.padding.top, originW: problem.padding.left)
-    let planes = vertical.tile * horizontal.tile
-    let panels = (problem.k + T.panel - 1) / T.panel
+    let (vertical, horizontal) = try (variant.vertical.exchanged(), variant.horizontal.exchanged())
+    let sizes = try WinogradFilterSizes(
+      operation, options, vertical: vertical, horizontal: horizontal, panel: T.panel)
     self.operation = operation
     self.variant = variant.text
-    self.grid = grid
-    self.planes = planes
-    self.panels = panels
-    filter = FilterLayout(
-      k: problem.k, c: problem.c, r: r.0, s: r.1, format: operation.filterFormat, transposed: false)
-    inputPair = TilePair(
-      vertical: CompiledMatrix(vertical.bt, rows: vertical.tile, columns: vertical.tile),
-      horizontal: CompiledMatrix(horizontal.bt, rows: horizontal.tile, columns: horizontal.tile))
-    gradientPair = TilePair(
-      vertical: CompiledMatrix(vertical.g, rows: vertical.tile, columns: m.0),
-      horizontal: CompiledMatrix(horizontal.g, rows: horizontal.tile, columns: m.1))
-    filterPair = TilePair(
-      vertical: CompiledMatrix(vertical.at, rows: r.0, columns: vertical.tile),
-      horizontal: CompiledMatrix(horizontal.at, rows: r.1, columns: horizontal.tile))
-    let tiles = grid.tiles
-
-    // Bytes of V, D and G for blocks of `count` tiles and `channels` input channels at once.
-    let size = MemoryLayout<T>.stride
-    func bytes(_ count: Int, _ channels: Int) -> (blocks: Int, products: Int) {
-      let elements =
-        WinogradFilterPlan.padded(count * channels) + WinogradFilterPlan.padded(count * panels * T.panel)
-      return (planes * elements * size, planes * WinogradFilterPlan.padded(channels * problem.k) * size)
-    }
-    let limit = options.workspaceLimit
-    var part = problem.c
-    while part > 1 && bytes(min(tiles, 48), part).blocks + bytes(1, part).products > limit {
-      part = (part + 1) / 2
-    }
-    let products = bytes(1, part).products
-    // Every block reads and writes all of G: the larger G, the larger the blocks.
-    let budget = min(max(8 << 20, products), limit - products)
-    let overhead = bytes(0, 0).blocks
-    let tileBytes = planes * (part + panels * T.panel) * size
-    var count = max(0, budget - overhead) / tileBytes
-    if count >= tiles { count = tiles }
-    if count >= 16 && count < tiles {
-      // Blocks of equal length: the last one is not left with a few tiles.
-      let blocks = (tiles + count - 1) / count
-      count = (tiles + blocks - 1) / blocks
-    }
-    while count > 1 && bytes(count, part).blocks + products > limit { count -= 1 }
-    guard count >= 1, bytes(count, part).blocks + products <= limit else {
-      let needed = bytes(1, part)
-      throw WinogradVariant.Refusal(
-        "one tile takes \(needed.blocks + needed.products) bytes of workspace, the limit is \(limit)")
-    }
-    blockTiles = count
-    self.part = part
+    self.sizes = sizes
+    inputPair = TilePair(vertical: vertical.input, horizontal: horizontal.input)
+    gradientPair = TilePair(vertical: vertical.filter, horizontal: horizontal.filter)
+    filterPair = TilePair(vertical: vertical.output, horizontal: horizontal.output)
+    let (grid, size) = (sizes.grid, MemoryLayout<T>.stride)
     input = ImageLayout(
       grid: grid, channels: problem.c, format: operation.inputFormat,
       chunk: operation.inputFormat == .nchw ? 128 / size : 64)
     gradient = ImageLayout(
       grid: grid.target, channels: problem.k, format: operation.outputFormat, chunk: T.panel)
-    blocks = TileBlock.all(of: tiles, by: count, source: input, target: gradient)
+    blocks = TileBlock.all(of: grid.tiles, by: sizes.blockTiles, source: input, target: gradient)
     errorModel = .winograd(
-      vertical: vertical, horizontal: horizontal,
-      depth: KernelMatrixMultiplier.summationDepth(tiles, perCall: count))
-    let total = bytes(count, part)
-    workspaceBytes = total.blocks + total.products
-
-    let parts = Double((problem.c + part - 1) / part)
-    let (c, k) = (Double(problem.c), Double(problem.k))
-    executedFLOPs =
-      2 * Double(planes) * Double(tiles) * c * k + c * k * filterPair.flops
-      + Double(tiles) * (c * inputPair.flops + parts * k * gradientPair.flops)
-  }
-
-  var work: ConvWork {
-    let size = Double(MemoryLayout<T>.stride)
-    let (tiles, count) = (Double(grid.tiles), Double(planes))
-    let (c, k) = (Double(filter.c), Double(filter.k))
-    let parts = (c / Double(part)).rounded(.up)
-    let blocks = (tiles / Double(blockTiles)).rounded(.up)
-    var work = ConvWork()
-    work[.products] = 2 * count * (c / 6).rounded(.up) * 6 * (k / 8).rounded(.up) * 8 * (tiles + 12 * blocks)
-    work[.moved] = 2 * count * tiles * (c + parts * k) * size + count * c * k * size
-    work.addImage(operation.inputFormat, Double(grid.images * grid.sourceH * grid.sourceW) * c * size)
-    work.addImage(
-      operation.outputFormat, Double(grid.images * grid.targetH * grid.targetW) * k * parts * size)
-    work[.streamed] = 2 * blocks * count * c * k * size
-    work[.calls] = parts * blocks * count * 2 + parts * tiles * (count / 8)
-    return work
-  }
-
-  private static func swapped(_ axis: ToomCook) throws -> ToomCook {
-    axis.points.isEmpty
-      ? try ToomCook(m: axis.r, r: axis.m, magnitudes: [])
-      : try ToomCook(m: axis.r, r: axis.m, points: axis.points)
+      vertical: vertical.transform, horizontal: horizontal.transform,
+      depth: KernelMatrixMultiplier.summationDepth(grid.tiles, perCall: sizes.blockTiles))
   }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

@@ -3,8 +3,8 @@ import ConvCore
 /// The choices that a plan has: output tile and interpolation points per axis.
 struct WinogradVariant: Sendable {
   /// Of the forward direction, F(m, r): outputs per tile and taps.
-  let vertical: ToomCook
-  let horizontal: ToomCook
+  let vertical: TileAxis
+  let horizontal: TileAxis
 
   /// `winograd[tile=4x4,points=5/8:3/2]`; points that differ per axis are written `1x5/8:3/2`, none as `-`.
   var text: String {
@@ -101,7 +101,7 @@ struct WinogradVariant: Sendable {
 
   private static func make(
     m: Int, r: Int, axis: Int, _ magnitudes: [[Rational]]?
-  ) throws -> ToomCook {
+  ) throws -> TileAxis {
     // One tap needs no transform: a longer tile would only waste work at the border.
     if r == 1 { return try exact(m: 1, r: 1, []) }
     let tile = m + r - 1
@@ -120,9 +120,9 @@ struct WinogradVariant: Sendable {
     return try exact(m: m, r: r, given)
   }
 
-  private static func exact(m: Int, r: Int, _ magnitudes: [Rational]) throws -> ToomCook {
+  private static func exact(m: Int, r: Int, _ magnitudes: [Rational]) throws -> TileAxis {
     do {
-      return try ToomCook(m: m, r: r, magnitudes: magnitudes)
+      return try TileAxis.cached(m: m, r: r, magnitudes: magnitudes)
     } catch {
       let text = magnitudes.map(\.description).joined(separator: ":")
       throw Refusal("points=\(text) give no F(\(m), \(r)): they coincide or are too large")
@@ -172,7 +172,7 @@ struct WinogradVariant: Sendable {
   /// Along one axis an element of plane f has scale ‖Bᵀ_f‖·‖G_f‖ and counts Aᵀ_if times in output i; roundings of one
   /// unit each are taken as independent, the largest of many errors as five standard deviations.
   func errorEstimate(_ pass: ConvPass, depth: Int, _ elementType: ElementType) -> Double {
-    func amplification(_ axis: ToomCook) -> Double {
+    func amplification(_ axis: TileAxis) -> Double {
       let t = axis.transform
       var worst = 0.0
       for i in 0..<t.m {

@@ -1,26 +1,78 @@
-/// What a plan does, in amounts by kind: the data that `CostModel` predicts times from. Like the error model it states no result:
-/// engines know what they do, the core prices it.
+/// What a plan does, in amounts by kind: the data that predictions of time are made from. Like the error model it states no result:
+/// engines know what they do, `WorkPrices` say what it costs on a machine.
 public struct ConvWork: Hashable, Sendable {
   /// Kinds of work that have a price of their own.
-  public enum Kind: String, Sendable, Hashable, CaseIterable {
-    /// FLOPs of our matrix kernels, empty rows and lanes of their tiles included.
+  public enum Kind: Int, Sendable, Hashable, CaseIterable {
+    // Arithmetic.
+
+    /// FLOPs of our matrix kernels over packed panels, empty rows and lanes of their tiles included.
     case products
     /// The same where the left operand is the image itself.
     case implicitProducts
     /// FLOPs of a library's matrix products.
     case libraryProducts
-    /// FLOPs of vectors that are not reused: depthwise windows.
+    /// FLOPs of vectors that are not reused, empty lanes included: depthwise windows.
     case windows
-    /// Bytes written to and read from planes, columns and panels, by whole vectors.
-    case moved
-    /// Bytes that change their order: transpositions between NCHW and NHWC, gathers, scatters.
-    case reordered
-    /// Bytes read again from beyond the L1 cache because a block does not fit there.
-    case streamed
-    /// Calls of kernels and tasks.
-    case calls
-    /// Nanoseconds by an engine's own model, on the core that the prices were measured on.
+    /// FLOPs of tile transforms by small matrices, empty lanes included.
+    case transforms
+    /// The same by matrices that no kernel was made for.
+    case plainTransforms
+    /// Our Fourier transforms across channels, in nanoseconds of the core that they were first measured on.
+    case fourier
+    /// FLOPs of our complex products across channels.
+    case spectralProducts
+    /// A library's Fourier transforms, in nanoseconds of the core that they were first measured on.
+    case libraryTransforms
+    /// Nanoseconds by an engine's own model, on the core that it was made for.
     case modelled
+
+    // Memory.
+
+    /// Bytes read or written one after the other, near, shared and far (`Access`).
+    case moved, movedShared, movedFar
+    /// Bytes read from or written to many places in turn, vector by vector: planes of transformed tiles, spectra.
+    case spread, spreadShared, spreadFar
+    /// Bytes that change their order: transpositions between NCHW and NHWC.
+    case reordered, reorderedShared, reorderedFar
+    /// Bytes that are read or written element by element.
+    case gathered, gatheredShared, gatheredFar
+    /// Bytes that a library packs before it multiplies.
+    case packed, packedShared, packedFar
+
+    // Overheads.
+
+    /// Short runs that are copied or added.
+    case runs
+    /// Calls of our kernels and tasks.
+    case calls
+    /// Calls of a library's products.
+    case libraryCalls
+
+    /// Whether its price changes with the element type: arithmetic in float64 is half as fast, bytes are bytes.
+    var isArithmetic: Bool {
+      switch self {
+      case .products, .implicitProducts, .libraryProducts, .windows, .transforms, .plainTransforms, .fourier,
+        .spectralProducts, .libraryTransforms, .modelled:
+        true
+      default: false
+      }
+    }
+  }
+
+  /// Ways to memory, each at three distances.
+  public enum Access: Sendable, CaseIterable {
+    case moved, spread, reordered, gathered, packed
+
+    /// Its prices, from near to far.
+    public var kinds: (near: Kind, shared: Kind, far: Kind) {
+      switch self {
+      case .moved: (.moved, .movedShared, .movedFar)
+      case .spread: (.spread, .spreadShared, .spreadFar)
+      case .reordered: (.reordered, .reorderedShared, .reorderedFar)
+      case .gathered: (.gathered, .gatheredShared, .gatheredFar)
+      case .packed: (.packed, .packedShared, .packedFar)
+      }
+    }
   }
 
   private var amounts = [Double](repeating: 0, count: Kind.allCases.count)
@@ -30,11 +82,9 @@ public struct ConvWork: Hashable, Sendable {
 
   /// The amount of one kind.
   public subscript(_ kind: Kind) -> Double {
-    get { amounts[ConvWork.index(kind)] }
-    set { amounts[ConvWork.index(kind)] = newValue }
+    get { amounts[kind.rawValue] }
+    set { amounts[kind.rawValue] = newValue }
   }
-
-  private static func index(_ kind: Kind) -> Int { Kind.allCases.firstIndex(of: kind) ?? 0 }
 
   /// Amounts by kind, as in `ConvWork([.products: 1e9])`.
   public init(_ amounts: [Kind: Double]) {
@@ -56,18 +106,83 @@ public struct ConvWork: Hashable, Sendable {
   }
 }
 
+extension ConvWork.Kind {
+  /// As in `libraryProducts`: the name in reports and profiles.
+  public var name: String { ConvWork.Kind.names[rawValue] }
+
+  /// The kind of that name.
+  public init?(name: String) {
+    guard let index = ConvWork.Kind.names.firstIndex(of: name) else { return nil }
+    self.init(rawValue: index)
+  }
+
+  private static let names = allCases.map { "\($0)" }
+}
+
 extension ConvWork {
-  /// An image of so many bytes that is read or written once; NCHW is transposed on the way to vectors of channels.
-  public mutating func addImage(_ format: MemoryFormat, _ bytes: Double) {
-    self[format == .nhwc ? .moved : .reordered] += bytes
+  /// Footprints in bytes at which an access is priced as near (an L2 cache), shared (a last-level cache) and far (memory). Between
+  /// them the amount is shared out by the logarithm: the price is linear in it. The anchors are the same on every machine; what
+  /// lies behind them is in the prices.
+  static let anchors = (near: 0x1p19, shared: 0x1p22, far: 0x1p26)
+
+  /// Bytes that pass through memory of `footprint` bytes which is used again and again.
+  public mutating func add(_ access: Access, _ bytes: Double, of footprint: Double) {
+    let (near, shared, far) = access.kinds
+    let anchors = ConvWork.anchors
+    if footprint <= anchors.near {
+      self[near] += bytes
+    } else if footprint >= anchors.far {
+      self[far] += bytes
+    } else if footprint <= anchors.shared {
+      let part = ConvWork.logarithmicPart(footprint, anchors.near, anchors.shared)
+      self[near] += bytes * (1 - part)
+      self[shared] += bytes * part
+    } else {
+      let part = ConvWork.logarithmicPart(footprint, anchors.shared, anchors.far)
+      self[shared] += bytes * (1 - part)
+      self[far] += bytes * part
+    }
+  }
+
+  private static func logarithmicPart(_ value: Double, _ low: Double, _ high: Double) -> Double {
+    (value / low).binaryLogarithm / (high / low).binaryLogarithm
+  }
+
+  /// An image of so many bytes that is read or written once, by vectors of `channels` channels at a time, of operands of `footprint`
+  /// bytes together.
+  ///
+  /// NHWC lies as it is wanted. NCHW is transposed on the way: line by line from as many planes as there are channels. Planes that lie
+  /// whole pages apart meet in the same sets of the L1 cache, where lines are lost before all of them is used; planes of many channels
+  /// lie on as many pages, where no prefetcher follows.
+  public mutating func addImage(
+    _ format: MemoryFormat, _ bytes: Double, channels: Int, planeBytes: Int, of footprint: Double
+  ) {
+    guard format == .nchw else { return add(.moved, bytes, of: footprint) }
+    if channels >= 16 && planeBytes % 4096 == 0 { return add(.gathered, 4 * bytes, of: footprint) }
+    if channels >= 128 { return add(.gathered, 3 * bytes, of: footprint) }
+    add(.reordered, bytes, of: footprint)
   }
 }
 
 extension ConvWork: CustomStringConvertible {
   /// As in `products=1.2e9 moved=3e6`.
   public var description: String {
-    Kind.allCases.filter { self[$0] != 0 }.map { "\($0.rawValue)=\(self[$0].significant)" }.joined(
+    Kind.allCases.filter { self[$0] != 0 }.map { "\($0.name)=\(self[$0].significant)" }.joined(
       separator: " ")
+  }
+}
+
+extension ConvWork {
+  /// The work that `description` says; nil for other texts.
+  public init?(text: String) {
+    self.init()
+    for part in text.split(separator: " ") {
+      let sides = part.split(separator: "=", maxSplits: 1)
+      guard sides.count == 2, let kind = Kind(name: String(sides[0])), let amount = Double(sides[1]) else {
+        return nil
+      }
+      self[kind] = amount
+    }
   }
 }
 
@@ -79,52 +194,47 @@ extension Double {
     while abs(scaled) >= 10 { (scaled, power) = (scaled / 10, power + 1) }
     return "\((scaled * 1000).rounded() / 1000)e\(power)"
   }
+
+  /// log₂ of a positive number, linear between powers of two: within 0.09, without a library.
+  fileprivate var binaryLogarithm: Double { Double(exponent) + significand - 1 }
 }
 
-/// Prices of work: predicted times, by which the automatic backend chooses.
-///
-/// Times of one core in warm caches. They follow from the operation and the instruction set alone, never from a measurement of the
-/// running process or its threads, so that equal operations get equal plans.
-public enum CostModel {
-  /// Nanoseconds of one unit on a core with AVX2: non-negative least squares of the relative errors over 34 layers of all kinds, in
-  /// both formats and three passes, on one thread (`results.csv` has work and time side by side). Overheads are in the amounts.
-  static let prices: [ConvWork.Kind: Double] = [
-    .products: 0.0109, .implicitProducts: 0.0086, .libraryProducts: 0.0125, .windows: 0.0152, .moved: 0.0344,
-    .reordered: 0.129, .streamed: 0.0021, .calls: 5, .modelled: 0.77,
-  ]
+extension ConvOperation {
+  /// Bytes of x, y and w together: what an execution at least passes through.
+  public var operandBytes: Double {
+    let counts = [problem.inputShape, problem.outputShape, problem.filterShape]
+    return counts.reduce(0) { $0 + $1.reduce(Double(elementType.byteCount)) { $0 * Double($1) } }
+  }
+}
 
-  /// How much faster arithmetic is than on the core of the prices.
-  static func arithmetic(_ instructionSet: InstructionSet) -> Double {
-    switch instructionSet {
-    case .avx512: 2.8
-    case .avx2: 1
-    case .baseline: 0.3
-    }
+/// Predicted times of work on one core of a machine, in warm caches: the sum of amounts times prices.
+///
+/// They follow from the work alone, never from a measurement of the running process or its threads, so that with equal prices equal
+/// operations get equal plans.
+public struct WorkPrices: Hashable, Sendable {
+  private var nanosecondsPerUnit = [Double](repeating: 0, count: ConvWork.Kind.allCases.count)
+
+  /// Nothing costs anything.
+  public init() {}
+
+  /// Nanoseconds per unit of each kind; what is left out costs nothing.
+  public init(_ prices: [ConvWork.Kind: Double]) {
+    for (kind, price) in prices { self[kind] = price }
   }
 
-  /// Predicted nanoseconds of one core.
-  public static func nanoseconds(
-    _ work: ConvWork, elementType: ElementType = .float32, instructionSet: InstructionSet = .current
-  ) -> Double {
+  /// Nanoseconds of one unit.
+  public subscript(_ kind: ConvWork.Kind) -> Double {
+    get { nanosecondsPerUnit[kind.rawValue] }
+    set { nanosecondsPerUnit[kind.rawValue] = newValue }
+  }
+
+  /// Predicted nanoseconds of one core. Arithmetic in float64 costs twice as much.
+  public func nanoseconds(_ work: ConvWork, elementType: ElementType = .float32) -> Double {
     var time = 0.0
-    for kind in ConvWork.Kind.allCases {
-      var price = prices[kind] ?? 0
-      switch kind {
-      case .products, .implicitProducts, .libraryProducts, .windows, .modelled:
-        price /= arithmetic(instructionSet)
-        if elementType == .float64 { price *= 2 }
-      case .moved, .reordered, .streamed, .calls:
-        break
-      }
-      time += price * work[kind]
+    for kind in ConvWork.Kind.allCases where work[kind] != 0 {
+      let isDouble = elementType == .float64 && kind.isArithmetic
+      time += (isDouble ? 2 : 1) * self[kind] * work[kind]
     }
     return time
-  }
-}
-
-extension ConvPlan {
-  /// Predicted nanoseconds of one execution on one core.
-  public var predictedNanoseconds: Double {
-    CostModel.nanoseconds(work, elementType: operation.elementType)
   }
 }

@@ -21,12 +21,18 @@ public protocol ConvolutionBackend: Sendable {
   var nativePasses: Set<ConvPass> { get }
   /// Who computes.
   var threading: BackendThreading { get }
+  /// Whether its plans are those of other engines, among which it chooses. A chooser stands beside the engines: it does not
+  /// compete with the one that it chose.
+  var choosesEngines: Bool { get }
   /// Sends threads of the engine's own to sleep, before others are to work.
   func restThreads()
   /// Wakes that many of them, so that an execution does not begin with it.
   func wakeThreads(_ count: Int)
   /// Whether the engine's own plan for this operation exists and gives a right answer.
   func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support
+  /// The work of the engine's own plan for a natively supported operation. Engines whose plans are more than some numbers say it
+  /// without making one: automatic choices ask many engines and take one.
+  func nativeWork(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork
   /// A plan for a natively supported forward operation.
   func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan
   /// A plan for a natively supported backwardData operation.
@@ -41,6 +47,14 @@ extension ConvolutionBackend {
 
   /// The pool's workers.
   public var threading: BackendThreading { .workerPool }
+
+  /// That of the plan.
+  public func nativeWork(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork {
+    try nativePlan(for: operation, options).work
+  }
+
+  /// An engine with plans of its own.
+  public var choosesEngines: Bool { false }
 
   /// Nothing: the pool's workers are not the engine's.
   public func restThreads() {}

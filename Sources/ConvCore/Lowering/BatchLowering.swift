@@ -47,9 +47,9 @@ struct BatchLowering: Lowering, LoweredPlan {
     }
   }
 
-  var work: ConvWork {
+  func work(_ inner: [ConvWork]) -> ConvWork {
     BatchLowering.sizes(operation.problem.n, images).enumerated().reduce(ConvWork()) {
-      $0 + inner[piece($1.offset, $1.element)].work
+      $0 + inner[piece($1.offset, $1.element)]
     }
   }
 

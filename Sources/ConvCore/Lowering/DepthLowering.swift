@@ -46,9 +46,9 @@ struct DepthLowering: Lowering, LoweredPlan {
       * inner[0].executedFLOPs
   }
 
-  var work: ConvWork {
+  func work(_ inner: [ConvWork]) -> ConvWork {
     (0..<operation.problem.filter.d).reduce(0) { $0 + Double(pairs(tap: $1).count) }
-      * (inner[0].work + copying)
+      * (inner[0] + copying)
   }
 
   var errorModel: ErrorModel {

@@ -30,6 +30,24 @@ struct FormatLowering: Lowering, LoweredPlan {
         ? ScratchAllocator.aligned(operation.outputBytes) : 0)
   }
 
+  var copying: ConvWork {
+    let problem = operation.problem
+    let footprint = operation.operandBytes + Double(scratchBytes)
+    var work = ConvWork([.calls: 8])
+    func add(_ shape: [Int], from format: MemoryFormat) {
+      let bytes = shape.reduce(Double(elementBytes)) { $0 * Double($1) }
+      let (outer, channels) = (shape[0], shape[1])
+      let plane = shape.dropFirst(2).reduce(1, *)
+      if channels == 1 || plane == 1 { return work.add(.moved, 2 * bytes, of: footprint) }
+      work.add(.reordered, 2 * bytes, of: footprint)
+      work[.calls] += Double(outer * MemoryFormat.conversionTasks(rows: format == .nchw ? channels : plane))
+    }
+    if convertsInput { add(problem.inputShape, from: operation.inputFormat) }
+    if convertsFilter { add(problem.filterShape, from: operation.filterFormat) }
+    if convertsOutput { add(operation.outputShape, from: operation.outputFormat) }
+    return work
+  }
+
   var preparedBytes: Int { inner[0].preparedBytes }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

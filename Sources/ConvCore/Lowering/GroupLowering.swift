@@ -53,9 +53,13 @@ struct GroupLowering: Lowering, LoweredPlan {
     slots * (slotScratch + (inner.isEmpty ? 0 : ScratchAllocator.aligned(inner[0].workspaceBytes)))
   }
   var executedFLOPs: Double { Double(operation.problem.groups) * inner[0].executedFLOPs }
-  var work: ConvWork { Double(operation.problem.groups) * (inner[0].work + copying) }
+  func work(_ inner: [ConvWork]) -> ConvWork { Double(operation.problem.groups) * (inner[0] + copying) }
   /// One group's.
-  var copying: ConvWork { ConvWork([.moved: 2 * Double(slotScratch), .calls: 8]) }
+  var copying: ConvWork {
+    var work = ConvWork([.calls: 8])
+    work.add(.moved, 2 * Double(slotScratch), of: operation.operandBytes)
+    return work
+  }
   var preparedBytes: Int { operation.problem.groups * inner[0].preparedBytes }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

@@ -6,6 +6,8 @@ protocol LoweredPlan: ConvPlan {
   var inner: [any ConvPlan] { get set }
   /// Bytes that the lowering itself uses at the start of the workspace.
   var scratchBytes: Int { get }
+  /// The plan's work, from the works of the inner plans.
+  func work(_ inner: [ConvWork]) -> ConvWork
 }
 
 extension LoweredPlan {
@@ -17,9 +19,14 @@ extension LoweredPlan {
   }
   var errorModel: ErrorModel { inner[0].errorModel.rescaled(to: operation) }
   var executedFLOPs: Double { inner.reduce(0) { $0 + $1.executedFLOPs } }
-  var work: ConvWork { inner.reduce(copying) { $0 + $1.work } }
+  var work: ConvWork { work(inner.map(\.work)) }
+  func work(_ inner: [ConvWork]) -> ConvWork { inner.reduce(copying, +) }
   /// What is copied to and from the lowering's scratch: all of it in and out, unless said otherwise.
-  var copying: ConvWork { ConvWork([.reordered: 2 * Double(scratchBytes), .calls: 8]) }
+  var copying: ConvWork {
+    var work = ConvWork([.calls: 8])
+    work.add(.reordered, 2 * Double(scratchBytes), of: operation.operandBytes + Double(scratchBytes))
+    return work
+  }
   var elementBytes: Int { operation.elementType.byteCount }
 
   /// Throws where there is no filter to prepare.

@@ -22,6 +22,8 @@ protocol Lowering: Sendable {
   var scratchBytes: Int { get }
   /// A plan over plans for `innerOperations`, in that order.
   func plan(_ inner: [any ConvPlan]) -> any ConvPlan
+  /// The work of that plan, from the works of `innerOperations`.
+  func work(_ inner: [ConvWork]) -> ConvWork
 }
 
 extension Lowering {
@@ -57,6 +59,21 @@ extension ConvolutionBackend {
       let innerOptions = lowering.innerOptions(options)
       let inner = try lowering.innerOperations.map { try plan(for: $0, innerOptions) }
       return lowering.plan(inner)
+    case .unsupported(let reason):
+      throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+    }
+  }
+
+  /// The work of the plan that `plan(for:_:)` would return, without making it.
+  ///
+  /// - Throws: `ConvError.unsupported` with the engine's reason.
+  public func work(for operation: ConvOperation, _ options: PlanOptions = PlanOptions()) throws -> ConvWork {
+    switch resolve(operation, options) {
+    case .native:
+      return try nativeWork(for: operation, options)
+    case .lowered(let lowering):
+      let innerOptions = lowering.innerOptions(options)
+      return lowering.work(try lowering.innerOperations.map { try work(for: $0, innerOptions) })
     case .unsupported(let reason):
       throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
     }

@@ -63,7 +63,9 @@ struct PolyphaseLowering: Lowering, LoweredPlan {
   /// Each phase's image and filter.
   var copying: ConvWork {
     let bytes = innerOperations.reduce(0) { $0 + $1.inputBytes + $1.filterBytes }
-    return ConvWork([.reordered: 2 * Double(bytes), .calls: 8 * Double(innerOperations.count)])
+    var work = ConvWork([.calls: 8 * Double(innerOperations.count)])
+    work.add(.gathered, Double(bytes), of: operation.operandBytes)
+    return work
   }
 
   var errorModel: ErrorModel {

@@ -33,6 +33,15 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable, CustomStri
     }
   }
 
+  /// Bytes of one vector.
+  public var vectorBytes: Int {
+    switch self {
+    case .avx512: 64
+    case .avx2: 32
+    case .baseline: 16
+    }
+  }
+
   /// Whether this CPU has it.
   public var isAvailable: Bool { kernels != nil }
 

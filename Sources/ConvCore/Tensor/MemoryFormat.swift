@@ -21,6 +21,9 @@ public enum MemoryFormat: String, Sendable, Hashable, CaseIterable {
     return strides
   }
 
+  /// Pieces that the conversion of one image is cut into: its matrix of `rows` rows in strips.
+  static func conversionTasks(rows: Int) -> Int { (rows + rowsPerTask - 1) / rowsPerTask }
+
   /// Rewrites a dense tensor of logical `shape` from one format to another.
   ///
   /// Source and destination must not overlap and hold `shape`'s element count of `elementType`.
