@@ -9,9 +9,9 @@ import ConvWinograd
 
 /// The engine and variant with the least predicted time, operation by operation.
 ///
-/// Every candidate that supports the operation makes its plan; the plans say what work they are (`ConvPlan.work`), `CostModel` prices
-/// it, and the cheapest is taken. Plans keep their own names: `executedBy` and `variant` of a plan of this backend say what was
-/// chosen. The choice follows from the operation, the instruction set and the options other than threads. No measurement enters,
+/// Every candidate that supports the operation says what work its plan would be (`ConvolutionBackend.work`), the machine's profile
+/// prices it, and the cheapest makes its plan. Plans keep their own names: `executedBy` and `variant` of a plan of this backend say
+/// what was chosen. The choice follows from the operation, the profile and the options other than threads. No measurement enters,
 /// unless a plan file is followed: its choices come first.
 public struct AutoBackend: ConvolutionBackend {
   /// An engine and a variant of it.
@@ -20,10 +20,21 @@ public struct AutoBackend: ConvolutionBackend {
   /// What is chosen from.
   public let candidates: [Candidate]
   /// Choices that come before predictions.
-  private var measured: [ConvPlanFile.Key: Candidate] = [:]
+  private var planned: PlannedChoices?
+  /// A reference, so that equal backends are known by one address.
+  private final class Prices: Sendable {
+    let profile: MachineProfile
+    init(_ profile: MachineProfile) { self.profile = profile }
+  }
+  private var prices: Prices?
+
+  /// The profile that it chooses by: its own, else the process's.
+  public var profile: MachineProfile { prices?.profile ?? .current }
 
   /// From our own engines, with those variants that an engine does not choose by itself.
-  public init() {
+  ///
+  /// - Parameter profile: Prices to choose by; nil takes those of this machine (`MachineProfile.current`).
+  public init(profile: MachineProfile? = nil) {
     var candidates = [
       Candidate(backend: .direct), Candidate(backend: .winograd), Candidate(backend: .im2col),
     ]
@@ -31,30 +42,27 @@ public struct AutoBackend: ConvolutionBackend {
     #if FFTW
       candidates.append(Candidate(backend: .fft))
     #endif
-    self.candidates = candidates
+    self.init(candidates: candidates, profile: profile)
   }
 
   /// From these.
-  public init(candidates: [Candidate]) { self.candidates = candidates }
+  public init(candidates: [Candidate], profile: MachineProfile? = nil) {
+    self.candidates = candidates
+    prices = profile.map(Prices.init)
+  }
 
   /// From our own engines, but for the operations of a plan file as it says.
   ///
+  /// - Throws: as `init(following:)` of several.
+  public init(following plan: ConvPlanFile.MachinePlan) throws { try self.init(following: [plan]) }
+
+  /// The same of several numbers of threads: each is followed by operations that are executed with as many.
+  ///
   /// - Throws: `ConvError.unknownName` for an engine that this build has not, `.unsupported` where an engine declines what the file
   ///   gives it under the limits that the file was made with.
-  public init(following plan: ConvPlanFile.MachinePlan) throws {
+  public init(following plans: [ConvPlanFile.MachinePlan]) throws {
     self.init()
-    for (key, choice) in plan.choices {
-      let candidate = try BackendRegistry.named(choice.backend)
-      let operation = ConvOperation(key.pass, key.problem, inputFormat: key.format, outputFormat: key.format)
-      let options = PlanOptions(
-        threads: plan.machine.threads, workspaceLimit: plan.workspaceLimit, filterState: key.filterState)
-      if let reason = candidate.backend.support(for: operation, candidate.options(options)).reason {
-        throw ConvError.unsupported(
-          backend: "auto", operation: "\(operation)",
-          reason: "the plan file names \(candidate), which declines: \(reason)")
-      }
-      measured[key] = candidate
-    }
+    planned = try PlannedChoices(plans)
   }
 
   /// The engines and variants that `vbench tune` tries: the candidates, and variants whose gain or loss the cost model does not see.
@@ -65,12 +73,13 @@ public struct AutoBackend: ConvolutionBackend {
     return candidates
   }
 
-  /// F(4×4, 5×5) does less than half of the products of F(2×2, 5×5), at about four times its error. F(6×6, 3×3) is not among the
-  /// candidates: its gain is small, its error is ten times that of F(4×4, 3×3).
+  /// F(4×4, 5×5) does less than half of the products of F(2×2, 5×5), at about four times its error.
   private static let largeTiles = Candidate(backend: .winograd, variant: "tile=4x4")
 
   /// `auto`.
   public var name: String { "auto" }
+  /// Its plans are the candidates'.
+  public var choosesEngines: Bool { true }
   /// All three.
   public var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
   /// Both.
@@ -81,13 +90,17 @@ public struct AutoBackend: ConvolutionBackend {
     if let variant = options.variant {
       return .unsupported("auto has no variants, '\(variant)' was asked for")
     }
-    if let candidate = planned(operation, options) {
+    if let candidate = plannedCandidate(for: operation, options) {
       let support = candidate.backend.support(for: operation, candidate.options(options))
       guard let reason = support.reason else { return .supported }
       return .unsupported("the plan file names \(candidate), which declines: \(reason)")
     }
     var reason: String?
-    for candidate in candidates where isSensible(candidate, operation) {
+    for candidate in candidates {
+      if let why = reservation(candidate, operation) {
+        reason = reason ?? "\(candidate): \(why)"
+        continue
+      }
       switch candidate.backend.support(for: operation, candidate.options(options)) {
       case .supported: return .supported
       case .unsupported(let why): reason = reason ?? "\(candidate): \(why)"
@@ -118,56 +131,111 @@ public struct AutoBackend: ConvolutionBackend {
   }
 
   private func cheapestPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    if let candidate = planned(operation, options) {
+    if let candidate = plannedCandidate(for: operation, options) {
       return try candidate.backend.plan(for: operation, candidate.options(options))
     }
-    // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
-    var bare = operation
-    bare.epilogue = .none
-    var best: (candidate: Candidate, plan: any ConvPlan, nanoseconds: Double)?
-    for candidate in candidates where isSensible(candidate, operation) {
-      let options = candidate.options(options)
-      guard candidate.backend.support(for: operation, options).isSupported else { continue }
-      let plan = try candidate.backend.plan(for: bare, options)
-      let nanoseconds = plan.predictedNanoseconds
-      if nanoseconds < best?.nanoseconds ?? .infinity { best = (candidate, plan, nanoseconds) }
-    }
-    if let best {
-      if operation == bare { return best.plan }
-      return try best.candidate.backend.plan(for: operation, best.candidate.options(options))
+    if let best = cheapest(operation, options) {
+      return try best.backend.plan(for: operation, best.options(options))
     }
     let reason = nativeSupport(for: operation, options).reason ?? ""
     throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
   }
 
-  /// The plan file's choice, if it has one.
-  private func planned(_ operation: ConvOperation, _ options: PlanOptions) -> Candidate? {
-    if measured.isEmpty { return nil }
-    return ConvPlanFile.Key(operation, options.filterState).flatMap { measured[$0] }
+  /// What became of a candidate.
+  public enum Consideration: Sendable, Hashable {
+    /// Its plan would take so many nanoseconds of one core.
+    case predicted(nanoseconds: Double)
+    /// It could do the operation, and is left out for another reason than time.
+    case leftOut(reason: String)
+    /// It cannot do the operation.
+    case declined(reason: String)
   }
 
-  /// What the cost model need not be asked: algorithms where they have nothing to save.
-  private func isSensible(_ candidate: Candidate, _ operation: ConvOperation) -> Bool {
-    let problem = operation.problem
-    switch (candidate.backend.name, candidate.variant) {
-    case ("winograd", AutoBackend.largeTiles.variant):
-      return AutoBackend.suitsLargeTiles(operation)
-    case ("winograd", _):
-      // Minimal filtering saves nothing on single taps, and its products need channels to sum over.
-      return problem.filter.count > 1 && problem.cPerGroup > 1
-    case ("fft", _):
-      // Small dense filters: tiles of 8 and 16 samples cost more than Winograd's, and the model is not fine enough to see it.
-      return problem.groups > 1 || !(2...9).contains(problem.filter.count)
-    default:
-      return true
+  /// What `auto` thinks of each candidate, in their order, and what is no candidate although it may be faster. No plan is made.
+  public func considerations(
+    _ operation: ConvOperation, _ options: PlanOptions
+  ) -> [(candidate: Candidate, consideration: Consideration)] {
+    let prices = profile.prices
+    var considerations = candidates.map { ($0, consideration($0, operation, options, prices)) }
+    let filter = operation.problem.filter
+    let isOwn = candidates.contains { $0.description == AutoBackend.largeTiles.description }
+    if isOwn, filter.h == 3, filter.w == 3 {
+      considerations.append(
+        (AutoBackend.largestTiles, consideration(AutoBackend.largestTiles, operation, options, prices)))
+    }
+    return considerations
+  }
+
+  private func consideration(
+    _ candidate: Candidate, _ operation: ConvOperation, _ options: PlanOptions, _ prices: WorkPrices
+  ) -> Consideration {
+    if let reason = reservation(candidate, operation) { return .leftOut(reason: reason) }
+    let options = candidate.options(options)
+    // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
+    var bare = operation
+    bare.epilogue = .none
+    do {
+      if operation != bare, let reason = candidate.backend.support(for: operation, options).reason {
+        return .declined(reason: reason)
+      }
+      let work = try candidate.backend.work(for: bare, options)
+      return .predicted(nanoseconds: prices.nanoseconds(work, elementType: operation.elementType))
+    } catch ConvError.unsupported(_, _, let reason) {
+      return .declined(reason: reason)
+    } catch {
+      return .declined(reason: "\(error)")
     }
   }
 
-  /// F(4×4, 5×5) is for 5×5 filters, and for sums that are short enough: beyond about 200 terms its rounding errors are bounded by
-  /// more than 5 % of the results, and a bound that loose proves nothing.
-  private static func suitsLargeTiles(_ operation: ConvOperation) -> Bool {
+  /// The candidate with the least predicted time; the first of equals.
+  private func cheapest(_ operation: ConvOperation, _ options: PlanOptions) -> Candidate? {
+    var best: (candidate: Candidate, nanoseconds: Double)?
+    for (candidate, consideration) in considerations(operation, options) {
+      if case .predicted(let nanoseconds) = consideration, nanoseconds < best?.nanoseconds ?? .infinity {
+        best = (candidate, nanoseconds)
+      }
+    }
+    return best?.candidate
+  }
+
+  /// The plan file's choice for an operation; nil where a prediction decides.
+  public func plannedCandidate(for operation: ConvOperation, _ options: PlanOptions) -> Candidate? {
+    planned?.candidate(for: operation, options)
+  }
+
+  /// Whether time alone decides about a candidate.
+  public func considers(_ candidate: Candidate, _ operation: ConvOperation) -> Bool {
+    reservation(candidate, operation) == nil
+  }
+
+  /// Why a candidate is left out although it might be the fastest; nil where time alone decides.
+  private func reservation(_ candidate: Candidate, _ operation: ConvOperation) -> String? {
+    if candidate.backend is WinogradBackend, operation.problem.filter.count == 1 {
+      return "a single tap: minimal filtering has no products to save"
+    }
+    switch candidate.description {
+    case AutoBackend.largeTiles.description: return AutoBackend.reservationAboutLargeTiles(operation)
+    case AutoBackend.largestTiles.description: return AutoBackend.reservationAboutLargestTiles
+    default: return nil
+    }
+  }
+
+  /// F(6×6, 3×3) is never taken.
+  private static let largestTiles = Candidate(backend: .winograd, variant: "tile=6x6")
+  private static let reservationAboutLargestTiles =
+    "its error bounds are some five times those of F(4×4, 3×3); a plan file or --backends may name it"
+
+  /// Terms of a sum up to which F(4×4, 5×5) is taken: beyond, its rounding errors are bounded by more than 5 % of the results, and a
+  /// bound that loose proves nothing.
+  private static let mostTerms = 200
+
+  private static func reservationAboutLargeTiles(_ operation: ConvOperation) -> String? {
     let problem = operation.problem
-    guard problem.filter.h == 5, problem.filter.w == 5 else { return false }
+    let filter = problem.filter
+    guard filter.h == 5, filter.w == 5 else {
+      return
+        "the variant is for 5×5 filters, not for \(filter.h)×\(filter.w); winograd's own choice stands for others"
+    }
     let tiles = problem.n * ((problem.output.h + 3) / 4) * ((problem.output.w + 3) / 4)
     let terms =
       switch operation.pass {
@@ -175,13 +243,15 @@ public struct AutoBackend: ConvolutionBackend {
       case .backwardData: problem.kPerGroup
       case .backwardFilter: tiles
       }
-    return terms <= 200
+    if terms <= mostTerms { return nil }
+    return
+      "sums of \(terms) terms: F(4×4, 5×5) is taken for at most \(mostTerms), beyond which its error bound proves nothing"
   }
 }
 
 extension BackendRegistry.Selection {
   /// The options for this candidate.
-  fileprivate func options(_ options: PlanOptions) -> PlanOptions {
+  func options(_ options: PlanOptions) -> PlanOptions {
     var own = options
     own.variant = variant
     return own

@@ -60,6 +60,15 @@ extension BackendRegistry {
     return libraries
   }
 
+  /// The core that OpenBLAS runs; nil where it is not linked.
+  public static var openBLASCore: String? {
+    #if OpenBLAS
+      OpenBLASConfiguration.current.core
+    #else
+      nil
+    #endif
+  }
+
   /// The warnings of `libraries`.
   public static var libraryWarnings: [String] { libraries.compactMap(\.warning) }
 

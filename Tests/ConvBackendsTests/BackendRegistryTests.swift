@@ -23,6 +23,11 @@ import Testing
     }
   }
 
+  /// All others compete.
+  @Test func whoChoosesSaysSo() {
+    #expect(BackendRegistry.all.filter(\.choosesEngines).map(\.name) == ["auto"])
+  }
+
   /// Who has threads of its own is labelled, and named among the libraries with its version.
   @Test func librariesAreNamed() {
     let libraries = BackendRegistry.libraries
