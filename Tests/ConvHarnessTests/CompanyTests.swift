@@ -60,7 +60,7 @@ import Testing
       "| s one `conv2d:n1c2h5w5k2r3s3p1` | forward, fresh | `b` | 1.00 | 2.00 | 2.00 (2.00–2.00) | **no** |",
     ] { #expect(text.contains(wanted), "\(wanted) is missing in \(text)") }
     let lines = report.csv.split(separator: "\n")
-    #expect(lines.count == 4 && lines[2].contains(",b,2,nchw,fresh,warm,8,1,2,2,2,2,false,7,8"), "\(lines)")
+    #expect(lines.count == 4 && lines[2].contains(",b,2,nhwc,fresh,warm,8,1,2,2,2,2,false,7,8"), "\(lines)")
   }
 
   /// Every engine alone and all together, as often; a copy is not measured alone.

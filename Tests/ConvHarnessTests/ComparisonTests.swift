@@ -94,6 +94,24 @@ import Testing
     #expect(report.hasFailures)
   }
 
+  /// A chooser's rows count beside the peer, and it is never the best engine.
+  @Test func choosersAreNotTheBestEngine() throws {
+    var report = ComparisonReport(environment: [], command: "c", date: "d", peer: identity)
+    var chooser = try row("picker", own: [1], peers: [8])
+    chooser.role = .chooser
+    report.rows = [try row("a", own: [1], peers: [2]), try row("b", own: [1], peers: [4]), chooser]
+    #expect(report.means.map(\.backend) == ["picker", "a", "b", ComparisonReport.best])
+    for (mean, expected) in zip(report.means, [8.0, 2, 4, 4]) {
+      #expect(abs(mean.geometricMean - expected) < 1e-12, "\(mean)")
+    }
+    #expect(report.markdown.contains("what counts beside the peer is what `picker` chose"))
+    let header = ComparisonRow.csv(report.rows).split(separator: "\n").map { $0.split(separator: ",").last }
+    #expect(header == ["role", "engine", "engine", "chooser"])
+    report.rows = [chooser]
+    #expect(report.means.map(\.backend) == ["picker"])
+    #expect(!report.markdown.contains("`\(ComparisonReport.best)`"))
+  }
+
   /// The peer's configuration with the least median is paired with all engines.
   @Test func thePeersBetterConfigurationCounts() throws {
     try FakePeer.withPeer { peer in

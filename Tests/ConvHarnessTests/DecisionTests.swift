@@ -65,38 +65,14 @@ import Testing
     #expect(Tuning.rejection(of: rows[5], maxError: nil) == nil)
   }
 
-  @Test func theAuditCountsMisses() throws {
-    let rows = [
-      // Right, nearly right, wrong, and wrong by its own plan's noise.
-      try row("auto", 1, variant: "a"), try row("a", 1, variant: "a"), try row("b", 3),
-      try row("auto", 1.09, pass: .backwardData), try row("b", 1, pass: .backwardData),
-      try row("auto", 1.3, variant: "a", pass: .backwardFilter), try row("b", 1, pass: .backwardFilter),
-      try row("a", 1.2, variant: "a", pass: .backwardFilter),
-    ]
-    let audit = CostModelAudit(rows: rows, automatic: "auto")
-    #expect(audit.compared == 3 && audit.misses.count == 1)
-    #expect(audit.misses.first?.best.backend == "b" && audit.misses.first?.chosen.pass == .backwardFilter)
-    #expect(abs(try #require(audit.misses.first).ratio - 1.3) < 1e-9)
-  }
-
-  /// A plan against itself differs by noise alone.
-  @Test func theSamePlanIsNoMiss() throws {
-    var same = try row("a", 1, variant: "x")
-    same.executedBy = "e"
-    var own = try row("auto", 1.5, variant: "x")
-    own.executedBy = "e"
-    #expect(CostModelAudit(rows: [own, same], automatic: "auto").misses.isEmpty)
-    var failed = same
-    failed.set(Verification(.failed, reason: ""))
-    #expect(CostModelAudit(rows: [own, failed], automatic: "auto").compared == 0)
-  }
-
   /// What stands in an explanation is what the plan says, and the bound is above the error that is found.
   @Test func explanationsAreThePlans() throws {
     let item = RunItem(
       suite: "", problem: BenchmarkProblem(try ConvProblem(parsing: "conv2d:n2c8h9w9k4r3s3p1")),
       pass: .forward)
-    let settings = RunSettings(pool: .pool(threads: 2))
+    var settings = RunSettings(pool: .pool(threads: 2))
+    let prices = WorkPrices([.modelled: 0.75])
+    settings.prices = prices
     let competitors = [Competitor(NaiveBackend()), Competitor(NaiveBackend(), variant: "none such")]
     let explanations = try Explanation.all(of: item, by: competitors, settings: settings)
     let plan = try NaiveBackend().plan(for: item.operation, PlanOptions(threads: 2))
@@ -104,7 +80,12 @@ import Testing
     #expect(first.reason == nil && first.variant == plan.variant && first.executedFLOPs == plan.executedFLOPs)
     #expect(
       first.workspaceBytes == plan.workspaceBytes
-        && first.predictedMilliseconds == plan.predictedNanoseconds * 1e-6)
+        && first.predictedMilliseconds == prices.nanoseconds(plan.work) * 1e-6
+        && first.predictedMilliseconds > 0)
+    // Without prices nothing is predicted.
+    settings.prices = nil
+    let unpriced = try Explanation.all(of: item, by: competitors, settings: settings)
+    #expect(unpriced[0].predictedMilliseconds.isNaN && unpriced[0].variant == plan.variant)
     var run = LayerRun(settings: settings)
     let row = try #require(try run.rows(for: item, competitors: [competitors[0]], times: false).first)
     #expect(

@@ -35,6 +35,25 @@ import Testing
     #expect(minimal.failure.distribution == .normal && minimal.failure.seed == 1)
   }
 
+  /// A copy's label, as in `naive#2`, is none that the command line knows; what a competitor needs besides is named.
+  @Test func commandsNameWhatCanBeRead() throws {
+    var copy = Competitor(NaiveBackend(), copy: 2)
+    copy.options = "--plan plan.json"
+    let problem = try ConvProblem(parsing: "conv2d:n1c2h5w5k2r3s3p1")
+    let law = LawRun().outcome(.linearity, copy, .forward, problem, seed: 1)
+    #expect(law.backend == "naive#2" && law.repro.contains("--backends naive --passes"), "\(law.repro)")
+    let failure = FailureCase(
+      competitor: copy, operation: ConvOperation(.forward, problem), distribution: .uniform, seed: 1)
+    let row = ResultRow(
+      item: RunItem(suite: "s", problem: BenchmarkProblem(problem), pass: .forward), competitor: copy,
+      settings: RunSettings())
+    for repro in [failure.repro, row.repro] {
+      #expect(repro.contains("--backends naive --passes"), "\(repro)")
+      #expect(repro.hasSuffix(" --plan plan.json"), "\(repro)")
+    }
+    #expect(failure.repro.contains("--format nchw") && row.repro.contains("--format nhwc"))
+  }
+
   @Test func everySingleChangeIsTried() throws {
     let problem = try ConvProblem(parsing: "conv2d:n5c6h9w9k4r3s3u2p1l2g2")
     let candidates = Set(CaseShrinker.candidates(problem).map(\.description))
@@ -221,8 +240,8 @@ import Testing
       lines[0].hasSuffix(
         "error_rel_terms,error_rel_l2,ulp_p99,results,miss_probability,miss_probability_tile,"
           + "miss_probability_channel,data,projection_ratio,minimal_repro,untimed_executions,peak_gflops,"
-          + "peak_probes_gflops"), "\(lines[0])")
-    #expect(lines[1].hasSuffix(",324,0,0,0,offset,,,,,"), "\(lines[1])")
+          + "peak_probes_gflops,role"), "\(lines[0])")
+    #expect(lines[1].hasSuffix(",324,0,0,0,offset,,,,,,engine"), "\(lines[1])")
     // Sums of 27 products of 8 · 8: the data are what the column says.
     let data = try ProblemData(problem: problem, distribution: .offset, seed: 7)
     let mean = data.input.values(as: Float.self).reduce(0, +) / Float(data.input.count)

@@ -112,7 +112,7 @@ public final class Comparison {
       group: ComparisonGroup(item.problem.problem, item.pass), pass: item.pass.rawValue,
       backend: competitor.label, threads: pool.threads, filterState: item.filterState.rawValue,
       peer: peer.identity)
-    row.cache = settings.cache
+    (row.cache, row.role) = (settings.cache, competitor.role)
     return row
   }
 

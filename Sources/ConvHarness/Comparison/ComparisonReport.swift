@@ -46,7 +46,8 @@ public struct ComparisonReport: Sendable {
   public struct Mean: Sendable, Hashable {
     public var group: ComparisonGroup
     public var threads: Int
-    /// `best engine` is, per layer and pass, the engine with the largest ratio: chosen after the fact.
+    /// `best engine` is, per layer and pass, the engine with the largest ratio: chosen after the fact. What chooses by a rule of its own
+    /// is none of them: its rows are those that count, and come first.
     public var backend: String
     public var rows: Int
     public var geometricMean, least, greatest: Double
@@ -69,7 +70,9 @@ public struct ComparisonReport: Sendable {
         let layers = Dictionary(grouping: members) {
           [$0.suite, $0.problem, $0.name, $0.pass, $0.format.rawValue, $0.filterState]
         }
-        add(layers.values.compactMap { $0.compactMap(\.ratio?.ratio).max() }, ComparisonReport.best)
+        add(
+          layers.values.compactMap { $0.filter { $0.role == .engine }.compactMap(\.ratio?.ratio).max() },
+          ComparisonReport.best)
 
         func add(_ ratios: [Double], _ backend: String) {
           guard let least = ratios.min(), let greatest = ratios.max() else { return }
@@ -84,9 +87,12 @@ public struct ComparisonReport: Sendable {
     return result
   }
 
+  /// Choosers first, then engines, in order of appearance.
   private var backends: [String] {
     var seen = Set<String>()
-    return rows.map(\.backend).filter { seen.insert($0).inserted }
+    return Competitor.Role.allCases.reversed().flatMap { role in
+      rows.filter { $0.role == role && seen.insert($0.backend).inserted }.map(\.backend)
+    }
   }
 
   /// `comparison.md`.
@@ -113,6 +119,8 @@ public struct ComparisonReport: Sendable {
   private var meansTable: String {
     let means = means
     if means.isEmpty { return "" }
+    let choosers = backends.filter { name in rows.contains { $0.backend == name && $0.role == .chooser } }
+      .map { "`\($0)`" }
     var text = "## Geometric means of the ratios\n\n"
     text += "| layers | threads | engine | rows | mean | least | greatest |\n|---|---|---|---|---|---|---|\n"
     for mean in means {
@@ -120,7 +128,17 @@ public struct ComparisonReport: Sendable {
       text += "| **\(RunReport.short(mean.geometricMean))** | \(RunReport.short(mean.least)) "
       text += "| \(RunReport.short(mean.greatest)) |\n"
     }
-    return text + "\n`\(ComparisonReport.best)` takes for each row the engine that was the fastest there.\n\n"
+    text += "\n"
+    if means.contains(where: { $0.backend == ComparisonReport.best }) {
+      text +=
+        "`\(ComparisonReport.best)` takes for each row the engine that was the fastest there, known only afterwards"
+      text += choosers.isEmpty ? ".\n\n" : "; "
+    }
+    if !choosers.isEmpty {
+      text +=
+        "what counts beside the peer is what \(choosers.joined(separator: ", ")) chose before this run measured anything.\n\n"
+    }
+    return text
   }
 
   private var rowsTable: String {

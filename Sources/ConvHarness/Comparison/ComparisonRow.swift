@@ -50,6 +50,8 @@ public struct ComparisonRow: Sendable {
   /// A pass, or `training`.
   public var pass: String
   public var backend: String
+  /// Whether the backend is an engine or chooses among engines.
+  public var role = Competitor.Role.engine
   public var threads: Int
   public var filterState: String
   /// The peer, its version, and its fastest configuration on this row.
@@ -104,6 +106,7 @@ public struct ComparisonRow: Sendable {
     ("error_ratio", { CSV.number($0.verification.errorRatio) }),
     ("peer_error_ratio", { CSV.number($0.peerVerification.errorRatio) }), ("variant", { $0.variant }),
     ("executed_by", { $0.executedBy }), ("cache", { $0.cache.rawValue }),
+    ("role", { $0.role.rawValue }),
   ]
 
   /// `comparison.csv`.

@@ -63,7 +63,7 @@ extension Comparison {
         suite: item.network.name, problem: item.network.name, name: "batch \(item.batch)", group: .training,
         pass: "training", backend: competitor.label, threads: pool.threads,
         filterState: FilterState.fresh.rawValue, peer: peer.identity)
-      row.format = item.format
+      (row.format, row.role) = (item.format, competitor.role)
       row.peerVerification = peerVerification
       do {
         let trainee = try Trainee(competitor, item, seed: settings.seed, pool: pool)
@@ -162,16 +162,9 @@ private final class Trainee {
     for case let (_, layer as ConvolutionLayer) in model.namedModules() {
       guard let operation = trial.entries.first(where: { $0.layer == ObjectIdentifier(layer) })?.operation
       else { continue }
-      // In whatever formats: their conversion is no lowering of the convolution itself.
-      let isNative = engine.nativeFormats.contains { format in
-        [MemoryFormat.nchw, .nhwc].contains { filterFormat in
-          let plain = ConvOperation(
-            .forward, operation.problem, inputFormat: format, outputFormat: format,
-            filterFormat: filterFormat)
-          return engine.nativeSupport(for: plain, options).isSupported
-        }
+      if !engine.computesNatively(operation.problem, options) {
+        (layer.backend, layer.variant) = (fallback.backend, fallback.variant)
       }
-      if !isNative { (layer.backend, layer.variant) = (fallback.backend, fallback.variant) }
     }
   }
 

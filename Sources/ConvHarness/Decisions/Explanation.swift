@@ -43,14 +43,17 @@ public struct Explanation: Sendable {
         let plan = try competitor.backend.plan(for: item.operation, options)
         let bounds = ErrorBounds(
           model: plan.errorModel, expectation: expectation, data: data, pool: settings.pool)
-        return Explanation(competitor, plan, relativeBound: (bounds?.rms ?? .nan) / expectation.rms)
+        return Explanation(
+          competitor, plan, prices: settings.prices, relativeBound: (bounds?.rms ?? .nan) / expectation.rms)
       } catch {
         return Explanation(competitor, problem, declined: "promised support, then: \(error)")
       }
     }
   }
 
-  private init(_ competitor: Competitor, _ plan: any ConvPlan, relativeBound: Double) {
+  private init(
+    _ competitor: Competitor, _ plan: any ConvPlan, prices: WorkPrices?, relativeBound: Double
+  ) {
     label = competitor.label
     reason = nil
     executedBy = plan.executedBy
@@ -59,7 +62,8 @@ public struct Explanation: Sendable {
     preparedBytes = plan.preparedBytes
     directFLOPs = plan.operation.problem.directFLOPs
     executedFLOPs = plan.executedFLOPs
-    predictedMilliseconds = plan.predictedNanoseconds * 1e-6
+    predictedMilliseconds =
+      prices.map { $0.nanoseconds(plan.work, elementType: plan.operation.elementType) * 1e-6 } ?? .nan
     self.relativeBound = relativeBound
   }
 

@@ -1,9 +1,11 @@
-/// How a competitor's time compares with that of the fastest one of the same problem.
+/// How a competitor's time compares with that of the fastest engine of the same problem.
 public struct BestComparison: Sendable, Hashable {
   /// What may be said.
   public enum Verdict: String, Sendable, Hashable, CaseIterable {
-    /// It has the least median.
+    /// It is the engine of the least median.
     case best
+    /// It is a chooser and took the very plan of the best engine: what the ratio says beyond that is noise.
+    case samePlan = "same plan"
     /// The interval contains 1, or the difference is at most 2 %.
     case indistinguishable
     case slower
@@ -13,7 +15,7 @@ public struct BestComparison: Sendable, Hashable {
     case unknown
   }
 
-  /// Label of the competitor of the least median.
+  /// Label of the engine of the least median.
   public var backend: String
   /// Median over rounds of own time / the best one's time: 1.25 takes a quarter longer.
   public var ratio: Double

@@ -2,6 +2,14 @@ import ConvCore
 
 /// An engine in a run, with the variant that it is to use.
 public struct Competitor: Sendable {
+  /// What a competitor is to the others.
+  public enum Role: String, Sendable, Hashable, CaseIterable {
+    /// It has plans of its own and can be the best.
+    case engine
+    /// Its plans are those of engines. It stands beside them: it is compared with the best and never is the best.
+    case chooser
+  }
+
   /// The name in rows: `winograd`, `winograd[tile=2x2]`; `winograd#2` competes with itself.
   public let label: String
   /// The name on the command line.
@@ -10,6 +18,10 @@ public struct Competitor: Sendable {
   public var backend: any ConvolutionBackend
   /// For `PlanOptions.variant`.
   public let variant: String?
+  /// What the command line says besides to get this competitor, as in `--plan plan.json`; empty where it says nothing.
+  public var options = ""
+  /// What it is to the others.
+  public var role: Role { backend.choosesEngines ? .chooser : .engine }
 
   /// The engine where it computes on threads of its own beside the pool's; nil where it uses the pool's.
   func threadOwner(pool: WorkerPool) -> (any ConvolutionBackend)? {
@@ -35,9 +47,12 @@ public struct RunItem: Sendable, Hashable {
   public var format: MemoryFormat
   public var filterState: FilterState
 
+  /// The format where none is named: that of networks.
+  public static let standardFormat = MemoryFormat.nhwc
+
   /// An item of a run.
   public init(
-    suite: String, problem: BenchmarkProblem, pass: ConvPass, format: MemoryFormat = .nchw,
+    suite: String, problem: BenchmarkProblem, pass: ConvPass, format: MemoryFormat = standardFormat,
     filterState: FilterState = .fresh
   ) {
     self.suite = suite
@@ -71,6 +86,8 @@ public struct RunSettings: Sendable {
   }
   /// Bytes of workspace that plans may ask for; engines obey or decline.
   public var workspaceLimit = PlanOptions().workspaceLimit
+  /// What rows' predicted times are made from; without prices rows predict nothing.
+  public var prices: WorkPrices?
 
   /// Settings for a thorough run.
   public init(

@@ -114,7 +114,7 @@ public struct LayerRun {
     let planned = ContinuousClock.now
     row.planMilliseconds = (planned - start).seconds * 1e3
     ledger.planning += (planned - start).seconds
-    row.describe(plan)
+    row.describe(plan, prices: settings.prices)
     let verification = try Verifier(pool: settings.pool).verify(
       plan, data: data, expectation: expectation, filterState: options.filterState)
     ledger.verification += (ContinuousClock.now - planned).seconds

@@ -16,6 +16,11 @@ public enum Statistics {
   /// The middle value, or the mean of the two middle ones.
   public static func median(_ values: [Double]) -> Double { quantile(values, 0.5) }
 
+  /// Of positive values.
+  public static func geometricMean(_ values: [Double]) -> Double {
+    exp(values.reduce(0) { $0 + log($1) } / Double(values.count))
+  }
+
   /// A 95 % interval of the median of values in the order of their rounds.
   ///
   /// From six values on the union of two. The distribution-free interval between order statistics covers at least 95 %

@@ -39,7 +39,8 @@ public struct PaperComparison: Sendable {
   /// the threshold of `Speedup`.
   public init(pack: PaperPack, rows: [ResultRow], seed: UInt64, classifier: AlgorithmClassifier) {
     let batch = rows.compactMap { (try? ConvProblem(parsing: $0.problem))?.n }.min() ?? 1
-    let candidates = rows.map { (row: $0, kind: classifier($0)) }
+    // What a chooser took is the engine's merit, which has a row of its own.
+    let candidates = rows.map { (row: $0, kind: $0.role == .engine ? classifier($0) : nil) }
     findings = pack.orders(batch: batch).compactMap { order in
       let terms = pack.terms(of: order)
       let areInRows = terms.allSatisfy { term in

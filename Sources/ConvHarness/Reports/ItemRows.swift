@@ -7,21 +7,22 @@ struct ItemRows: Sendable {
   /// How many layers of the network have this shape.
   var multiplicity: Int { rows.first?.multiplicity ?? 1 }
 
-  /// The rows with a time, fastest first.
+  /// The rows with a time, fastest first, choosers among them.
   var timed: [ResultRow] {
     rows.filter { $0.medianMilliseconds.isFinite }.sorted { $0.medianMilliseconds < $1.medianMilliseconds }
   }
 
-  /// The fastest row.
-  var best: ResultRow? {
-    rows.filter { $0.medianMilliseconds.isFinite }.min { $0.medianMilliseconds < $1.medianMilliseconds }
-  }
+  /// The engines with a time, fastest first: who competes.
+  var engines: [ResultRow] { timed.filter { $0.role == .engine } }
 
-  /// Whether the fastest row's interval lies above the next one's, both against the same baseline.
+  /// The fastest engine.
+  var best: ResultRow? { engines.first }
+
+  /// Whether the fastest engine's interval lies above the next one's, both against the same baseline.
   var hasClearWinner: Bool {
-    let timed = timed
-    guard timed.count > 1 else { return !timed.isEmpty }
-    guard let first = timed[0].speedup, let second = timed[1].speedup else { return false }
+    let engines = engines
+    guard engines.count > 1 else { return !engines.isEmpty }
+    guard let first = engines[0].speedup, let second = engines[1].speedup else { return false }
     return first.low > second.high
   }
 
@@ -62,6 +63,8 @@ struct LayerTotals: Sendable {
   let count: Int
   /// By engine, complete ones first, the fastest first.
   let engines: [Engine]
+  /// By chooser, in the same order: they stand beside the engines.
+  let choosers: [Engine]
   /// With the fastest engine of each layer.
   let best: Engine
   /// How often each engine is the fastest of a layer, most often first; `clear` counts those whose interval says so.
@@ -69,6 +72,7 @@ struct LayerTotals: Sendable {
 
   init(_ layers: [ItemRows]) {
     var order: [String] = []
+    var choosing: Set<String> = []
     var sums: [String: Double] = [:]
     var counts: [String: Int] = [:]
     var best = Engine(name: "best per layer", milliseconds: 0, missing: 0)
@@ -76,12 +80,12 @@ struct LayerTotals: Sendable {
     for layer in layers {
       let factor = Double(layer.multiplicity)
       for row in layer.rows where !order.contains(row.backend) { order.append(row.backend) }
-      let timed = layer.timed
-      for row in timed {
+      for row in layer.rows where row.role == .chooser { choosing.insert(row.backend) }
+      for row in layer.timed {
         sums[row.backend, default: 0] += row.medianMilliseconds * factor
         counts[row.backend, default: 0] += 1
       }
-      if let first = timed.first {
+      if let first = layer.best {
         best.milliseconds += first.medianMilliseconds * factor
         let old = wins[first.backend] ?? (0, 0)
         wins[first.backend] = (old.0 + 1, old.1 + (layer.hasClearWinner ? 1 : 0))
@@ -90,13 +94,15 @@ struct LayerTotals: Sendable {
       }
     }
     count = layers.count
-    engines = order.map {
+    let all = order.map {
       Engine(name: $0, milliseconds: sums[$0] ?? 0, missing: layers.count - (counts[$0] ?? 0))
     }.sorted {
       ($0.missing == 0) != ($1.missing == 0)
         ? $0.missing == 0
         : $0.missing != $1.missing ? $0.missing < $1.missing : $0.milliseconds < $1.milliseconds
     }
+    engines = all.filter { !choosing.contains($0.name) }
+    choosers = all.filter { choosing.contains($0.name) }
     self.best = best
     picks = order.compactMap { name in wins[name].map { (name, $0.0, $0.1) } }.sorted { $0.1 > $1.1 }
   }
@@ -104,6 +110,6 @@ struct LayerTotals: Sendable {
   /// The fastest of the engines that ran all layers.
   var fastest: Engine? { engines.first { $0.missing == 0 } }
 
-  /// The sums of an engine; nil where it has no row at all.
-  func engine(_ name: String) -> Engine? { engines.first { $0.name == name } }
+  /// The sums of an engine or chooser; nil where it has no row at all.
+  func engine(_ name: String) -> Engine? { (engines + choosers).first { $0.name == name } }
 }

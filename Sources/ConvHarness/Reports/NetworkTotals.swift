@@ -7,8 +7,8 @@ public struct NetworkTotals: Sendable {
   public let conditions: [String]
   /// Passes in their usual order.
   public let passes: [ConvPass]
-  /// Backends in order of appearance.
-  public let backends: [String]
+  /// Engines in order of appearance, and what chooses among them.
+  public let engines, choosers: [String]
   /// Layers of each pass, in the suite's order.
   let layers: [ConvPass: [ItemRows]]
   /// What they take together.
@@ -35,7 +35,9 @@ public struct NetworkTotals: Sendable {
     suite = rows.first?.suite ?? ""
     self.conditions = conditions
     var seen = Set<String>()
-    backends = rows.map(\.backend).filter { seen.insert($0).inserted }
+    let backends = rows.filter { seen.insert($0.backend).inserted }
+    engines = backends.filter { $0.role == .engine }.map(\.backend)
+    choosers = backends.filter { $0.role == .chooser }.map(\.backend)
     passes = ConvPass.allCases.filter { pass in rows.contains { $0.pass == pass } }
     layers = Dictionary(
       uniqueKeysWithValues: passes.map { pass in (pass, ItemRows.all(rows.lazy.filter { $0.pass == pass })) })
@@ -47,7 +49,7 @@ public struct NetworkTotals: Sendable {
     totals[pass]?.engine(backend)?.total
   }
 
-  /// Milliseconds of all layers of a pass, each on its fastest backend; nil where a layer has no time at all.
+  /// Milliseconds of all layers of a pass, each on its fastest engine; nil where no engine has a time of a layer.
   public func oracle(_ pass: ConvPass) -> Double? { totals[pass]?.best.total }
 
   /// Layers of a pass that a backend has a time of.
@@ -60,32 +62,43 @@ extension RunReport {
   /// The end of `report.md`: what each suite takes on each engine, and the best engine of every layer.
   var networkTotals: String {
     let totals = NetworkTotals.all(self).filter { totals in
-      totals.passes.contains { totals.oracle($0) != nil }
+      totals.passes.contains { pass in
+        totals.oracle(pass) != nil || totals.choosers.contains { totals.total($0, pass) != nil }
+      }
     }
     guard !totals.isEmpty else { return "" }
     var text =
       "## Whole networks\n\nMilliseconds of all measured layers together: the median of each as often as the network has"
     text +=
-      " it. An engine that has no time of some layers shows how many it has; the last line takes each layer's"
-    text += " fastest engine.\n\n"
+      " it. An engine that has no time of some layers shows how many it has; `best of each layer` takes each layer's"
+    text += " fastest engine"
+    text +=
+      totals.contains { !$0.choosers.isEmpty } ? ", below it stands what chooses by itself.\n\n" : ".\n\n"
     for network in totals {
       let name = ([network.suite] + network.conditions).joined(separator: ", ")
+      let hasBest = network.passes.contains { network.oracle($0) != nil }
       text += "### \(name)\n\n"
       text += "| engine | \(network.passes.map(\.rawValue).joined(separator: " | ")) | all passes |\n"
       text += "|---" + String(repeating: "|---:", count: network.passes.count + 1) + "|\n"
-      for backend in network.backends {
+      for backend in network.engines { text += line(backend) }
+      if hasBest {
+        let oracle = network.passes.map { network.oracle($0) }
+        text += "| best of each layer | \(oracle.map { RunReport.short($0) }.joined(separator: " | ")) |"
+        text += " \(RunReport.sum(oracle)) |\n"
+      }
+      for backend in network.choosers { text += line(backend) }
+      text += "\n"
+      if hasBest { text += bestEngines(network) }
+
+      func line(_ backend: String) -> String {
         let sums = network.passes.map { network.total(backend, $0) }
         let cells = zip(network.passes, sums).map { pass, sum in
           sum.map(RunReport.short)
             ?? "\(network.timed(backend, pass)) of \(network.layers[pass]?.count ?? 0) layers"
         }
-        text +=
+        return
           "| \(RunReport.cell(backend)) | \(cells.joined(separator: " | ")) | \(RunReport.sum(sums)) |\n"
       }
-      let oracle = network.passes.map { network.oracle($0) }
-      text += "| best of each layer | \(oracle.map { RunReport.short($0) }.joined(separator: " | ")) |"
-      text += " \(RunReport.sum(oracle)) |\n\n"
-      text += bestEngines(network)
     }
     return text
   }

@@ -67,7 +67,7 @@ extension RunReport {
   /// What a row is measured under, where that is not the usual or not the same in all rows.
   public func conditions(_ row: ResultRow) -> [String] {
     var words: [String] = []
-    if row.format != .nchw { words.append(row.format.rawValue) }
+    if row.format != RunItem.standardFormat { words.append(row.format.rawValue) }
     if row.filterState != .fresh { words.append(row.filterState.rawValue) }
     if row.cache != .warm { words.append("\(row.cache.rawValue) cache") }
     if threadCounts.count > 1 { words.append("\(row.threads) thread\(row.threads == 1 ? "" : "s")") }

@@ -8,6 +8,9 @@ public struct ResultRow: Sendable {
   public var name: String
   public var pass: ConvPass
   public var backend: String
+  /// Whether the backend is an engine or chooses among engines. Rows of files without that column are read as engines', as they were
+  /// compared when they were written.
+  public var role = Competitor.Role.engine
   public var threads: Int
   public var format: MemoryFormat
   public var filterState: FilterState
@@ -51,7 +54,7 @@ public struct ResultRow: Sendable {
   /// Repeats the minimal case that a failed or mistrusted row was shrunk to; empty where none was. Of each engine and pass the first
   /// is shrunk.
   public var minimalRepro = ""
-  /// Compared with the fastest competitor of the same problem.
+  /// Compared with the fastest engine of the same problem; nil where no engine has a time.
   public var best: BestComparison?
   public var cache = CacheState.warm
   /// Executions before each sample of the last visit that were not timed.
@@ -77,6 +80,7 @@ public struct ResultRow: Sendable {
     name = item.problem.name
     pass = item.pass
     backend = competitor.label
+    role = competitor.role
     threads = settings.pool.threads
     format = item.format
     filterState = item.filterState
@@ -94,16 +98,19 @@ public struct ResultRow: Sendable {
     compulsoryBytes = item.compulsoryBytes
     if cache != .warm { repro += " --cache \(cache.rawValue)" }
     if workspaceLimit != PlanOptions().workspaceLimit { repro += " --workspace \(workspaceLimit)" }
+    if !competitor.options.isEmpty { repro += " \(competitor.options)" }
   }
 
   mutating func set(_ verification: Verification) { self.verification = verification }
 
-  mutating func describe(_ plan: any ConvPlan) {
+  mutating func describe(_ plan: any ConvPlan, prices: WorkPrices?) {
     workspaceBytes = plan.workspaceBytes
     variant = plan.variant
     executedBy = plan.executedBy
-    predictedMilliseconds = plan.predictedNanoseconds * 1e-6
-    work = plan.work.description
+    let work = plan.work
+    predictedMilliseconds =
+      prices.map { $0.nanoseconds(work, elementType: plan.operation.elementType) * 1e-6 } ?? .nan
+    self.work = work.description
   }
 
   /// The columns, in their order.
@@ -172,6 +179,7 @@ public struct ResultRow: Sendable {
     ("untimed_executions", { $0.untimedExecutions.map { "\($0)" } ?? "" }),
     ("peak_gflops", { number($0.peakGflops) }),
     ("peak_probes_gflops", { $0.peakProbes.map { CSV.number($0) }.joined(separator: " ") }),
+    ("role", { $0.role.rawValue }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

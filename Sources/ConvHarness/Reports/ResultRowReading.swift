@@ -105,6 +105,7 @@ extension ResultRow {
       }
     },
     "projection_ratio": { $0.verification.projectionRatio = try $1.number() },
+    "role": { $0.role = try $1.value(of: Competitor.Role.self, "role") },
   ]
 
   private mutating func readSpeedup(_ set: (inout Speedup) throws -> Void) rethrows {

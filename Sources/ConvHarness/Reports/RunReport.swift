@@ -106,7 +106,7 @@ public struct RunReport: Sendable {
     text += libraryWarnings + noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
-    text += machineFacts + "\n" + verdictSummary + "\n"
+    text += machineFacts + "\n" + verdictSummary + "\n" + chooserNote
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
       layerTables + verificationNotes + trainingTable + trainingNotes + trajectoryTable
@@ -185,7 +185,8 @@ public struct RunReport: Sendable {
     text += " stored float64 training run as a fraction of what is allowed.\n\n"
     text +=
       "| network | backend | batch | steps | step ms | forward | backward | optimizer | images/s | loss | trajectory"
-    text += " error | speed-up | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|\n"
+    text +=
+      " error | speed-up | | time / best | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|---:|---|\n"
     for row in training {
       let cells = [
         row.network, row.backend, "\(row.batch)", "\(row.steps)", RunReport.milliseconds(row.stepSeconds),
@@ -197,7 +198,8 @@ public struct RunReport: Sendable {
           ? row.problem + row.declined
           : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
         RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
-        row.speedup?.verdict.rawValue ?? "",
+        row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
+        row.best?.verdict.rawValue ?? "",
       ]
       text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
     }

@@ -116,6 +116,10 @@ extension TrainingRow {
       if let bytes = table.columnIfAny("pooled_bytes") {
         row.pooledBytes = try fields[bytes].optionalInteger()
       }
+      row.best = try best(of: fields, in: table)
+      if let role = table.columnIfAny("role") {
+        row.role = try fields[role].value(of: Competitor.Role.self, "role")
+      }
       return row
     }
     let lists = try ["losses", "forward_seconds", "backward_seconds", "optimizer_seconds"].map {
@@ -128,6 +132,19 @@ extension TrainingRow {
       rows[index].optimizer = lists[3][index]
     }
     return rows
+  }
+}
+
+extension TrainingRow {
+  /// The comparison with the best engine; nil where the row has none, as in files from before there were any.
+  private static func best(of fields: [CSVTable.Field], in table: CSVTable) throws -> BestComparison? {
+    guard let backend = table.columnIfAny("best_backend"), !fields[backend].text.isEmpty else { return nil }
+    let figures = try ["ratio_to_best", "ratio_to_best_low", "ratio_to_best_high"].map {
+      try fields[table.column($0)].number()
+    }
+    return BestComparison(
+      backend: fields[backend].text, ratio: figures[0], low: figures[1], high: figures[2],
+      verdict: try fields[table.column("verdict_best")].value(of: BestComparison.Verdict.self, "verdict"))
   }
 }
 

@@ -109,6 +109,16 @@ extension [TrainingRow] {
 }
 
 extension RunReport {
+  /// How each chooser's training steps compare with those of the best engine.
+  var trainingChooserSentences: [String] {
+    training.compactMap { row in
+      guard row.role == .chooser, let best = row.best, best.ratio.isFinite else { return nil }
+      return
+        "\(row.backend) takes \(RunReport.timeToBest(best)) × the time of the best engine, \(best.backend), for a training "
+        + "step of \(row.network)"
+    }
+  }
+
   private var trainedNetworks: [String] {
     var networks: [String] = []
     for row in training where !networks.contains(row.network) { networks.append(row.network) }

@@ -1,4 +1,4 @@
-/// How far two runs agree on which backend is the fastest, item by item.
+/// How far two runs agree on which engine is the fastest, item by item. What chooses among engines in either run does not count.
 public struct WinnerAgreement: Sendable {
   /// An item of which both runs are certain, of different backends.
   public struct Contradiction: Sendable {
@@ -18,10 +18,12 @@ public struct WinnerAgreement: Sendable {
 
   /// Compares the fastest backends of two runs.
   public init(_ before: RunReport, _ after: RunReport) {
+    // Files from before there were roles call choosers engines.
+    let choosers = Set((before.rows + after.rows).filter { $0.role == .chooser }.map(\.backend))
     let old = WinnerAgreement.timed(before.rows)
     for (key, rows) in WinnerAgreement.timed(after.rows) {
       guard let earlier = old[key] else { continue }
-      let common = Set(rows.map(\.backend)).intersection(earlier.map(\.backend))
+      let common = Set(rows.map(\.backend)).intersection(earlier.map(\.backend)).subtracting(choosers)
       guard common.count > 1, let second = WinnerAgreement.fastest(rows, of: common),
         let first = WinnerAgreement.fastest(earlier, of: common)
       else { continue }

@@ -5,6 +5,8 @@ import ConvNN
 public struct TrainingRow: Sendable {
   public var network: String
   public var backend: String
+  /// Whether the backend is an engine or chooses among engines, layer by layer. Rows of files without that column are read as engines'.
+  public var role = Competitor.Role.engine
   public var threads: Int
   public var batch: Int
   public var steps: Int
@@ -21,6 +23,8 @@ public struct TrainingRow: Sendable {
   public var fallbacks: [String] = []
   /// Compared with the baseline, by paired steps.
   public var speedup: Speedup?
+  /// Compared with the fastest engine, by paired steps; nil where no engine has a time.
+  public var best: BestComparison?
   /// Why the backend cannot run the network, where it declines a layer.
   public var declined = ""
   /// Largest resident size of the process during a step, all backends' networks included; nil where the system does not say.
@@ -33,6 +37,35 @@ public struct TrainingRow: Sendable {
   public var trajectory: TrajectoryRecord?
 
   var stepSeconds: [Double] { zip(zip(forward, backward), optimizer).map { $0.0 + $0.1 + $1 } }
+
+  /// Whether it has times and nothing is known to be wrong with it.
+  var isTimed: Bool { !forward.isEmpty && problem.isEmpty && (trajectoryError ?? 0) <= 1 }
+
+  /// The fastest engine of some rows, which are of one network.
+  static func fastestEngine(_ rows: [TrainingRow]) -> TrainingRow? {
+    rows.filter { $0.role == .engine && $0.isTimed }
+      .min { Statistics.median($0.stepSeconds) < Statistics.median($1.stepSeconds) }
+  }
+
+  /// Compares the rows of one network with the baseline and with the fastest engine that is not known to be wrong. A chooser mixes
+  /// engines, so that it took no engine's very plan.
+  public static func compare(_ rows: inout [TrainingRow], baseline: String, seed: UInt64) {
+    let reference = rows.first { $0.backend == baseline }
+    let best = fastestEngine(rows)
+    for i in rows.indices where !rows[i].forward.isEmpty {
+      let own = rows[i].stepSeconds
+      if let reference {
+        rows[i].speedup =
+          rows[i].backend == baseline
+          ? .ofBaseline : Speedup(baseline: reference.stepSeconds, own: own, seed: seed)
+      }
+      rows[i].best = best.map {
+        rows[i].backend == $0.backend
+          ? .ofBest($0.backend)
+          : BestComparison(backend: $0.backend, best: $0.stepSeconds, own: own, seed: seed)
+      }
+    }
+  }
 
   private static let columns: [(name: String, value: @Sendable (TrainingRow) -> String)] = [
     ("network", { $0.network }),
@@ -60,6 +93,12 @@ public struct TrainingRow: Sendable {
     ("declined", { $0.declined }),
     ("resident_bytes", { $0.residentBytes.map { "\($0)" } ?? "" }),
     ("pooled_bytes", { $0.pooledBytes.map { "\($0)" } ?? "" }),
+    ("best_backend", { $0.best?.backend ?? "" }),
+    ("ratio_to_best", { CSV.number($0.best?.ratio) }),
+    ("ratio_to_best_low", { CSV.number($0.best?.low) }),
+    ("ratio_to_best_high", { CSV.number($0.best?.high) }),
+    ("verdict_best", { $0.best?.verdict.rawValue ?? "" }),
+    ("role", { $0.role.rawValue }),
   ]
 
   private static func milliseconds(_ seconds: [Double]) -> String {

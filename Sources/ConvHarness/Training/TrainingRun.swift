@@ -48,11 +48,11 @@ public struct TrainingRun {
   ) throws -> [TrainingRow] {
     let batch = images.batches.first?.labels.count ?? 0
     let trainees = try competitors.map { competitor in
-      try Trainee(
-        competitor, self,
-        row: TrainingRow(
-          network: network.name, backend: competitor.label, threads: settings.pool.threads, batch: batch,
-          steps: 0))
+      var row = TrainingRow(
+        network: network.name, backend: competitor.label, threads: settings.pool.threads, batch: batch,
+        steps: 0)
+      row.role = competitor.role
+      return try Trainee(competitor, self, row: row)
     }
     // Whoever comes after a library that polls for work would share the processors with it.
     var threads = ThreadHandover(pool: settings.pool)
@@ -82,18 +82,8 @@ public struct TrainingRun {
         .sorted()
     }
     var rows = trainees.map(\.row)
-    compare(&rows)
+    TrainingRow.compare(&rows, baseline: settings.baseline, seed: settings.seed)
     return rows
-  }
-
-  private func compare(_ rows: inout [TrainingRow]) {
-    guard let baseline = rows.first(where: { $0.backend == settings.baseline }) else { return }
-    for i in rows.indices where !rows[i].forward.isEmpty {
-      rows[i].speedup =
-        rows[i].backend == settings.baseline
-        ? .ofBaseline
-        : Speedup(baseline: baseline.stepSeconds, own: rows[i].stepSeconds, seed: settings.seed)
-    }
   }
 }
 

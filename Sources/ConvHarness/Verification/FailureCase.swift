@@ -116,10 +116,11 @@ public struct FailureCase: Sendable {
 
   /// A command that repeats the case.
   public var repro: String {
-    "vbench run \(operation.problem) --backends \(ShellText.quoted(competitor.label)) --passes "
+    "vbench run \(operation.problem) --backends \(ShellText.quoted(competitor.selection)) --passes "
       + "\(operation.pass.rawValue) --format \(operation.inputFormat.rawValue) --filter-state "
       + "\(filterState.rawValue) --seed \(seed) --data \(distribution.rawValue)"
       + (hasOwnLimit ? " --workspace \(workspaceLimit)" : "")
+      + (competitor.options.isEmpty ? "" : " \(competitor.options)")
   }
 
   /// A name for files and functions, as in `winograd-forward-n1c1h3w3k1r3s3`.

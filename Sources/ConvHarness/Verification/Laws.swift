@@ -39,6 +39,8 @@ public struct LawOutcome: Sendable {
   public var law: Law
   /// The engine's label.
   public var backend: String
+  /// Its name on the command line.
+  public var selection: String
   /// nil for laws that tie all passes.
   public var pass: ConvPass?
   /// The problem as the law changed it.
@@ -67,7 +69,7 @@ extension LawOutcome: CustomStringConvertible {
 
   /// A command that repeats the check.
   public var repro: String {
-    "vbench check \(problem) --law \(law.rawValue) --backends \(ShellText.quoted(backend))"
+    "vbench check \(problem) --law \(law.rawValue) --backends \(ShellText.quoted(selection))"
       + (pass.map { " --passes \($0.rawValue)" } ?? "")
       + (elementType == .float32 ? "" : " --element-type \(elementType.rawValue)")
       + " --seed \(seed) --count 1"
@@ -94,7 +96,8 @@ public struct LawRun: Sendable {
     elementType: ElementType = .float32, seed: UInt64
   ) -> LawOutcome {
     var outcome = LawOutcome(
-      law: law, backend: competitor.label, pass: law.tiesAllPasses ? nil : pass, problem: problem,
+      law: law, backend: competitor.label, selection: competitor.selection,
+      pass: law.tiesAllPasses ? nil : pass, problem: problem,
       elementType: elementType, seed: seed, result: .held, ratio: .nan)
     do {
       outcome.problem = try LawRun.adapted(problem, to: law, taps: taps, seed: seed)

@@ -9,7 +9,7 @@ public struct ImageNetwork: Sendable {
   public let side: Int
   /// 3 for RGB, 1 for grey images.
   public let channels: Int
-  /// Images per step in comparisons, unless said otherwise.
+  /// Images per step, unless said otherwise.
   public let batch: Int
   /// What it is, in one line.
   public let summary: String

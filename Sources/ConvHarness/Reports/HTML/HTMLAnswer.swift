@@ -51,13 +51,16 @@ extension HTMLReport {
     return text + "</section>"
   }
 
-  /// Who is fastest, counted over layers.
+  /// Who is fastest, counted over layers; and how those did who choose among the engines.
   private var speedSentence: String {
     let layers = suites.flatMap(\.layers)
-    let timed = layers.filter { !$0.timed.isEmpty }
+    let timed = layers.filter { $0.item.best != nil }
     var sentences: [String] = []
     if timed.isEmpty {
-      if layers.isEmpty && report.training.isEmpty {
+      if layers.contains(where: { !$0.timed.isEmpty }) {
+        let names = ReportNumbers.list(report.choosers.map(mention))
+        sentences.append("No engine has a time beside \(names): what is the fastest is not known.")
+      } else if layers.isEmpty && report.training.isEmpty {
         sentences.append("Nothing was run.")
       } else if !layers.isEmpty {
         sentences.append(
@@ -73,7 +76,7 @@ extension HTMLReport {
       }
       let what = timed.count == 1 ? "the one layer and pass" : "\(timed.count) layers and passes"
       sentences.append("Of \(what), the fastest engine is \(ReportNumbers.list(names)).")
-      let ratios = timed.compactMap(\.timed.first?.speedup).filter { $0.ratio.isFinite }
+      let ratios = timed.compactMap(\.item.best?.speedup).filter { $0.ratio.isFinite }
       if let largest = ratios.map(\.ratio).max(), !baseline.isEmpty, largest > 1.02 {
         let median = Statistics.median(ratios.map(\.ratio))
         sentences.append(
@@ -82,6 +85,7 @@ extension HTMLReport {
       }
     }
     sentences += fastestSteps
+    sentences += report.chooserSentences.map { XMLText.escaped($0) + "." }
     return sentences.joined(separator: " ")
   }
 
@@ -90,14 +94,13 @@ extension HTMLReport {
     var networks: [String] = []
     for row in report.training where !networks.contains(row.network) { networks.append(row.network) }
     return networks.compactMap { network in
-      let trained = report.training.filter {
-        $0.network == network && !$0.forward.isEmpty && $0.problem.isEmpty
-      }
-      func seconds(_ row: TrainingRow) -> Double { Statistics.median(row.stepSeconds) }
-      guard let first = trained.min(by: { seconds($0) < seconds($1) }) else { return nil }
+      let trained = report.training.filter { $0.network == network && $0.isTimed }
+      let engines = trained.count { $0.role == .engine }
+      // Without any engine it is a chooser's.
+      guard let first = TrainingRow.fastestEngine(trained) ?? trained.first else { return nil }
       return "A training step of \(XMLText.escaped(network)) takes "
-        + "\(ReportNumbers.duration(milliseconds: seconds(first) * 1e3)) with "
-        + "\(mention(first.backend)), the fastest of \(trained.count)."
+        + "\(ReportNumbers.duration(milliseconds: Statistics.median(first.stepSeconds) * 1e3)) with "
+        + "\(mention(first.backend))\(engines > 0 ? ", the fastest of \(engines)" : "")."
     }
   }
 

@@ -25,8 +25,7 @@ extension HTMLReport {
     let failed = suite.layers.flatMap(\.rows).count {
       [.failed, .mistrusted, .missingReference].contains($0.verification.verdict)
     }
-    let timed = suite.layers.filter { !$0.timed.isEmpty }
-    let picks = LayerTotals(timed.map(\.item)).picks
+    let picks = LayerTotals(suite.layers.map(\.item)).picks
     return "\(ReportNumbers.count(layers, "layer")), \(ReportNumbers.count(rows, "row"))"
       + (picks.isEmpty ? "" : "; fastest: \(list(picks))")
       + (failed > 0 ? ", <span class=\"bad-text\">\(failed) not passed</span>" : "")

@@ -81,8 +81,10 @@ public struct HTMLReport: Sendable {
 
   private var subjects: [String] {
     let layers = Set(report.rows.map { [$0.suite, $0.name, $0.problem] }).count
+    let choosers = Set(
+      report.choosers + report.training.filter { $0.role == .chooser }.map(\.backend))
     return [
-      (styles.engines.count, "engine"), (layers, "layer"),
+      (styles.engines.count - choosers.count, "engine"), (choosers.count, "chooser"), (layers, "layer"),
       (Set(report.training.map(\.network)).count, "network"),
     ]
     .filter { $0.0 > 0 }.map { ReportNumbers.count($0.0, $0.1) }
@@ -135,8 +137,15 @@ public struct HTMLReport: Sendable {
     and a difference above 2 %. Bounds are derived from how an engine computes, not tuned; the error named beside a bound is the \
     one that comes nearest to its bound, the largest error stands in a column of its own. GFLOP/s are those of the direct \
     algorithm. The same numbers with more digits are in <code>results.csv</code>, <code>training.csv</code> and \
-    <code>run.json</code>.</p></footer>
+    <code>run.json</code>.\(chooserNote)</p></footer>
     """
+  }
+
+  private var chooserNote: String {
+    report.choosers.isEmpty
+      ? ""
+      : " What chooses among the engines stands beside them: \(BestComparison.Verdict.samePlan.rawValue) says that it took the "
+        + "very plan of the best engine."
   }
 }
 

@@ -12,7 +12,7 @@ extension HTMLReport {
       if !layer.name.isEmpty { body += "<code>\(XMLText.escaped(layer.problem))</code>" }
       if layer.multiplicity != 1 { body += "<span class=\"pass\">× \(layer.multiplicity)</span>" }
       body += "</th></tr>"
-      let fastest = layer.timed.first?.backend
+      let fastest = layer.item.best?.backend
       for row in layer.sortedRows {
         body += tableRow(row, isFastest: row.backend == fastest, hasBest: hasBest)
       }

@@ -8,7 +8,8 @@ extension HTMLReport {
     suites.flatMap { suite in
       suite.sections.compactMap { section in
         let totals = LayerTotals(section.layers.map(\.item))
-        guard totals.best.missing < section.layers.count else { return nil }
+        let hasTimes = ([totals.best] + totals.choosers).contains { $0.missing < section.layers.count }
+        guard hasTimes else { return nil }
         return (suite, section.condition, section.layers.reduce(0) { $0 + $1.multiplicity }, totals)
       }
     }
@@ -20,15 +21,17 @@ extension HTMLReport {
     guard !totals.isEmpty else { return "" }
     var rows = ""
     var last = ""
+    let hasChoosers = totals.contains { !$0.totals.choosers.isEmpty }
     for (suite, condition, count, total) in totals {
-      let base = total.engines.first { $0.name == baseline && $0.missing == 0 }
+      let base = total.engine(baseline).flatMap { $0.missing == 0 ? $0 : nil }
       func ratio(_ engine: LayerTotals.Engine) -> String {
         guard let base, engine.missing == 0, engine.name != base.name else { return "" }
         return RunReport.short(base.milliseconds / engine.milliseconds) + "×"
       }
       let fastest = total.fastest
       if suite.name != last {
-        rows += "<tr class=\"layer\"><th colspan=\"7\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
+        rows +=
+          "<tr class=\"layer\"><th colspan=\"\(hasChoosers ? 8 : 7)\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
         rows += "<span class=\"pass\">\(ReportNumbers.count(count, "layer"))</span></th></tr>"
       }
       rows += "<tr><td>\(XMLText.escaped(condition.label))</td>"
@@ -38,27 +41,41 @@ extension HTMLReport {
         rows += "\(ReportNumbers.duration(milliseconds: fastest.milliseconds))</td>"
         rows += "<td class=\"n\">\(ratio(fastest))</td>"
       } else {
-        rows += "<td class=\"sub\">none runs all layers</td><td></td><td></td>"
+        rows += "<td class=\"sub\">\(total.engines.isEmpty ? "none takes part" : "none runs all layers")</td>"
+        rows += "<td></td><td></td>"
       }
       let best = total.best.total
       rows += "<td class=\"n\" data-v=\"\(CSV.number(best))\">"
       rows += "<b>\(best.map { ReportNumbers.duration(milliseconds: $0) } ?? "")</b></td>"
-      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(list(total.picks))</td></tr>"
+      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(list(total.picks))</td>"
+      rows += hasChoosers ? "<td>\(choices(total))</td></tr>" : "</tr>"
       last = suite.name
     }
     return "<div class=\"scroll\"><table><thead><tr><th>pass</th>"
       + "<th>fastest single engine</th><th class=\"n\">total</th><th class=\"n\">\(comparison)</th>"
-      + "<th class=\"n\">best per layer</th><th class=\"n\">\(comparison)</th><th>the best are</th></tr></thead><tbody>"
+      + "<th class=\"n\">best per layer</th><th class=\"n\">\(comparison)</th><th>the best are</th>"
+      + (hasChoosers ? "<th>chosen</th>" : "") + "</tr></thead><tbody>"
       + rows + "</tbody></table></div>"
+  }
+
+  /// What each chooser takes, and as a multiple of the best of each layer: `auto 12.3 ms, 1.03 × the best`.
+  private func choices(_ totals: LayerTotals) -> String {
+    totals.choosers.filter { $0.missing == 0 }.map { chooser in
+      let time = ReportNumbers.duration(milliseconds: chooser.milliseconds)
+      let beside =
+        totals.best.total.map { ", \(RunReport.short(chooser.milliseconds / $0)) × the best" } ?? ""
+      return
+        "<span class=\"engine\">\(dot(chooser.name))\(XMLText.escaped(chooser.name)) \(time)\(beside)</span>"
+    }.joined(separator: "; ")
   }
 
   private var comparison: String { baseline.isEmpty ? "" : "vs. \(XMLText.escaped(baseline))" }
 
   /// Bars of every engine's total, by suite and pass.
   var totalsCharts: String {
-    let figures = totals.filter { $0.totals.engines.count > 1 }.map {
+    let figures = totals.filter { $0.totals.engines.count + $0.totals.choosers.count > 1 }.map {
       suite, condition, count, total -> String in
-      var bars = total.engines.map { engine -> StackChart.Bar in
+      var bars = (total.engines + total.choosers).map { engine -> StackChart.Bar in
         var bar = StackChart.Bar(
           label: engine.name, shape: styles.shape(engine.name), shapeStyle: styles.colour(engine.name),
           parts: [
@@ -69,7 +86,7 @@ extension HTMLReport {
         }
         return bar
       }
-      if total.best.missing == 0 {
+      if total.best.total != nil {
         bars.insert(
           StackChart.Bar(
             label: total.best.name, shape: nil,

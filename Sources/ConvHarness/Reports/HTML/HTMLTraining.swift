@@ -81,6 +81,8 @@ extension HTMLReport {
         "trajectory_error",
         isWrong ? "<span class=\"bad-text\">\(RunReport.short(error))</span>" : RunReport.short(error))
       text += cell("speedup", RunReport.speedup(row.speedup)) + "<td>\(speedVerdict(row.speedup))</td>"
+      text += cell("ratio_to_best", RunReport.timeToBest(row.best))
+      text += "<td class=\"sub\">\(row.best?.verdict.rawValue ?? "")</td>"
       if hasRemarks { text += "<td class=\"wrap\">\(XMLText.escaped(remarks(row)))</td>" }
       return text + "</tr>"
     }
@@ -88,7 +90,7 @@ extension HTMLReport {
       [
         ("network", ""), ("engine", ""), ("batch", "n"), ("steps", "n"), ("step ms", "n"), ("images/s", "n"),
         ("loss", "n"),
-        ("trajectory error", "n"), ("speed-up (95 %)", "n"), ("", ""),
+        ("trajectory error", "n"), ("speed-up (95 %)", "n"), ("", ""), ("beside the best", "n"), ("", ""),
       ] + (hasRemarks ? [("remarks", "")] : [])
     let head = heads.map { "<th\($0.1.isEmpty ? "" : " class=\"n\"") scope=\"col\">\($0.0)</th>" }.joined()
     return

@@ -13,7 +13,7 @@ struct ReportLayer {
     /// `forward`, `forward, nhwc, prepared`.
     var label: String {
       var text = pass.rawValue
-      if format != .nchw { text += ", \(format.rawValue)" }
+      if format != RunItem.standardFormat { text += ", \(format.rawValue)" }
       if filterState != .fresh { text += ", \(filterState.rawValue)" }
       if !others.isEmpty { text += ", \(others)" }
       return text
@@ -32,10 +32,10 @@ struct ReportLayer {
   /// The rows with a time, fastest first.
   var timed: [ResultRow] { item.timed }
 
-  /// Of the rows with time and error, those that no other row beats in one without losing in the other; fastest first.
+  /// Of the engines with time and error, those that no other one beats in one without losing in the other; fastest first.
   var front: [ResultRow] {
     var least = Double.infinity
-    return timed.filter { row in
+    return item.engines.filter { row in
       let error = row.verification.errorMax
       guard error.isFinite, error < least else { return false }
       least = error
