@@ -29,7 +29,7 @@ struct AgreementCommand: ParsableCommand {
   var passes = "forward,backward-data,backward-filter"
 
   @Option(help: ArgumentHelp("Memory formats of the images: nhwc, nchw.", valueName: "list"))
-  var format = "nhwc"
+  var format = RunItem.standardFormat.rawValue
 
   @Option(help: ArgumentHelp("fresh, prepared.", valueName: "list"))
   var filterState = "fresh,prepared"
@@ -61,6 +61,7 @@ struct AgreementCommand: ParsableCommand {
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
@@ -86,6 +87,8 @@ struct AgreementCommand: ParsableCommand {
     try AtomicFolder.checkCreatable(output)
     try openBLAS.apply()
     Interruption.catchSignals()
+    try profile.apply(to: competitors)
+    settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)
     try report.write(to: output)
     print(report.companySentence)

@@ -42,15 +42,12 @@ struct CompareCommand: ParsableCommand {
 
   @OptionGroup var planFile: PlanFileOption
 
+  @OptionGroup var layerOptions: LayerOptions
+
   @Option(
-    help: ArgumentHelp("Memory formats of our images: nhwc, nchw; the peer has its own.", valueName: "list"))
-  var format = "nhwc"
-
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
-  var passes = "forward,backward-data,backward-filter"
-
-  @Option(help: ArgumentHelp("Numbers of threads.", valueName: "list"))
-  var threads = "1,2"
+    help: ArgumentHelp(
+      "Numbers of threads. (default: 1,2; with --plan those that it was tuned for)", valueName: "list"))
+  var threads: String?
 
   @Option(help: "Rounds in which all take their turn.")
   var rounds = 12
@@ -64,17 +61,11 @@ struct CompareCommand: ParsableCommand {
       valueName: "state"))
   var cache = "warm"
 
-  @Option(
-    help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
-  var filterState = "fresh"
-
-  @Option(help: "Seed of operands, samples and resampling.")
-  var seed: UInt64 = 1
-
   @Option(help: ArgumentHelp("Folder of the two files; needed unless --list is given.", valueName: "dir"))
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
@@ -83,8 +74,9 @@ struct CompareCommand: ParsableCommand {
     var trainings = try trainings()
     if selection.list { return print(ProblemOptions.listing(items)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
-    let pools = try threadCounts().map { try NameList.pool(threads: $0) }
-    try follow(pools.map(\.threads), &competitors, &trainings)
+    let followed = try planFile.read()
+    let pools = try threadCounts(followed).map { try NameList.pool(threads: $0) }
+    if let followed { try follow(followed, pools.map(\.threads), &competitors, &trainings) }
     guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
     guard seconds > 0, seconds <= 60 else {
       throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
@@ -100,16 +92,20 @@ struct CompareCommand: ParsableCommand {
     try AtomicFolder.checkCreatable(output)
     try openBLAS.apply()
     Interruption.catchSignals()
+    try profile.apply(to: competitors)
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
+    let planReport = try followed?.report(
+      on: plannedParts(items, trainings, pools, states[0], competitors))
+    planReport?.show()
     let process = try PeerProcess(command: peer)
     let settings = ComparisonSettings(
-      rounds: rounds, secondsPerSample: seconds, cache: states[0], seed: seed,
+      rounds: rounds, secondsPerSample: seconds, cache: states[0], seed: layerOptions.seed,
       times: !BuildConfiguration.isDebug)
     var report = ComparisonReport(
-      environment: environment(pools, settings),
+      environment: environment(pools, settings, planReport),
       command: RunFacts.command,
       date: ISO8601DateFormatter().string(from: Date()), peer: process.identity)
-    report.warnings = BackendRegistry.libraryWarnings
+    report.warnings = BackendRegistry.libraryWarnings + (planReport?.warnings ?? [])
     var noise = NoiseWatch()
     noise.look()
     try measure(
@@ -125,12 +121,31 @@ struct CompareCommand: ParsableCommand {
 
   /// Gives auto the choices of `--plan`, also where it is the fallback.
   private func follow(
-    _ threads: [Int], _ competitors: inout [Competitor], _ trainings: inout [TrainingItem]
+    _ plan: FollowedPlan, _ threads: [Int], _ competitors: inout [Competitor],
+    _ trainings: inout [TrainingItem]
   ) throws {
     let fallback = trainings.first?.fallback.map { [$0] } ?? []
-    let all = try planFile.apply(to: competitors + fallback, threads: threads)
+    let all = try plan.apply(to: competitors + fallback, threads: threads)
     competitors = Array(all.prefix(competitors.count))
     if !fallback.isEmpty { for i in trainings.indices { trainings[i].fallback = all.last } }
+  }
+
+  /// What auto is asked for: layers, and training steps.
+  private func plannedParts(
+    _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool], _ cache: CacheState,
+    _ competitors: [Competitor]
+  ) throws -> [FollowedPlan.Part] {
+    let layers = FollowedPlan.Part(
+      items,
+      pools.map { RunCondition(pool: $0, cache: cache, workspaceLimit: PlanOptions().workspaceLimit) },
+      of: competitors)
+    return try [layers]
+      + trainings.map { training in
+        try FollowedPlan.Part(
+          training: training.network, batch: training.batch, engines: competitors,
+          fallback: training.fallback,
+          threads: pools.map(\.threads), format: training.format, givesLowerings: true)
+      }
   }
 
   private func measure(
@@ -171,14 +186,10 @@ struct CompareCommand: ParsableCommand {
   }
 
   private func items() throws -> [RunItem] {
-    let passes = try NameList.values(passes, option: "passes", as: ConvPass.self)
-    let states = try NameList.values(filterState, option: "filter-state", as: FilterState.self)
-    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
     if !selection.namesProblems && network.isEmpty {
       throw UsageError("nothing to compare: name a --suite, an --onnx model or a --network")
     }
-    return try selection.items(
-      selection.layers(), passes: passes, formats: formats, states: states)
+    return try layerOptions.items(selection.layers(), of: selection)
   }
 
   private func trainings() throws -> [TrainingItem] {
@@ -186,7 +197,7 @@ struct CompareCommand: ParsableCommand {
     if let fallback, fallback.count != 1 {
       throw UsageError("--fallback names \(fallback.count) engines, one is possible")
     }
-    let formats = try NameList.values(format, option: "format", as: MemoryFormat.self)
+    let formats = try layerOptions.formats()
     return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
       formats.map {
         TrainingItem(network: network, batch: selection.batch, format: $0, fallback: fallback?.first)
@@ -194,7 +205,8 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  private func threadCounts() throws -> [Int] {
+  private func threadCounts(_ plan: FollowedPlan?) throws -> [Int] {
+    guard let threads else { return plan?.threads(standard: [1, 2]) ?? [1, 2] }
     let counts = NameList.split(threads)
     guard !counts.isEmpty else { throw UsageError("--threads is empty") }
     return try counts.map { text in
@@ -206,13 +218,13 @@ struct CompareCommand: ParsableCommand {
   }
 
   private func environment(
-    _ pools: [WorkerPool], _ settings: ComparisonSettings
+    _ pools: [WorkerPool], _ settings: ComparisonSettings, _ plan: FollowedPlan.Report?
   ) -> [(key: String, value: String)] {
     RunFacts.machine(threads: pools.map(\.threads))
       + [
         ("rounds", "\(settings.rounds) of \(settings.secondsPerSample) s"), ("seed", "\(settings.seed)"),
         RunFacts.cache([settings.cache]),
-      ] + RunFacts.libraries
+      ] + (plan.map { [("plan file", $0.fact)] } ?? []) + RunFacts.libraries
   }
 
   /// The table for standard output.

@@ -92,7 +92,7 @@ struct DiffCommand: ParsableCommand {
     for row in diff.rows {
       let after = row.after
       var pass = after.pass.rawValue
-      if after.format != .nchw { pass += ", \(after.format.rawValue)" }
+      if after.format != RunItem.standardFormat { pass += ", \(after.format.rawValue)" }
       if after.filterState != .fresh { pass += ", \(after.filterState.rawValue)" }
       if after.cache != .warm { pass += ", \(after.cache.rawValue)" }
       let ratio =

@@ -11,14 +11,15 @@ struct ExplainCommand: ParsableCommand {
     abstract:
       "Shows what each engine would do with a problem: variant, work, memory, predicted time and error.",
     discussion: """
-      Nothing is executed unless --measure or --audit is given. Predicted times are those of one core, by the cost model that
-      auto chooses by; an error bound is the rms of the derived bounds relative to the results' rms, which errors stay well
-      below.
+      Nothing is executed unless --measure or --audit is given. Predicted times are those of one core, by the prices of the
+      machine's profile (`vbench calibrate`), which auto chooses by; what auto leaves out for another reason than time is said
+      below the table. An error bound is the rms of the derived bounds relative to the results' rms, which errors stay well
+      below. The audit chooses the best engine of a row by half of the rounds and compares auto with it in the other half.
 
       EXAMPLES
         vbench explain conv2d:n1c64h56w56k64r3s3p1
         vbench explain conv2d:n1c64h56w56k64r3s3p1 --passes forward --format nhwc --measure
-        vbench explain --suite resnet50 --audit           where auto was not the best, measured
+        vbench explain --suite resnet50 --audit -o out    where auto was not the best, measured
       """)
 
   @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
@@ -33,8 +34,9 @@ struct ExplainCommand: ParsableCommand {
 
   @OptionGroup var layerOptions: LayerOptions
 
-  @Option(help: "Threads of the worker pool; predictions are for one.")
-  var threads = 1
+  @Option(
+    help: "Threads of the worker pool; predictions are for one. (default: 1, with --plan as it was tuned)")
+  var threads: Int?
 
   @Option(help: ArgumentHelp("Largest workspace, as in 64MiB; engines obey or decline.", valueName: "size"))
   var workspace = "64MiB"
@@ -46,26 +48,58 @@ struct ExplainCommand: ParsableCommand {
     help: "Measures all problems and lists only where auto's choice was more than 10 % slower than the best.")
   var audit = false
 
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Folder of the report of --audit.", valueName: "dir"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Seconds of sampling per problem with --measure and --audit, once 15 rounds are done.",
+      valueName: "seconds"))
+  var budget = 1.0
+
+  @Option(help: ArgumentHelp("Rounds at least with --measure and --audit.", valueName: "count"))
+  var rounds: Int?
+
   @OptionGroup var planFile: PlanFileOption
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let pool = try NameList.pool(threads: threads)
-    let competitors = try planFile.apply(to: competitors(), threads: [pool.threads])
+    let followed = try planFile.read()
+    let pool = try NameList.pool(threads: threads ?? followed?.threads(standard: [1])[0] ?? 1)
+    let named = try competitors()
+    let competitors = try followed?.apply(to: named, threads: [pool.threads]) ?? named
     let layers = try selection.layers(texts: problems)
     if layers.isEmpty {
       throw UsageError("no problem is named; as in vbench explain conv2d:n1c64h56w56k64r3s3p1")
     }
-    let items = try layerOptions.items(layers, of: selection, format: .nhwc)
+    let items = try layerOptions.items(layers, of: selection)
     if selection.list { return print(ProblemOptions.listing(items)) }
     if (measure || audit) && BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: --measure and --audit need a release build")
     }
+    guard budget > 0, budget <= 3600 else {
+      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
+    }
+    if let rounds, rounds < 2 { throw UsageError("--rounds is \(rounds), at least 2 are needed") }
+    if let output {
+      if !audit { throw UsageError("--output is the folder of the report of --audit") }
+      try AtomicFolder.checkCreatable(output)
+    }
     try openBLAS.apply()
     Interruption.catchSignals()
+    try profile.apply(to: competitors)
     var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
+    settings.prices = MachineProfile.current.prices
+    settings.sampling.budgetSeconds = budget
+    if let rounds { settings.sampling.leastRounds = rounds }
     settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
+    let condition = RunCondition(
+      pool: pool, cache: settings.cache, workspaceLimit: settings.workspaceLimit)
+    followed?.report(on: [FollowedPlan.Part(items, [condition], of: competitors)]).show()
     var limits: MachineLimits?
     if measure || audit {
       Terminal.warn("cache state: \(RunFacts.cache([settings.cache]).value)")
@@ -97,7 +131,7 @@ struct ExplainCommand: ParsableCommand {
       "\(name)\(item.problem.problem), \(item.pass.rawValue), \(item.format.rawValue), "
         + "\(item.filterState.rawValue): \(flops) GFLOP by the direct algorithm")
     print(ExplainCommand.table(explanations, measured).text)
-    if let sentence = ExplainCommand.choice(explanations, measured) { print(sentence) }
+    for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) { print(line) }
     for explanation in explanations {
       if let reason = explanation.reason { print("\(explanation.label) declines: \(reason)") }
     }
@@ -133,64 +167,92 @@ struct ExplainCommand: ParsableCommand {
     return table
   }
 
-  /// Why `auto` chose what it chose, and whether that was right.
-  private static func choice(_ explanations: [Explanation], _ measured: [ResultRow]) -> String? {
-    guard let auto = explanations.first(where: { $0.label == "auto" }), auto.reason == nil else { return nil }
-    var text = "auto takes \(auto.variant)"
-    let others = explanations.filter {
-      $0.reason == nil && $0.label != "auto" && ($0.variant, $0.executedBy) != (auto.variant, auto.executedBy)
-    }
-    if let next = others.min(by: { $0.predictedMilliseconds < $1.predictedMilliseconds }) {
-      text +=
-        ": predicted \(RunReport.short(auto.predictedMilliseconds)) ms of one core, the next is \(next.label) with "
-        + "\(RunReport.short(next.predictedMilliseconds)) ms"
+  /// Why `auto` chose what it chose, what it left out for other reasons than time, and whether that was right.
+  private static func choice(
+    _ item: RunItem, _ competitors: [Competitor], _ settings: RunSettings, _ explanations: [Explanation],
+    _ measured: [ResultRow]
+  ) -> [String] {
+    guard let competitor = competitors.first(where: { $0.backend is AutoBackend }),
+      let auto = competitor.backend as? AutoBackend,
+      let own = explanations.first(where: { $0.label == competitor.label }), own.reason == nil
+    else { return [] }
+    let options = PlanOptions(
+      threads: settings.pool.threads, workspaceLimit: settings.workspaceLimit, filterState: item.filterState)
+    var text = "auto takes \(own.variant)"
+    var lines: [String] = []
+    if let planned = auto.plannedCandidate(for: item.operation, options) {
+      text += ": the plan file says \(planned)"
+    } else {
+      var predictions: [(candidate: AutoBackend.Candidate, nanoseconds: Double)] = []
+      for (candidate, consideration) in auto.considerations(item.operation, options) {
+        switch consideration {
+        case .predicted(let nanoseconds): predictions.append((candidate, nanoseconds))
+        case .leftOut(let reason): lines.append("auto leaves out \(candidate): \(reason)")
+        case .declined: break
+        }
+      }
+      predictions.sort { $0.nanoseconds < $1.nanoseconds }
+      let texts = predictions.map { "\($0.candidate) \(RunReport.short($0.nanoseconds * 1e-6))" }
+      text += ": predicted ms of one core: " + texts.joined(separator: ", ")
     }
     let timed = measured.filter { $0.verification.verdict == .passed && $0.medianMilliseconds.isFinite }
-    if let own = timed.first(where: { $0.backend == "auto" }),
-      let best = timed.min(by: { $0.medianMilliseconds < $1.medianMilliseconds })
+    if let own = timed.first(where: { $0.backend == competitor.label }),
+      let best = timed.filter({ $0.role == .engine })
+        .min(by: { $0.medianMilliseconds < $1.medianMilliseconds })
     {
       text +=
-        "; measured \(RunReport.short(own.medianMilliseconds)) ms, the fastest was \(best.backend) with "
+        "; measured \(RunReport.short(own.medianMilliseconds)) ms, the fastest engine was \(best.backend) with "
         + "\(RunReport.short(best.medianMilliseconds)) ms"
     }
-    return text
+    return [text] + lines
   }
 
   private func audit(_ items: [RunItem], _ competitors: [Competitor], _ run: inout LayerRun) throws {
-    guard competitors.contains(where: { $0.label == "auto" }) else {
+    guard let auto = competitors.first(where: { $0.backend is AutoBackend }) else {
       throw UsageError("--audit looks at auto's choices: name auto among --backends")
     }
     var rows: [ResultRow] = []
+    var noise = NoiseWatch()
+    noise.look()
     var progress = ProgressBar(total: items.count)
     for (index, item) in items.enumerated() {
       if Interruption.isRequested { break }
-      progress.update(index, "\(item.problem.name) \(item.pass.rawValue)")
-      rows += try run.rows(for: item, competitors: competitors, shouldStop: { Interruption.isRequested })
+      progress.update(index, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")
+      let found = try run.rows(
+        for: item, competitors: competitors, shouldStop: { Interruption.isRequested })
+      noise.look()
+      // Half an item says nothing.
+      if Interruption.isRequested { break }
+      if let peak = run.visitPeak { noise.add(peak: peak, threads: run.settings.pool.threads) }
+      rows += found
     }
     progress.clear()
-    let audit = CostModelAudit(rows: rows, automatic: "auto")
-    let within = audit.compared - audit.misses.count
-    print(
-      "auto is within \(Int(audit.tolerance * 100)) % of the fastest engine in \(within) of \(audit.compared) rows"
-        + (audit.compared > 0 ? " (\(Int((100 * Double(within) / Double(audit.compared)).rounded())) %)" : "")
-    )
-    if !audit.misses.isEmpty {
-      var table = TextTable(
-        ["layer", "pass", "auto took", "ms", "predicted", "best", "ms", "predicted", "ratio"],
-        rightAligned: [3, 4, 6, 7, 8])
-      for miss in audit.misses {
-        table.add([
-          miss.chosen.name.isEmpty ? miss.chosen.problem : miss.chosen.name, miss.chosen.pass.rawValue,
-          miss.chosen.variant, RunReport.short(miss.chosen.medianMilliseconds),
-          RunReport.short(miss.chosen.predictedMilliseconds), miss.best.variant,
-          RunReport.short(miss.best.medianMilliseconds), RunReport.short(miss.best.predictedMilliseconds),
-          RunReport.short(miss.ratio),
-        ])
+    var report = AuditReport(
+      environment: RunFacts.machine(threads: [run.settings.pool.threads])
+        + [RunFacts.cache([run.settings.cache]), ("seed", "\(layerOptions.seed)")] + RunFacts.libraries,
+      command: RunFacts.command, date: ISO8601DateFormatter().string(from: Date()),
+      audit: CostModelAudit(rows: rows, automatic: auto.label))
+    report.warnings = BackendRegistry.libraryWarnings
+    report.noise = noise.record
+    report.isPartial = Interruption.isRequested
+    print(report.sentence)
+    var parts = TextTable(AuditReport.partHeader, rightAligned: [2, 3, 4, 5])
+    for row in report.parts { parts.add(row) }
+    print(parts.text)
+    if !report.misses.isEmpty {
+      var table = TextTable(AuditReport.missHeader, rightAligned: [3, 4, 6, 7, 8])
+      for row in report.misses { table.add(row) }
+      print("\n" + table.text)
+      for miss in report.audit.misses.prefix(5) {
+        let row = miss.chosen
+        print(
+          "vbench explain \(row.problem) --passes \(row.pass.rawValue) --format \(row.format.rawValue) --measure"
+        )
       }
-      print(table.text)
-      for miss in audit.misses {
-        print("vbench explain \(miss.chosen.problem) --passes \(miss.chosen.pass.rawValue) --measure")
-      }
+    }
+    if let output {
+      try report.write(to: output)
+      print("report: \(output)/audit.md")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }

@@ -33,6 +33,7 @@ struct InfoCommand: ParsableCommand {
     table.add(["memory", machine.memory])
     let available = InstructionSet.available.map(\.rawValue).joined(separator: ", ")
     table.add(["instruction set", "\(InstructionSet.current) (this CPU has \(available))"])
+    table.add(["profile", "\(MachineProfile.current)"])
     table.add(["worker threads", "\(WorkerPool.shared.threads)"])
     table.add(["backends", BackendRegistry.names.joined(separator: ", ")])
     for library in BackendRegistry.libraries {

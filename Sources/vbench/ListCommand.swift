@@ -82,8 +82,10 @@ struct ListCommand: ParsableCommand {
   }
 
   private func networks() -> TextTable {
-    var table = TextTable(["network", "input", "what it is"])
-    for network in ImageNetwork.all { table.add([network.name, network.input, network.summary]) }
+    var table = TextTable(["network", "input", "batch", "what it is"], rightAligned: [2])
+    for network in ImageNetwork.all {
+      table.add([network.name, network.input, "\(network.batch)", network.summary])
+    }
     return table
   }
 

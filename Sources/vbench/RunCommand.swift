@@ -22,7 +22,7 @@ struct RunCommand: ParsableCommand {
         vbench run conv2d:n1c64h56w56k64r3s3p1            one layer
         vbench run mb1ic64ih56oc64kh3ph1                  the same in benchdnn's language
         vbench run --suite resnet50 --batch 1 --backends winograd,im2col
-        vbench run --suite shapes.txt --passes forward --format nchw,nhwc
+        vbench run --suite shapes.txt --passes forward --format nhwc,nchw
         vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
         vbench run --onnx model.onnx --batch 8 --passes forward
         vbench run --onnx model.onnx --shapes image:8x3x224x224
@@ -85,6 +85,7 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var shrinking: ShrinkOption
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
   @OptionGroup var junit: JUnitOption
 
   func run() throws {
@@ -92,16 +93,25 @@ struct RunCommand: ParsableCommand {
     let named = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
     if selection.list { return print(ProblemOptions.listing(plan.items)) }
-    let conditions = try measurement.conditions(threads: threads)
-    let competitors = try planFile.apply(to: named, threads: conditions.map(\.pool.threads))
+    let followed = try planFile.read()
+    let conditions = try measurement.conditions(
+      threads: threads ?? followed.map { "\($0.threadsOfPool())" })
+    let fallback = try training.competitor()
+    let engines = named + (fallback.map { [$0] } ?? [])
+    let planned = try followed?.apply(to: engines, threads: conditions.map(\.pool.threads)) ?? engines
+    let competitors = Array(planned.prefix(named.count))
     let folder = try folder()
     try AtomicFolder.checkCreatable(folder)
     try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()
-    let session = try RunSession(
+    try profile.apply(to: competitors)
+    var session = try RunSession(
       command: self, plan: plan, competitors: competitors, conditions: conditions,
       settings: settings(plan, conditions, competitors))
+    session.fallback = fallback == nil ? nil : planned.last
+    session.planReport = try followed?.report(on: session.plannedParts())
+    session.planReport?.show()
     let report = try session.run(folder: folder)
     try junit.write(JUnitReport(report))
     print(RunSession.summary(report), terminator: "")
@@ -131,9 +141,11 @@ struct RunCommand: ParsableCommand {
     limits.warmUpSeconds = quick ? 0.01 : 0.05
     // Training runs with the most threads.
     let pool = conditions.map(\.pool).max { $0.threads < $1.threads } ?? .shared
-    return RunSettings(
+    var settings = RunSettings(
       pool: pool, baseline: try baselineLabel(competitors), seed: layerOptions.seed, sampling: limits,
       distribution: try verification.distribution())
+    settings.prices = MachineProfile.current.prices
+    return settings
   }
 
   /// The competitor that `--baseline` means: of that label, else of that engine.
@@ -150,13 +162,12 @@ struct RunCommand: ParsableCommand {
     for name in network.flatMap(NameList.split) where !networks.contains(where: { $0.name == name }) {
       networks.append(try ImageNetwork.known(name))
     }
-    _ = try training.competitor()
     let isDefault = problems.isEmpty && !selection.namesProblems && network.isEmpty
     let layers = try selection.layers(
       texts: problems, others: isDefault ? RunCommand.representatives(isQuick: quick) : [],
       limit: quick ? 2 : .max)
     var plan = RunPlan()
-    plan.items = try layerOptions.items(layers, of: selection, format: .nchw)
+    plan.items = try layerOptions.items(layers, of: selection)
     let trainsSeedNetwork = isDefault && selection.match == nil
     plan.networks = trainsSeedNetwork ? [try ImageNetwork.known("seed-cnn")] : networks
     if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {

@@ -11,6 +11,10 @@ struct RunSession {
   let competitors: [Competitor]
   let conditions: [RunCondition]
   let settings: RunSettings
+  /// Runs the layers of networks that an engine declines.
+  var fallback: Competitor?
+  /// How far auto follows a plan file; nil where there is none.
+  var planReport: FollowedPlan.Report?
 
   /// Measures everything and writes the report into `folder`; Ctrl-C ends it early, with a partial report and a journal that
   /// `--resume` goes on with.
@@ -35,7 +39,7 @@ struct RunSession {
       date: ISO8601DateFormatter().string(from: Date()), peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: !BuildConfiguration.isDebug)
     report.limits = limits
-    report.warnings = BackendRegistry.libraryWarnings
+    report.warnings = BackendRegistry.libraryWarnings + (planReport?.warnings ?? [])
     try journal.append(head: report)
     var ledger = TimeLedger()
     ledger.probes = (ContinuousClock.now - start).seconds
@@ -144,7 +148,10 @@ struct RunSession {
     facts.append(("training", plan.networks.map(\.name).joined(separator: ",")))
     facts.append(("data", settings.distribution.rawValue))
     facts.append(("visits", "\(plan.visits)"))
-    facts.append(("plan file", command.planFile.plan ?? "none"))
+    facts.append(("path of the plan file", command.planFile.plan ?? "none"))
+    // Journals from before there were roles have compared choosers as engines.
+    let choosers = competitors.filter { $0.role == .chooser }.map(\.label)
+    if !choosers.isEmpty { facts.append(("choosers", choosers.joined(separator: ","))) }
     let identity = RunJournal.Identity(facts: facts, items: items)
     if let resumed = command.resumption.resume {
       let (journal, done) = try RunJournal.resume(in: resumed, identity: identity)
@@ -157,6 +164,16 @@ struct RunSession {
         "note: \(folder) holds an unfinished run, which this one replaces (--resume would go on with it)")
     }
     return (try RunJournal(creating: folder, identity: identity), [:])
+  }
+
+  /// What auto is asked for: layers, and training steps.
+  func plannedParts() throws -> [FollowedPlan.Part] {
+    return try [FollowedPlan.Part(plan.items, conditions, of: competitors)]
+      + plan.networks.map { network in
+        try FollowedPlan.Part(
+          training: network, batch: trainingBatch(of: network), engines: competitors, fallback: fallback,
+          threads: [settings.pool.threads])
+      }
   }
 
   private static func text(_ item: RunItem, _ condition: RunCondition) -> String {
@@ -189,16 +206,19 @@ struct RunSession {
       ),
     ]
     if !plan.items.isEmpty { facts.append(RunFacts.cache(conditions.map(\.cache))) }
+    if let planReport { facts.append(("plan file", planReport.fact)) }
     return facts + RunFacts.libraries
   }
 
-  /// What standard output says after the table of results: training steps, and what is wrong.
+  /// What standard output says after the table of results: training steps, how choosers did, and what is wrong.
   static func summary(_ report: RunReport) -> String {
     var text = ""
     if !report.training.isEmpty {
       var training = TextTable(
-        ["network", "backend", "steps", "step ms", "images/s", "loss", "trajectory error", "speed-up", ""],
-        rightAligned: [2, 3, 4, 6, 7])
+        [
+          "network", "backend", "steps", "step ms", "images/s", "loss", "trajectory error", "speed-up", "",
+          "time/best", "",
+        ], rightAligned: [2, 3, 4, 6, 7, 9])
       for row in report.training {
         let seconds = zip(zip(row.forward, row.backward), row.optimizer).map { $0.0 + $0.1 + $1 }
         let median = Statistics.median(seconds)
@@ -209,11 +229,13 @@ struct RunSession {
             ? "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))"
             : row.problem + row.declined,
           RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
-          row.speedup?.verdict.rawValue ?? "",
+          row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
+          row.best?.verdict.rawValue ?? "",
         ])
       }
       text += (report.rows.isEmpty ? "" : "\n") + training.text + "\n"
     }
+    text += report.chooserSentences.map { $0 + "\n" }.joined()
     for row in report.rows where [.failed, .mistrusted].contains(row.verification.verdict) {
       text += "\(row.verification.verdict.rawValue): \(row.verification.reason)\n  \(row.repro)\n"
     }

@@ -29,9 +29,11 @@ struct TrainingOptions: ParsableArguments {
 }
 
 extension RunSession {
+  /// Images per step.
+  func trainingBatch(of network: ImageNetwork) -> Int { command.selection.batch ?? network.batch }
+
   /// Training steps of all networks of the plan, and their trajectories where some are stored.
   func train(_ report: inout RunReport, _ noise: inout NoiseWatch) throws {
-    let fallback = try command.training.competitor()
     for network in plan.networks where !Interruption.isRequested {
       let images = try trainingImages(network)
       report.trainingSource = images.source
@@ -48,13 +50,15 @@ extension RunSession {
         })
       progress.clear()
       try addTrajectories(network, fallback, &rows)
+      // An engine that the trajectory finds wrong is not the best.
+      TrainingRow.compare(&rows, baseline: settings.baseline, seed: settings.seed)
       report.training += rows
     }
   }
 
   /// Real images where they are installed or named, else the stored reference batches.
   private func trainingImages(_ network: ImageNetwork) throws -> TrainingImages {
-    let batch = command.selection.batch ?? network.batch
+    let batch = trainingBatch(of: network)
     let directory = command.dataset ?? FashionMNIST.systemDirectory
     if command.dataset != nil || FileManager.default.fileExists(atPath: directory) {
       return try TrainingImages.fashionMNIST(

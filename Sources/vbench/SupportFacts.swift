@@ -15,6 +15,7 @@ enum RunFacts {
       ("CPU", "\(machine.cpu), \(cores)\(machine.logicalCores) threads"),
       ("caches", machine.caches.joined(separator: ", ")), ("memory", machine.memory),
       ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
+      ("profile", "\(MachineProfile.current)"),
       ("threads used", threads.map { "\($0)" }.joined(separator: ", ")),
       ("vbench", "\(Vbench.version), commit \(machine.commit ?? "unknown"), \(machine.configuration)"),
       ("Swift", machine.swift),

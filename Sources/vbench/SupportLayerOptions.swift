@@ -7,11 +7,8 @@ struct LayerOptions: ParsableArguments {
   @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
   var passes = "forward,backward-data,backward-filter"
 
-  @Option(
-    help: ArgumentHelp(
-      "Memory formats of the images: nchw, nhwc; if left out run takes nchw, explain and tune nhwc.",
-      valueName: "list"))
-  var format: String?
+  @Option(help: ArgumentHelp("Memory formats of the images: nhwc, as in networks, nchw.", valueName: "list"))
+  var format = RunItem.standardFormat.rawValue
 
   @Option(
     help: ArgumentHelp("fresh (the filter is transformed each time), prepared (once).", valueName: "list"))
@@ -22,14 +19,18 @@ struct LayerOptions: ParsableArguments {
 
   /// The layers of `selection` in the passes, formats and filter states that are asked for.
   ///
-  /// - Parameter standard: the format where none is named.
   /// - Throws: `UnknownNameError`, `UsageError`.
-  func items(
-    _ layers: [ProblemOptions.Layer], of selection: ProblemOptions, format standard: MemoryFormat
-  ) throws -> [RunItem] {
+  func items(_ layers: [ProblemOptions.Layer], of selection: ProblemOptions) throws -> [RunItem] {
     try selection.items(
       layers, passes: NameList.values(passes, option: "passes", as: ConvPass.self),
-      formats: format.map { try NameList.values($0, option: "format", as: MemoryFormat.self) } ?? [standard],
+      formats: formats(),
       states: NameList.values(filterState, option: "filter-state", as: FilterState.self))
+  }
+
+  /// The formats that `--format` names.
+  ///
+  /// - Throws: `UnknownNameError`, `UsageError`.
+  func formats() throws -> [MemoryFormat] {
+    try NameList.values(format, option: "format", as: MemoryFormat.self)
   }
 }

@@ -53,7 +53,7 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "Passes over the training images, those of a resumed run included.")
   var epochs = 1
 
-  @Option(help: "Images per step. (default: 64)")
+  @Option(help: "Images per step. (default: the network's own, `vbench list networks`)")
   var batchSize: Int?
 
   @Option(name: .customLong("lr"), help: "Learning rate. (default: 0.001 for adam, 0.01 for sgd)")
@@ -78,10 +78,14 @@ struct TrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Goes on from a checkpoint, with its settings.", valueName: "file"))
   var resume: String?
 
-  @Option(help: "Threads of all operations. (default: one per processor, or VBENCH_THREADS)")
+  @Option(
+    help:
+      "Threads of all operations. (default: one per processor, or VBENCH_THREADS; with --plan as it was tuned)"
+  )
   var threads: Int?
 
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
 
   func validate() throws {
     if epochs < 1 { throw ValidationError("--epochs \(epochs): at least 1 is needed") }
@@ -104,12 +108,15 @@ struct TrainCommand: ParsableCommand {
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
     let network = try ImageNetwork.known(model)
-    let pool = threads.map { WorkerPool.pool(threads: $0) } ?? .shared
-    let engines = try planFile.apply(
-      to: ([backend] + (fallback.map { [$0] } ?? [])).map { try NameList.competitor($0) },
-      threads: [pool.threads])
+    let followed = try planFile.read()
+    let pool =
+      (threads ?? followed?.threadsOfPool())
+      .map { WorkerPool.pool(threads: $0) } ?? .shared
+    let named = try ([backend] + (fallback.map { [$0] } ?? [])).map { try NameList.competitor($0) }
+    let engines = try followed?.apply(to: named, threads: [pool.threads]) ?? named
     let backend = engines[0]
     try openBLAS.apply()
+    try profile.apply(to: engines)
     if let checkpoint { try AtomicFile.checkCreatable(checkpoint) }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
 
@@ -121,7 +128,12 @@ struct TrainCommand: ParsableCommand {
       state = start
       try reconcile(&state, images: train.count, backend.selection)
     } else {
-      state = TrainCheckpoint(settings: try freshSettings(train.count), backend: backend.selection)
+      state = TrainCheckpoint(
+        settings: try freshSettings(train.count, network), backend: backend.selection)
+    }
+    if let followed {
+      let parts = try plannedParts(network, state.settings, test.count, engines, pool)
+      followed.report(on: parts).show()
     }
 
     Interruption.catchSignals()
@@ -131,12 +143,33 @@ struct TrainCommand: ParsableCommand {
     try session.run(epochs: epochs, checkpoint: checkpoint)
   }
 
-  private func freshSettings(_ images: Int) throws -> TrainCheckpoint.Settings {
+  /// What auto is asked for in training, and at the ends of epochs and of the test images, where fewer are left.
+  private func plannedParts(
+    _ network: ImageNetwork, _ settings: TrainCheckpoint.Settings, _ testImages: Int, _ engines: [Competitor],
+    _ pool: WorkerPool
+  ) throws -> [FollowedPlan.Part] {
+    let batch = settings.batchSize
+    func part(_ batch: Int) throws -> FollowedPlan.Part {
+      try FollowedPlan.Part(
+        training: network, batch: batch, engines: [engines[0]],
+        fallback: engines.count > 1 ? engines[1] : nil,
+        threads: [pool.threads])
+    }
+    var rests = FollowedPlan.Part(noun: "convolutions in the last batches", requests: [])
+    if settings.images % batch > 0 { rests.requests += try part(settings.images % batch).requests }
+    if testImages % batch > 0 {
+      rests.requests += try part(testImages % batch).requests.filter { $0.key.pass == .forward }
+    }
+    return [try part(batch), rests]
+  }
+
+  private func freshSettings(_ images: Int, _ network: ImageNetwork) throws -> TrainCheckpoint.Settings {
     let optimizer = optimizer ?? .adam
     if momentum != nil, optimizer == .adam { throw UsageError("--momentum is for --optimizer sgd") }
     return TrainCheckpoint.Settings(
       network: model, optimizer: optimizer, learningRate: learningRate ?? (optimizer == .adam ? 0.001 : 0.01),
-      momentum: optimizer == .adam ? 0 : momentum ?? 0.9, batchSize: batchSize ?? 64, seed: seed ?? 0,
+      momentum: optimizer == .adam ? 0 : momentum ?? 0.9, batchSize: batchSize ?? network.batch,
+      seed: seed ?? 0,
       images: images)
   }
 

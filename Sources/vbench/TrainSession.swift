@@ -38,7 +38,7 @@ final class TrainSession {
     let settings = state.settings
     loader = try DataLoader(
       train, batchSize: settings.batchSize, shuffleSeed: settings.seed, transform: network.transform)
-    self.test = try DataLoader(test, batchSize: 250, transform: network.transform)
+    self.test = try DataLoader(test, batchSize: settings.batchSize, transform: network.transform)
     model = try network.make()
     try initialize(model, seed: settings.seed)
     switch settings.optimizer {

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import Foundation
 
 /// `vbench tune`: measures and verifies every candidate, and writes the best ones down.
@@ -11,13 +12,16 @@ struct TuneCommand: ParsableCommand {
     abstract: "Measures every engine and variant on a suite and writes a plan that auto follows.",
     discussion: """
       Each candidate is verified before it is timed; of those within 2 % of the fastest the most accurate one is taken. A plan
-      holds for this CPU, instruction set and number of threads; an existing file keeps the choices of other machines, and
-      those of this one made under the same limits.
+      holds for this processor (down to its stepping), instruction set and number of threads, and for the problems at their
+      batch, in their format and filter state; an existing file keeps the choices of other machines, and those of this one
+      made under the same limits, cache state and core of OpenBLAS. Where a run does not follow a plan, it says so.
 
       EXAMPLES
         vbench tune resnet50 -o plan.json
         vbench tune resnet50 --batch 1 --max-error 1e-4 --workspace 16MiB -o plan.json
         vbench run --suite resnet50 --backends auto,im2col --plan plan.json
+        vbench tune --network resnet18 -o plan.json        and then:
+        vbench train resnet18 --backend auto --plan plan.json
       """)
 
   @Argument(
@@ -26,6 +30,12 @@ struct TuneCommand: ParsableCommand {
 
   @OptionGroup var selection: ProblemOptions
 
+  @Option(
+    help: ArgumentHelp(
+      "The convolutions in training steps of networks (`vbench list networks`), as in seed-cnn,resnet18; repeatable.",
+      valueName: "list"))
+  var network: [String] = []
+
   @Option(name: [.customShort("o"), .long], help: ArgumentHelp("The plan file.", valueName: "file"))
   var output: String
 
@@ -33,7 +43,10 @@ struct TuneCommand: ParsableCommand {
     help: ArgumentHelp("Largest tolerable error, relative to the results' rms, as in 1e-4.", valueName: "E"))
   var maxError: Double?
 
-  @Option(help: ArgumentHelp("Candidates; all engines and variants of ours if left out.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "Candidates, all engines but auto with all; engines and variants of ours if left out.",
+      valueName: "list"))
   var backends: String?
 
   @OptionGroup var layerOptions: LayerOptions
@@ -45,7 +58,7 @@ struct TuneCommand: ParsableCommand {
 
   @OptionGroup var openBLAS: OpenBLASOption
 
-  mutating func run() throws {
+  func run() throws {
     if let error = InstructionSet.environmentError { throw error }
     if let maxError, !(maxError > 0) { throw UsageError("--max-error is \(maxError), it must be above 0") }
     let budget = measurement.budget ?? 1
@@ -59,16 +72,17 @@ struct TuneCommand: ParsableCommand {
     }
     let pool = conditions[0].pool
     let items = try items()
-    if items.isEmpty { throw UsageError("no suite is named; as in vbench tune resnet50 -o plan.json") }
+    if items.isEmpty {
+      throw UsageError("no suite or network is named; as in vbench tune resnet50 -o plan.json")
+    }
     if selection.list { return print(ProblemOptions.listing(items)) }
-    let candidates =
-      try backends.map { try NameList.competitors($0) }
-      ?? AutoBackend.tuningCandidates.map { Competitor($0.backend, variant: $0.variant) }
+    let candidates = try candidates()
     var file = ConvPlanFile()
     if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
     var settings = conditions[0].applied(
       to: RunSettings(pool: pool, baseline: candidates[0].label, seed: layerOptions.seed))
     settings.sampling.budgetSeconds = budget
+    settings.prices = MachineProfile.current.prices
     settings.sampling.precision = try measurement.precisionFraction()
     settings.sampling.leastRounds = try measurement.leastRounds()
     if BuildConfiguration.isDebug {
@@ -78,7 +92,10 @@ struct TuneCommand: ParsableCommand {
     try openBLAS.apply()
     Interruption.catchSignals()
     var plan = ConvPlanFile.MachinePlan(
-      machine: .current(threads: pool.threads), maxError: maxError, workspaceLimit: settings.workspaceLimit)
+      machine: .current(threads: pool.threads),
+      conditions: ConvPlanFile.Conditions(
+        maxError: maxError, workspaceLimit: settings.workspaceLimit, cacheState: settings.cache.rawValue,
+        openBLASCore: BackendRegistry.openBLASCore))
     try measure(items, candidates, settings, into: &plan)
     // What was measured before Ctrl-C is whole and worth keeping.
     file.merge(plan)
@@ -89,9 +106,30 @@ struct TuneCommand: ParsableCommand {
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }
 
-  private mutating func items() throws -> [RunItem] {
+  /// What is tuned.
+  func items() throws -> [RunItem] {
+    var selection = selection
     selection.suite += suites
-    return try layerOptions.items(selection.layers(), of: selection, format: .nhwc)
+    let trained = try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
+      try NetworkConvolutions(
+        of: network, batch: selection.batch ?? network.batch, on: Competitor(.auto),
+        threads: WorkerPool.shared.threads
+      ).problems.map { (suite: network.name, problem: $0) }
+    }
+    return try layerOptions.items(selection.layers(others: trained), of: selection)
+  }
+
+  /// What competes; auto is none of them, since it chooses among engines.
+  func candidates() throws -> [Competitor] {
+    guard let backends else {
+      return AutoBackend.tuningCandidates.map { Competitor($0.backend, variant: $0.variant) }
+    }
+    for name in NameList.split(backends) where name != "all" {
+      if try NameList.competitor(name).backend is AutoBackend {
+        throw UsageError("--backends names auto, which is no engine: a plan says which one it takes")
+      }
+    }
+    return try NameList.competitors(backends).filter { !($0.backend is AutoBackend) }
   }
 
   private func measure(
@@ -107,24 +145,22 @@ struct TuneCommand: ParsableCommand {
     var progress = ProgressBar(total: items.count)
     for (index, item) in items.enumerated() {
       if Interruption.isRequested { break }
-      let key = ConvPlanFile.Key(item.problem.problem, item.pass, item.format, item.filterState)
+      guard let key = ConvPlanFile.Key(item.operation, item.filterState) else { continue }
       // Equal layers of several suites are measured once.
       if plan.choices[key] != nil { continue }
       let layer = item.problem.name.isEmpty ? item.problem.problem.description : item.problem.name
       progress.update(index, "\(item.suite) \(layer) \(item.pass.rawValue)")
       let rows = try run.rows(for: item, competitors: candidates, shouldStop: { Interruption.isRequested })
       if Interruption.isRequested { break }
-      guard let best = Tuning.choose(rows, maxError: maxError) else {
+      guard let tuned = TunedChoice(rows, of: candidates, maxError: maxError) else {
         notes.append("no candidate for \(layer), \(item.pass.rawValue):")
         for row in rows {
           notes.append("  \(row.backend): \(Tuning.rejection(of: row, maxError: maxError) ?? "")")
         }
         continue
       }
-      plan.choices[key] = ConvPlanFile.Choice(
-        backend: best.backend, medianMilliseconds: best.medianMilliseconds, relativeError: best.relativeError)
-      let next = Tuning.choose(
-        rows.filter { $0.backend != best.backend && $0.variant != best.variant }, maxError: maxError)
+      plan.choices[key] = tuned.choice
+      let (best, next) = (tuned.best, tuned.next)
       table.add([
         layer, item.pass.rawValue, best.backend, RunReport.short(best.medianMilliseconds),
         String(format: "%.1e", best.relativeError), next?.backend ?? "",

@@ -24,6 +24,7 @@ struct Vbench: ParsableCommand {
         vbench report dir                         the report of a stored run, remade
         vbench explain conv2d:n1c64h56w56k64r3s3p1   why auto chooses what
         vbench tune resnet50 -o plan.json         the best engine per layer, for auto
+        vbench calibrate                          this machine's prices, for auto
         vbench paper                              published layers and numbers beside ours
         vbench agreement --output out             whether times agree with themselves here
         vbench run @nightly.args                  words of a file as arguments
@@ -46,7 +47,7 @@ struct Vbench: ParsableCommand {
     subcommands: [
       RunCommand.self, CompareCommand.self, CheckCommand.self, TrainCommand.self, ListCommand.self,
       InfoCommand.self, ReportCommand.self, DiffCommand.self, ExplainCommand.self, TuneCommand.self,
-      PaperCommand.self, AgreementCommand.self,
+      CalibrateCommand.self, PaperCommand.self, AgreementCommand.self,
     ])
 
   /// The arguments of this process, those of argument files in their places.

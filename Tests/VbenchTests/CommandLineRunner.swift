@@ -27,6 +27,11 @@ enum CommandLineRunner {
   /// Lets a process compute on the instruction set of this one, where plans or choices of both are compared.
   static let ownInstructionSet = ["VBENCH_ISA": InstructionSet.current.rawValue]
 
+  /// Nothing is kept there: what a user has calibrated must not decide about tests, nor be written over.
+  private static let emptyCache = FileManager.default.temporaryDirectory.appending(
+    path: "vbench-cache-\(ProcessInfo.processInfo.processIdentifier)"
+  ).path
+
   /// A process that has not been started.
   static func process(_ arguments: [String], environment: [String: String] = [:]) -> Process {
     let process = Process()
@@ -35,6 +40,7 @@ enum CommandLineRunner {
     var variables = ProcessInfo.processInfo.environment
     for name in ["VBENCH_ISA", "VBENCH_THREADS", "NO_COLOR", "COLUMNS", "LINES"] { variables[name] = nil }
     variables["COLUMNS"] = "80"
+    variables["XDG_CACHE_HOME"] = emptyCache
     process.environment = variables.merging(environment) { $1 }
     process.standardInput = FileHandle.nullDevice
     return process
