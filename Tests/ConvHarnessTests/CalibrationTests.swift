@@ -53,6 +53,16 @@ import Testing
         == items.flatMap { $0.pass == .forward ? ["plugin", "naive"] : ["naive"] })
   }
 
+  /// Each once, and the first few from all parts of the list.
+  @Test func itemsAreVisitedFarApart() {
+    for count in [0, 1, 2, 4, 7, 210] {
+      let order = Calibration.order(count)
+      #expect(order.sorted() == Array(0..<count), "\(count): \(order)")
+    }
+    let first = Set(Calibration.order(210).prefix(21).map { $0 / 30 })
+    #expect(first.count == 7, "\(first)")
+  }
+
   @Test func timeThatIsOverEndsIt() throws {
     let items = try items()
     let none = try Calibration(items, candidates: candidates, seconds: 0)

@@ -39,27 +39,24 @@ public struct Calibration: Sendable {
   ) throws {
     let pool = WorkerPool(threads: 1)
     let start = ContinuousClock.now
-    var samples: [[[Double]]] = []
-    var works: [[ConvWork?]] = []
+    var samples = [[[Double]]](repeating: [], count: items.count)
+    var works = [[ConvWork?]](repeating: [], count: items.count)
     // The visits are far apart, so that one bad moment of the machine is not in all samples of an item.
     visiting: for visit in 0..<visits {
-      for (index, item) in items.enumerated() {
+      for (step, index) in Calibration.order(items.count).enumerated() {
+        let item = items[index]
         let elapsed = (ContinuousClock.now - start).seconds
         if shouldStop() || elapsed > limit {
-          if visit == 0 { unreached = items.count - index }
+          if visit == 0 { unreached = items.count - step }
           break visiting
         }
-        progress(max(elapsed / limit, Double(visit * items.count + index) / Double(visits * items.count)))
+        progress(max(elapsed / limit, Double(visit * items.count + step) / Double(visits * items.count)))
         let (own, work) = try Calibration.sample(item, candidates, pool, isCandidate)
-        if visit == 0 {
-          samples.append(own)
-          works.append(work)
-        } else {
-          for c in own.indices { samples[index][c] += own[c] }
-        }
+        works[index] = work
+        samples[index] = visit == 0 ? own : zip(samples[index], own).map { $0 + $1 }
       }
     }
-    for (index, item) in items.enumerated().prefix(samples.count) {
+    for (index, item) in items.enumerated() where !works[index].isEmpty {
       for (c, candidate) in candidates.enumerated() {
         guard let work = works[index][c], !samples[index][c].isEmpty else { continue }
         measurements.append(
@@ -69,6 +66,15 @@ public struct Calibration: Sendable {
       }
     }
     seconds = (ContinuousClock.now - start).seconds
+  }
+
+  /// All numbers below `count`, neighbours far apart: what a slow machine does not reach is a bit of every kind.
+  static func order(_ count: Int) -> [Int] {
+    guard count > 1 else { return Array(0..<count) }
+    func divisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : divisor(b, a % b) }
+    var step = max(1, Int(Double(count) * 0.618))
+    while divisor(step, count) > 1 { step += 1 }
+    return (0..<count).map { $0 * step % count }
   }
 
   /// Rounds of one visit, and executions before each sample.
