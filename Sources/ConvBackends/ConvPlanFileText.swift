@@ -9,14 +9,7 @@ extension ConvPlanFile {
   ///
   /// - Throws: `FileError`: not there, too large, malformed, with the place.
   public init(path: String) throws {
-    let bytes = try InputFile.bytes(of: path, limit: ConvPlanFile.largestByteCount)
-    do {
-      try self.init(json: JSONValue(parsing: bytes))
-    } catch let error as JSONValue.SyntaxError {
-      throw FileError.malformed(path: path, reason: "byte \(error.offset + 1): \(error.reason)")
-    } catch let error as Malformed {
-      throw FileError.malformed(path: path, reason: error.reason)
-    }
+    self = try JSONFile.read(path, limit: ConvPlanFile.largestByteCount) { try ConvPlanFile(json: $0) }
   }
 
   /// Writes the file, whole or not at all.
@@ -24,10 +17,7 @@ extension ConvPlanFile {
   /// - Throws: `FileError.cannotCreate` or `.inputOutput`.
   public func write(to path: String) throws { try AtomicFile.write(json, to: path) }
 
-  private struct Malformed: Error {
-    var reason: String
-    init(_ reason: String) { self.reason = reason }
-  }
+  private typealias Malformed = JSONFile.ContentError
 
   private init(json: JSONValue) throws {
     guard let root = json.object else { throw Malformed("a plan file is a JSON object") }

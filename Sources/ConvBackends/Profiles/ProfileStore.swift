@@ -63,14 +63,7 @@ extension MachineProfile {
   ///
   /// - Throws: `FileError`: not there, too large, malformed, with the place.
   public init(path: String) throws {
-    let bytes = try InputFile.bytes(of: path, limit: MachineProfile.largestByteCount)
-    do {
-      try self.init(json: JSONValue(parsing: bytes))
-    } catch let error as JSONValue.SyntaxError {
-      throw FileError.malformed(path: path, reason: "byte \(error.offset + 1): \(error.reason)")
-    } catch let error as Malformed {
-      throw FileError.malformed(path: path, reason: error.reason)
-    }
+    self = try JSONFile.read(path, limit: MachineProfile.largestByteCount) { try MachineProfile(json: $0) }
   }
 
   /// Writes the profile, whole or not at all.
@@ -78,10 +71,7 @@ extension MachineProfile {
   /// - Throws: `FileError.cannotCreate` or `.inputOutput`.
   public func write(to path: String) throws { try AtomicFile.write(json, to: path) }
 
-  private struct Malformed: Error {
-    var reason: String
-    init(_ reason: String) { self.reason = reason }
-  }
+  private typealias Malformed = JSONFile.ContentError
 
   private init(json: JSONValue) throws {
     guard let root = json.object else { throw Malformed("a profile is a JSON object") }
