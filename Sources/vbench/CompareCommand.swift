@@ -92,7 +92,7 @@ struct CompareCommand: ParsableCommand {
     try AtomicFolder.checkCreatable(output)
     try openBLAS.apply()
     Interruption.catchSignals()
-    try profile.apply(to: competitors)
+    try profile.apply(to: competitors + trainings.compactMap(\.fallback))
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let planReport = try followed?.report(
       on: plannedParts(items, trainings, pools, states[0], competitors))

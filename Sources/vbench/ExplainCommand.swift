@@ -99,14 +99,15 @@ struct ExplainCommand: ParsableCommand {
     settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
     let condition = RunCondition(
       pool: pool, cache: settings.cache, workspaceLimit: settings.workspaceLimit)
-    followed?.report(on: [FollowedPlan.Part(items, [condition], of: competitors)]).show()
+    let planReport = followed?.report(on: [FollowedPlan.Part(items, [condition], of: competitors)])
+    planReport?.show()
     var limits: MachineLimits?
     if measure || audit {
       Terminal.warn("cache state: \(RunFacts.cache([settings.cache]).value)")
       limits = try MachineLimits.measure(pool: pool)
     }
     var run = LayerRun(settings: settings, limits: limits)
-    if audit { return try audit(items, competitors, &run) }
+    if audit { return try audit(items, competitors, planReport, &run) }
     for item in items {
       if Interruption.isRequested { throw InterruptedError(description: "") }
       try explain(item, competitors, &run)
@@ -207,7 +208,9 @@ struct ExplainCommand: ParsableCommand {
     return [text] + lines
   }
 
-  private func audit(_ items: [RunItem], _ competitors: [Competitor], _ run: inout LayerRun) throws {
+  private func audit(
+    _ items: [RunItem], _ competitors: [Competitor], _ plan: FollowedPlan.Report?, _ run: inout LayerRun
+  ) throws {
     guard let auto = competitors.first(where: { $0.backend is AutoBackend }) else {
       throw UsageError("--audit looks at auto's choices: name auto among --backends")
     }
@@ -229,10 +232,11 @@ struct ExplainCommand: ParsableCommand {
     progress.clear()
     var report = AuditReport(
       environment: RunFacts.machine(threads: [run.settings.pool.threads])
-        + [RunFacts.cache([run.settings.cache]), ("seed", "\(layerOptions.seed)")] + RunFacts.libraries,
+        + [RunFacts.cache([run.settings.cache]), ("seed", "\(layerOptions.seed)")]
+        + (plan.map { [("plan file", $0.fact)] } ?? []) + RunFacts.libraries,
       command: RunFacts.command, date: ISO8601DateFormatter().string(from: Date()),
       audit: CostModelAudit(rows: rows, automatic: auto.label))
-    report.warnings = BackendRegistry.libraryWarnings
+    report.warnings = BackendRegistry.libraryWarnings + (plan?.warnings ?? [])
     report.noise = noise.record
     report.isPartial = Interruption.isRequested
     print(report.sentence)
@@ -246,7 +250,8 @@ struct ExplainCommand: ParsableCommand {
       for miss in report.audit.misses.prefix(5) {
         let row = miss.chosen
         print(
-          "vbench explain \(row.problem) --passes \(row.pass.rawValue) --format \(row.format.rawValue) --measure"
+          "vbench explain \(row.problem) --passes \(row.pass.rawValue) --format \(row.format.rawValue) "
+            + "--filter-state \(row.filterState.rawValue) --measure"
         )
       }
     }

@@ -105,7 +105,7 @@ struct RunCommand: ParsableCommand {
     try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()
-    try profile.apply(to: competitors)
+    try profile.apply(to: planned)
     var session = try RunSession(
       command: self, plan: plan, competitors: competitors, conditions: conditions,
       settings: settings(plan, conditions, competitors))

@@ -222,6 +222,14 @@ import Testing
         let other = try #require(text.components(separatedBy: "by the prices of ").last)
         #expect(other.contains("(family ") && !other.contains(", baseline"), "\(text)")
       }
+      // Also where auto chooses for layers that an engine declines only.
+      let trained = try run(
+        [
+          "run", "--network", "seed-cnn", "--batch", "2", "--steps", "2", "--backends", "direct",
+          "--fallback", "auto",
+          "--output", folder + "/out",
+        ], cache: folder + "/cache", isa: "baseline")
+      #expect(trained.status == 0 && trained.error.contains("no profile of"), "\(trained)")
       // Where nobody chooses nothing is missing.
       #expect(try note(["--backends", "direct,winograd"]).isEmpty)
       #expect(!FileManager.default.fileExists(atPath: folder + "/cache"))
