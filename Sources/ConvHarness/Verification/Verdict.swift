@@ -1,4 +1,5 @@
 import ConvCore
+import Foundation
 
 /// The outcome of one check.
 public enum Verdict: String, Sendable, Hashable, CaseIterable {
@@ -31,6 +32,12 @@ public struct Verification: Sendable, Hashable {
   public var errorBoundWorst: Double
   /// The largest quotient of an error and its bound; at most 1 passes.
   public var errorRatio: Double
+  /// −log₂ of the errors' rms relative to the values': how many bits of the results are right, about 24 less half of
+  /// log₂ of the roundings in float32; ∞ where every result is exact, NaN where nothing was compared.
+  public var effectiveBits = Double.nan
+  /// Whether roundings of these data are no independent ones, so that the deterministic bound decides: a plain float32 sum of the
+  /// same terms comes too near to the probabilistic bound.
+  public var isCorrelated = false
   /// The errors in other norms; nil where nothing was compared.
   public var norms: ErrorNorms?
   /// What of the result was looked at; nil where nothing was compared.
@@ -92,6 +99,7 @@ public struct Verification: Sendable, Hashable {
       }
     }
     errorRMS = (sum / Double(max(values.count, 1))).squareRoot()
+    effectiveBits = -log2(errorRMS / expectation.rms)
     if worst >= 0 {
       errorBound = bounds.bounds[worst]
       errorBoundWorst = bounds.worst[worst]
