@@ -46,7 +46,8 @@ struct DenseFilterPlan<T: DirectScalar>: ConvPlan {
   /// The sum of one item, the items of a partial sum, and the partial sums (blocked summation: the lengths add up).
   var errorModel: ErrorModel {
     .summation(
-      depth: min(band, row.count) * min(chunk, column.count) + divideUp(items, partials) + partials,
+      .unknown(
+        depth: min(band, row.count) * min(chunk, column.count) + divideUp(items, partials) + partials),
       accumulator: operation.elementType)
   }
 

@@ -38,9 +38,7 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
   var variant: String { "direct[kernel=implicit]" }
   var executedBy: String { "direct" }
   var errorModel: ErrorModel {
-    .summation(
-      depth: problem.summationDepth(operation.pass) + (operation.epilogue.accumulate ? 1 : 0),
-      accumulator: operation.elementType)
+    .summation(.chain, accumulator: operation.elementType)
   }
   /// Blocks multiply by the zeros of their union of taps too.
   var executedFLOPs: Double {

@@ -37,7 +37,7 @@ struct DepthwiseFilterPlan<T: DirectScalar>: ConvPlan {
   var errorModel: ErrorModel {
     let terms = min(divideUp(items, partials) * band, problem.n * problem.output.h) * problem.output.w
     let lanes = planes == nil ? 0 : kernels.lanes(T.self)
-    return .summation(depth: terms + lanes + partials, accumulator: operation.elementType)
+    return .summation(.unknown(depth: terms + lanes + partials), accumulator: operation.elementType)
   }
 
   /// - Throws: `Refusal`.

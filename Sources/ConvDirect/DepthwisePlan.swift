@@ -41,9 +41,7 @@ struct DepthwisePlan<T: DirectScalar>: ConvPlan {
   var variant: String { "direct[kernel=depthwise]" }
   var executedBy: String { "direct" }
   var errorModel: ErrorModel {
-    .summation(
-      depth: problem.summationDepth(operation.pass) + (operation.epilogue.accumulate ? 1 : 0),
-      accumulator: operation.elementType)
+    .summation(.chain, accumulator: operation.elementType)
   }
 
   /// - Throws: `Refusal`.

@@ -87,7 +87,7 @@
     }
     var errorModel: ErrorModel {
       .summation(
-        depth: operation.problem.summationDepth(operation.pass), accumulator: operation.elementType)
+        .unknown(depth: operation.problem.summationDepth(operation.pass)), accumulator: operation.elementType)
     }
     fileprivate var direct: Bool { PointwisePlan.isDirect(operation.problem) }
     fileprivate var unitElements: Int {

@@ -39,7 +39,7 @@ struct Im2colPlan: ConvPlan {
       let length = blocking.images * blocking.positions
       roundings = length + divideUp(calls, blocking.partials) - 1 + blocking.partials - 1
     }
-    return .summation(depth: roundings, accumulator: operation.elementType)
+    return .summation(.unknown(depth: roundings), accumulator: operation.elementType)
   }
 
   var executedFLOPs: Double {

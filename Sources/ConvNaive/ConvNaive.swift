@@ -48,7 +48,7 @@ struct NaivePlan: ConvPlan {
   var variant: String { "naive" }
   var executedBy: String { "naive" }
   var errorModel: ErrorModel {
-    .summation(depth: operation.problem.summationDepth(operation.pass), accumulator: .float64)
+    .summation(.chain, accumulator: .float64)
   }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

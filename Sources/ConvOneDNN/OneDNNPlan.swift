@@ -95,7 +95,7 @@
       guard chunk.isWinograd else {
         let more = operation.pass == .backwardFilter ? problem.n / chunk.images : 0
         let depth = problem.summationDepth(operation.pass) + more + (operation.epilogue.bias ? 1 : 0)
-        return (.summation(depth: depth, accumulator: .float32), problem.directFLOPs)
+        return (.summation(.unknown(depth: depth), accumulator: .float32), problem.directFLOPs)
       }
       let m = chunk.implementation.contains("2x3") ? 2 : 4
       let result = operation.pass == .backwardData ? problem.input : problem.output

@@ -42,7 +42,8 @@ extension ErrorModel {
   func rescaled(to operation: ConvOperation) -> ErrorModel {
     switch self {
     case .summation(_, let accumulator):
-      return .summation(depth: operation.problem.summationDepth(operation.pass), accumulator: accumulator)
+      return .summation(
+        .unknown(depth: operation.problem.summationDepth(operation.pass)), accumulator: accumulator)
     case .winograd, .fft, .polyphase:
       return self
     }
@@ -51,8 +52,10 @@ extension ErrorModel {
   /// The same algorithm where `count` results are added to one.
   func summed(_ count: Int) -> ErrorModel {
     switch self {
-    case .summation(let depth, let accumulator):
-      return .summation(depth: depth * count, accumulator: accumulator)
+    case .summation(.unknown(let depth), let accumulator):
+      return .summation(.unknown(depth: depth * count), accumulator: accumulator)
+    case .summation:
+      return self
     case .winograd(let vertical, let horizontal, let depth):
       return .winograd(vertical: vertical, horizontal: horizontal, depth: depth * count)
     case .fft(let height, let width, let stepH, let stepW, let depth):

@@ -139,7 +139,7 @@ public final class Comparison {
   ) throws -> (Verification, [String]) {
     let grid = expectation.grid
     let model = ErrorModel.summation(
-      depth: item.problem.problem.summationDepth(item.pass), accumulator: .float32)
+      .unknown(depth: item.problem.problem.summationDepth(item.pass)), accumulator: .float32)
     guard let bounds = ErrorBounds(model: model, expectation: expectation, data: data, pool: pool) else {
       return (Verification(.mistrusted, reason: "no bound describes the problem"), [])
     }

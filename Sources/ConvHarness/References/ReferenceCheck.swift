@@ -77,16 +77,24 @@ public struct ReferenceCheck: Sendable {
     return result
   }
 
-  /// Stored outputs include the bias; taking it off leaves the rounding of the sum, 2⁻⁵³·|y + b|, and one of the difference.
+  /// How far stored values may be from the truth: they are float64 sums of an unknown shape, and include the bias where there is one,
+  /// which is taken off again.
   private func uncertainty(
     _ reference: ReferenceCase, _ pass: ConvPass, _ expectation: Expectation
   ) -> [Double] {
     let biasedPass: ConvPass = reference.op == "conv_transpose2d" ? .backwardData : .forward
-    guard let bias = reference.bias, pass == biasedPass else { return [] }
-    let offsets = bias.values(as: Float.self)
+    let offsets = pass == biasedPass ? reference.bias?.values(as: Float.self).map { abs(Double($0)) } : nil
     let columns = expectation.grid.columns
-    return expectation.values.enumerated().map { i, value in
-      0x1p-52 * (abs(value) + abs(Double(offsets[columns[i % columns.count]])))
+    let terms = reference.problem.summationDepth(pass)
+    let sums = SumRoundings(.unknown(depth: terms), terms: terms)
+    let lambda = ErrorBounds.lambda(judged: expectation.grid.count)
+    return expectation.grid.indices.map { i in
+      let y = abs(expectation.values[i])
+      var square = sums.squares(total: y, terms: expectation.squares[i], path: expectation.paths[i])
+      if let offset = offsets?[columns[i % columns.count]] {
+        square += sums.ofBias(offset, total: y) + (y + offset) * (y + offset)
+      }
+      return lambda * 0x1p-53 * square.squareRoot()
     }
   }
 
@@ -142,7 +150,7 @@ public struct ReferenceCheck: Sendable {
         results: values, expectation: expectation, bounds: bounds,
         strayValue: Verifier.strayValue(in: result))
       if verification.verdict == .passed, let biasGradient, let expected = reference.biasGradient,
-        let reason = wrongBiasGradient(biasGradient, expected, data)
+        let reason = try wrongBiasGradient(biasGradient, expected, data)
       {
         return Verification(.failed, reason: reason)
       }
@@ -152,20 +160,29 @@ public struct ReferenceCheck: Sendable {
     }
   }
 
-  /// db[k] = Σ dy over images and positions: min(k, λ√k)·u·Σ|dy| is tolerated.
-  private func wrongBiasGradient(_ result: Tensor, _ expected: Tensor, _ data: ProblemData) -> String? {
-    let problem = data.problem
-    let plane = problem.output.count
-    guard
-      let found = try? result.converted(to: .float64).values(as: Double.self),
-      let dy = try? data.outputGradient.converted(to: .float64).values(as: Double.self)
-    else { return "the bias gradient cannot be read" }
-    let wanted = expected.values(as: Double.self)
-    var magnitudes = [Double](repeating: 0, count: problem.k)
-    for i in dy.indices { magnitudes[i / plane % problem.k] += abs(dy[i]) }
-    let factor = ErrorBounds.probabilistic(problem.n * plane) * data.elementType.unitRoundoff
-    for k in 0..<problem.k where !(abs(found[k] - wanted[k]) <= factor * magnitudes[k] + 1e-300) {
-      return "bias gradient \(k) is \(found[k]), \(wanted[k]) ± \(factor * magnitudes[k]) is expected"
+  /// db[k] = Σ dy over images and positions: the filter gradient of 1×1 taps and an image of ones, and bounded like it.
+  private func wrongBiasGradient(_ result: Tensor, _ expected: Tensor, _ data: ProblemData) throws -> String?
+  {
+    let pr = data.problem
+    let sums = try ConvProblem(
+      spatialRank: pr.spatialRank, n: pr.n, c: 1, k: pr.k, groups: 1, input: pr.output, filter: Extent(w: 1),
+      stride: Extent(w: 1), padding: Padding(), dilation: Extent(w: 1))
+    let ones = try Tensor.full(sums.inputShape, Float(1))
+    let ofOnes = try ProblemData(
+      problem: sums, input: ones.converted(to: data.elementType),
+      filter: .zeros(sums.filterShape, elementType: data.elementType), outputGradient: data.outputGradient)
+    let grid = SampleGrid.all(sums, .backwardFilter)
+    let expectation = Expectation(
+      replacingValuesOf: Expectation(grid: grid, data: ofOnes, pool: pool),
+      by: expected.values(as: Double.self))
+    let model = ErrorModel.summation(
+      .unknown(depth: sums.summationDepth(.backwardFilter)), accumulator: data.elementType)
+    guard let bounds = ErrorBounds(model: model, expectation: expectation, data: ofOnes, pool: pool) else {
+      return "the bias gradient has no bounds"
+    }
+    let found = try result.converted(to: .float64).values(as: Double.self)
+    for k in 0..<pr.k where !(abs(found[k] - expectation.values[k]) <= bounds.bounds[k]) {
+      return "bias gradient \(k) is \(found[k]), \(expectation.values[k]) ± \(bounds.bounds[k]) is expected"
     }
     return nil
   }

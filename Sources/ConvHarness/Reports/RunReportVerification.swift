@@ -18,7 +18,7 @@ extension RunReport {
     text +=
       " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile. The bound that"
     text +=
-      " decides is probabilistic (λ√k·u, λ = \(CSV.number(ErrorBounds.lambda))), the worst case (k·u) stands beside it in"
+      " decides is probabilistic (λ√k·u, λ = 4), the worst case (k·u) stands beside it in"
     text += " `error_bound_worst`.\n\n"
     text +=
       "| backend | data | error | rel. to terms | rel. 2-norm | ULP, 99 % |\n|---|---|---:|---:|---:|---:|\n"

@@ -41,7 +41,7 @@ struct LayerCheck {
     }
     func size(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
     let unit = operation.elementType.unitRoundoff * size(expectation.magnitudes)
-    kappa = 3.0.squareRoot() * size(bounds.deviations) / unit + 1
+    kappa = 3.0.squareRoot() * size(bounds.deviations) / unit
 
     let results = Verifier.values(of: try Verifier(pool: pool).execute(plan, data), at: grid)
     let verification = Verification(results: results, expectation: expectation, bounds: bounds)
@@ -56,13 +56,10 @@ struct LayerCheck {
     if case .summation = plan.errorModel, square > 0 {
       let product = values.indices.reduce(0) { $0 + (results[$1] - values[$1]) * values[$1] }
       let spread = size(zip(values, bounds.deviations).map { $0 * $1 })
-      // The oracle's own sums are float64.
-      let oracle = ErrorBounds.probabilistic(problem.summationDepth(pass)) * 0x1p-53
-      let own = zip(values, expectation.magnitudes).reduce(0) { $0 + abs($1.0) * $1.1 } * oracle
       deviations.append(
         TrajectoryCheck.Deviation(
           quantity: "the systematic error of \(name)", found: product / square, expected: 0,
-          allowed: (ErrorBounds.lambda * spread + own) / square))
+          allowed: 3.0.squareRoot() * ErrorBounds.lambda(judged: 1) * spread / square))
     }
     self.deviations = deviations
   }

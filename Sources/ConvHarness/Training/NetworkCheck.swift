@@ -137,7 +137,8 @@ public struct NetworkCheck: Sendable {
         }
         // The norm itself is a sum of squares in float64, in the stored run too; a square root halves both their errors.
         let summed = found[quantity.replacing("grad_norm.", with: "grad.")]?.count ?? 0
-        let norm = quantity.hasPrefix("grad_norm.") ? ErrorBounds.probabilistic(summed) * 0x1p-53 * size : 0
+        let norm = quantity.hasPrefix("grad_norm.")
+          ? ErrorBounds.lambda(judged: 1) * Double(summed).squareRoot() * 0x1p-53 * size : 0
         let allowed = unit * (4 * envelope[index] + floor) + norm
         // Behind a dead ReLU gradients are 0, and nothing but 0 is right.
         return TrajectoryCheck.Deviation(

@@ -126,7 +126,7 @@ private struct SilentPlan: ConvPlan {
   var variant: String { "silent" }
   var workspaceBytes: Int { 0 }
   var executedFLOPs: Double { 0 }
-  var errorModel: ErrorModel { .summation(depth: 1, accumulator: operation.elementType) }
+  var errorModel: ErrorModel { .summation(.chain, accumulator: operation.elementType) }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
     PreparedFilter(signature: signature, buffers: [])

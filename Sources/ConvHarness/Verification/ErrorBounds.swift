@@ -1,80 +1,74 @@
 import ConvCore
+import Foundation
 
-/// How far each sampled result may be from its float64 value, derived from the plan's `ErrorModel` alone.
+/// How far each sampled result may be from its float64 value, derived from the plan's `ErrorModel` and the actual operands alone.
 ///
-/// Notation: u is the element type's unit roundoff, k the number of roundings along the longest chain that leads to a
-/// result, λ the confidence parameter. Rounding errors are modelled as independent, mean-zero random variables of
-/// magnitude ≤ u, which gives (N. J. Higham, T. Mary: *A new approach to probabilistic rounding error analysis*, SIAM J. Sci.
-/// Comput. 41, 2019, Theorem 2.4) a factor γ̃ₖ(λ) = exp(λ√k·u + k·u²/(1 − u)) − 1 ≈ λ√k·u in the place of the worst
-/// case γₖ ≈ k·u, with a probability of at least 1 − 2·exp(−λ²(1 − u)²/2) per chain.
+/// ## The deciding bound
 ///
-/// **λ = 4**: a chain fails with a probability of at most 2·e⁻⁸ ≈ 7·10⁻⁴, where every product of a sum would have to take
-/// that worst sign at once for the result to reach the bound; and up to k = 16 the bound is the deterministic one, because
-/// min(k, λ√k) is used. The paper finds λ = 1 never exceeded in its experiments.
+/// Every addition and product is rounded: fl(a ∘ b) = (a ∘ b)(1 + δ), |δ| ≤ u (Higham: *Accuracy and Stability of Numerical
+/// Algorithms*, 2nd ed., §2.2). To first order a result is off by Σⱼ gⱼ·sⱼ·δⱼ, with sⱼ the rounded values and gⱼ what a change of them
+/// changes the result by. In the model of independent roundings of mean zero (in fact: a martingale of bounded differences) Azuma and
+/// Hoeffding's inequality bounds that sum by
 ///
-/// | model     | bound of one result |
-/// |-----------|---------------------|
-/// | summation | min(k, λ√k)·u·Σ\|a·b\|, k = depth |
-/// | the same with a float64 accumulator | u·\|y\| + γₖ(2⁻⁵³)·Σ\|a·b\| |
-/// | Winograd  | min(k, λ√k)·u·[\|Aᵀ\|(Σ \|G\|\|w\|\|Gᵀ\| ⊙ \|Bᵀ\|\|x\|\|B\|)\|A\|], see `WinogradBounds` |
-/// | FFT       | λ·u·(log₂ L + √depth)·Σ ‖x tile‖₂‖w‖₂, see `FourierBounds` |
-/// | polyphase | the sum of the phases' bounds |
+///     λ·u·√V,   V = Σⱼ (gⱼ·sⱼ)²
 ///
-/// All of them get the oracle's own uncertainty, min(k, λ√k)·2⁻⁵³·Σ|a·b|, and the smallest subnormal per product, for
-/// products that underflow.
+/// but for a probability of 2·exp(−λ²/2) (N. J. Higham, T. Mary: *A new approach to probabilistic rounding error analysis*, SIAM J. Sci.
+/// Comput. 41, 2019; the same: *Sharper probabilistic backward error analysis for basic linear algebra kernels with random data*, SIAM
+/// J. Sci. Comput. 42, 2020, where the values of data of mean zero take the place of sums of magnitudes). For N judged results
+/// together λ = √(2·ln(2N/p)) with a miss probability of p = 10⁻³ for all of them. **p is nominal**: roundings are not random. That the
+/// model holds is measured, by simulation in the tests and by the tables of honest and of coarse engines.
 ///
-/// ## Derivation
+/// V in units of u² is the *variance proxy* of a result. It is made of squares of actual values, of nothing else:
 ///
-/// **The model of one rounding.** fl(a ∘ b) = (a ∘ b)(1 + δ), |δ| ≤ u, for each addition and product (Higham: *Accuracy and
-/// Stability of Numerical Algorithms*, 2nd ed., §2.2). A fused multiply-add rounds once in the place of twice, so that what
-/// holds for separate roundings holds for it.
+/// | model | V |
+/// |-------|---|
+/// | summation | `SumRoundings`, of y, Σ(a·b)² and Σs² along two orders |
+/// | the same with a wider accumulator | none: u·\|y\| + 2γₖ(2⁻⁵³)·Σ\|a·b\| decides, which always holds |
+/// | Winograd | `WinogradBounds`: proxies propagated through the plan's own three matrices |
+/// | FFT | `FourierBounds`: energies, by Parseval's identity |
+/// | polyphase | the sum of the phases' V, and their partial sums' squares |
 ///
-/// **Plain sums.** ŷ = Σ aᵢbᵢ·Π(1 + δ), where each term meets at most k roundings, whatever the order of summation is (k =
-/// depth for one chain; less for partial sums, which an engine may declare). Hence ŷ − y = Σ aᵢbᵢ·θᵢ with 1 + θᵢ = Π(1 + δⱼ),
-/// and |ŷ − y| ≤ max|θ|·Σ|aᵢbᵢ|. Two statements about θ make the two bounds:
+/// A bias enters every partial sum where it is the first term: k·(b² + |b·y|) more, and (|y| + |b|)² for the result. Products that
+/// underflow are off by half the smallest subnormal number, whatever they are: its square, in units of u², joins each rounding's.
 ///
-/// - *deterministic* (`worst`): |θ| ≤ γₖ = k·u/(1 − k·u), to first order k·u. It always holds, and is reached only where all
-///   k roundings err by u in the same direction.
-/// - *probabilistic* (`bounds`, which decides): with independent δ of mean zero, ln Π(1 + δⱼ) is a sum of k bounded
-///   martingale differences, and Azuma–Hoeffding's inequality gives |θ| ≤ γ̃ₖ(λ) ≈ λ√k·u but for a probability of 2·exp(−λ²/2).
-///   The smaller of k and λ√k counts.
+/// ## The deterministic bound
 ///
-/// **Float64 accumulators** round the products' sum in 2⁻⁵³, then once to the element type: u·|y| + γₖ(2⁻⁵³)·Σ|a·b|.
+/// With n roundings |Σ gⱼsⱼδⱼ| ≤ u·Σ|gⱼsⱼ| ≤ u·√n·√V (Cauchy–Schwarz), so that λ is never more than √n. For plain sums
+/// `worst` is k·u·Σ|a·b| (Higham, §4.2), for transforms u·√(n·V). It informs, but for *correlated* data.
 ///
-/// **Winograd.** y = Aᵀ[(Σ_c (G w Gᵀ) ⊙ (Bᵀ x B))]A is computed as sums in three stages. In each stage the terms meet the
-/// roundings of that stage's sum, and taking absolute values of every matrix bounds all that follow: with k the roundings of
-/// the longest chain (the two transforms, the depth of the products' sum, the inverse transform), |ŷ − y| ≤ γₖ·|Aᵀ|(Σ |G||w||Gᵀ| ⊙
-/// |Bᵀ||x||B|)|A|, with γ̃ₖ in the place of γₖ for the deciding bound. The matrices are the plan's own: other
-/// interpolation points have other bounds, and nothing is tuned.
+/// ## Correlated data
 ///
-/// **FFT.** A transform of length L by log₂ L levels of butterflies has a relative error of O(u·log₂ L) in the 2-norm (Higham,
-/// §24.1), by Parseval's identity the same before and after it. A product in the frequency domain of two transformed tiles
-/// is off by that share of ‖x tile‖₂‖w‖₂ (Cauchy–Schwarz), the sum over `depth` of them by √depth more; every result of a tile has
-/// the tile's bound.
+/// Where the same number is added again and again, its roundings err in one direction, and no independence is left. Harness data that are
+/// drawn at random have none of that. On all others the oracle runs two plain sums in the element type beside the float64 ones; where
+/// one is off by more than half of a chain's bound, the deterministic bound decides for all results (`isCorrelated`).
 ///
-/// **Lowerings** (phases of a stride, residues of a dilation) are exact copies: the bounds of the parts add up, each with one
-/// rounding more for the addition.
+/// ## Trust
 ///
-/// That the bounds are not vacuous is part of every verdict: `Verification` calls a check `mistrusted` whose bounds exceed 5 % of
-/// the values, or which all zeros or a result without one tap would pass.
+/// That the bounds are not vacuous is part of every verdict: `Verification` calls a check `mistrusted` which operands rounded to 11
+/// bits, all zeros or a result without one tap would pass.
 public struct ErrorBounds: Sendable {
-  /// The confidence parameter λ.
-  public static let lambda = 4.0
+  /// The nominal probability that one of the judged results exceeds its bound though all roundings are independent.
+  public static let missProbability = 1e-3
+
+  /// The factor λ = √(2·ln(2N/p)) of N judged results.
+  public static func lambda(judged count: Int) -> Double {
+    (2 * log(2 * Double(max(1, count)) / missProbability)).squareRoot()
+  }
 
   /// The deciding bound of each sample.
   public let bounds: [Double]
-  /// The deterministic bound of each sample (k in the place of λ√k); it informs only.
+  /// The deterministic bound of each sample; it informs where data are not correlated.
   public let worst: [Double]
-  /// The standard deviation of each sample that the model of independent roundings allows (√k in the place of λ√k): what a sum of
-  /// many such errors, as in a network, is made of.
+  /// The standard deviation of each sample's error where each rounding is uniform in ±u: u·√(V/3).
   public let deviations: [Double]
+  /// Whether the deterministic bounds decide.
+  public let isCorrelated: Bool
   /// The element type whose roundings they bound.
   public let elementType: ElementType
 
   /// Bounds for every sample of an expectation.
   ///
-  /// A bias per column, added by the plan's epilogue, adds one rounding of the sum and one of a possible partial sum:
-  /// 2u·(|y| + |bias|).
+  /// - Parameter bias: per column, added by the plan's epilogue.
   /// - Returns: nil where the model does not describe the problem (a transform with fewer taps than the filter).
   public init?(
     model: ErrorModel, expectation: Expectation, data: ProblemData, bias: Tensor? = nil,
@@ -82,179 +76,72 @@ public struct ErrorBounds: Sendable {
   ) {
     let u = data.elementType.unitRoundoff
     elementType = data.elementType
-    let depth = data.problem.summationDepth(expectation.grid.pass)
-    let magnitudes = expectation.magnitudes
-    guard
-      let terms = ErrorBounds.terms(
-        model, expectation.grid, data, magnitudes: magnitudes, moreRoundings: 0, pool)
-    else { return nil }
-    let roundingOfResult = ErrorBounds.resultRounding(model, u)
-    let oracle = ErrorBounds.probabilistic(depth) * 0x1p-53
-    let underflow = ErrorBounds.underflow(depth: depth, data.elementType)
-    let offsets = ErrorBounds.magnitudes(of: bias)
-    let columns = expectation.grid.columns
-    func total(_ algorithm: [Double]) -> [Double] {
-      magnitudes.indices.map { i in
-        let added = offsets.map { 2 * u * (abs(expectation.values[i]) + $0[columns[i % columns.count]]) } ?? 0
-        return algorithm[i] + added + roundingOfResult * abs(expectation.values[i]) + oracle * magnitudes[i]
-          + underflow + (expectation.uncertainty.isEmpty ? 0 : expectation.uncertainty[i])
+    let grid = expectation.grid
+    let terms = data.problem.summationDepth(grid.pass)
+    let offsets = bias.map { ErrorBounds.magnitudes(of: $0) }
+    let columns = grid.columns
+    let extra = expectation.uncertainty.isEmpty ? { _ in 0.0 } : { expectation.uncertainty[$0] }
+    isCorrelated = ErrorBounds.isCorrelated(expectation, terms: terms, u)
+    if case .summation(_, let accumulator) = model, accumulator == .float64, data.elementType != .float64 {
+      let n = Double(terms + 2) * 0x1p-53
+      bounds = grid.indices.map { i in
+        let offset = offsets.map { $0[columns[i % columns.count]] } ?? 0
+        return u * (abs(expectation.values[i]) + (offset > 0 ? abs(expectation.values[i]) + 2 * offset : 0))
+          + 2 * n / (1 - n) * (expectation.magnitudes[i] + offset) + extra(i)
       }
+      (worst, deviations) = (bounds, expectation.values.map { u * abs($0) / 3.0.squareRoot() })
+      return
     }
-    bounds = total(terms.deciding)
-    worst = total(terms.worst)
-    deviations = zip(terms.deviation, expectation.values).map { $0 + roundingOfResult * abs($1) }
-  }
-
-  /// The algorithm's own part of the bounds of all samples of a grid, rows × columns.
-  ///
-  /// - Parameters:
-  ///   - magnitudes: Σ|a·b| of the samples where they are known.
-  ///   - moreRoundings: roundings of partial results that are added up afterwards.
-  private static func terms(
-    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, magnitudes: [Double]?, moreRoundings: Int,
-    _ pool: WorkerPool
-  ) -> Terms? {
-    let u = data.elementType.unitRoundoff
-    let amplified: [Double]
-    switch model {
-    case .summation:
-      amplified = magnitudes ?? Expectation(grid: grid, data: data, pool: pool).magnitudes
-    case .winograd where isStrided(data.problem):
-      // Dense stride 1 only after the dilation's residues have become images of their own.
-      return lowered(model, grid, data, moreRoundings, pool)
-    case .winograd(let vertical, let horizontal, _):
-      guard
-        let values = WinogradBounds(vertical: vertical, horizontal: horizontal, data: data)?
-          .amplified(grid, pool: pool)
-      else { return nil }
-      amplified = values
-    case .fft(let height, let width, let stepH, let stepW, _):
-      let tiles = FourierBounds(height: height, width: width, stepH: stepH, stepW: stepW, data: data)
-      amplified = tiles.normProducts(grid, pool: pool)
-    case .polyphase:
-      return lowered(model, grid, data, moreRoundings, pool)
-    }
-    let factor = factors(model, u, moreRoundings: moreRoundings)
-    return Terms(
-      deciding: amplified.map { factor.deciding * $0 }, worst: amplified.map { factor.worst * $0 },
-      deviation: amplified.map { factor.deviation * $0 })
-  }
-
-  private struct Terms {
-    var deciding, worst, deviation: [Double]
-  }
-
-  /// What the magnitudes of a model are multiplied with; of phases the least.
-  private static func factors(
-    _ model: ErrorModel, _ u: Double, moreRoundings: Int
-  ) -> (deciding: Double, worst: Double, deviation: Double) {
-    switch model {
-    case .summation(let depth, let accumulator):
-      let k = depth + moreRoundings
-      if accumulator == .float64 {
-        let n = Double(k) * 0x1p-53
-        return (n / (1 - n), n / (1 - n), Double(k).squareRoot() * 0x1p-53)
+    guard let proxies = Proxies(model, expectation: expectation, data: data, pool: pool) else { return nil }
+    let lambda = min(ErrorBounds.lambda(judged: grid.count), proxies.roundings.squareRoot())
+    // Subnormal results of float64 are not squared: their squares are 0.
+    let underflow = elementType == .float64 ? Double(terms) * .leastNonzeroMagnitude : 0
+    var (deciding, deviations, worst): ([Double], [Double], [Double]) = ([], [], [])
+    for i in grid.indices {
+      var square = proxies.squares[i]
+      var magnitude = expectation.magnitudes[i]
+      if let offset = offsets.map({ $0[columns[i % columns.count]] }) {
+        square += proxies.sums.ofBias(offset, total: expectation.values[i])
+        magnitude += 2 * offset
       }
-      return (probabilistic(k) * u, Double(k) * u, Double(k).squareRoot() * u)
-    case .winograd(let vertical, let horizontal, let depth):
-      let k = depth + WinogradBounds.transformRoundings(vertical, horizontal) + moreRoundings
-      return (probabilistic(k) * u, Double(k) * u, Double(k).squareRoot() * u)
-    case .fft(let height, let width, _, _, let depth):
-      let levels = FourierBounds.levels(height: height, width: width)
-      let k = Double(depth + moreRoundings)
-      let deviation = u * (levels + k.squareRoot())
-      return (lambda * deviation, u * (FourierBounds.worstPerLevel * levels + k), deviation)
-    case .polyphase(let models):
-      let all = models.map { factors($0, u, moreRoundings: moreRoundings) }
-      return (
-        all.map(\.deciding).min() ?? 0, all.map(\.worst).min() ?? 0, all.map(\.deviation).min() ?? 0
-      )
+      let size = u * square.squareRoot()
+      deviations.append(size / 3.0.squareRoot())
+      deciding.append(lambda * size + underflow + extra(i))
+      worst.append(
+        (proxies.isPlainSum
+          ? Double(proxies.sums.longest + 1) * (u * magnitude + ErrorBounds.leastMagnitude(elementType))
+          : proxies.roundings.squareRoot() * size + underflow) + extra(i))
+    }
+    (self.deviations, self.worst) = (deviations, worst)
+    bounds = isCorrelated ? zip(deciding, worst).map { max($0, $1) } : deciding
+  }
+
+  /// Whether plain sums of data that nobody drew are off by more than half of what independent roundings would allow a chain.
+  private static func isCorrelated(_ expectation: Expectation, terms: Int, _ u: Double) -> Bool {
+    guard !expectation.controls.isEmpty else { return false }
+    let chain = SumRoundings(.chain, terms: terms)
+    let lambda = min(lambda(judged: expectation.grid.count), Double(2 * terms).squareRoot())
+    return expectation.grid.indices.contains { i in
+      let square = chain.squares(
+        total: expectation.values[i], terms: expectation.squares[i], path: expectation.paths[i])
+      return expectation.controls[i] > 0.5 * lambda * u * square.squareRoot()
     }
   }
 
-  // MARK: For the sums of a projection
-
-  /// A number that, times Σ|a·b|, is at most the algorithm's part of the deciding bound, whatever the data: what transforms
-  /// amplify is never less than Σ|a·b|, for they compute Σ a·b exactly but for roundings (triangle inequality; for Fourier transforms
-  /// Cauchy–Schwarz), and lowerings add up parts with more roundings.
-  static func leastFactor(_ model: ErrorModel, _ u: Double) -> Double {
-    factors(model, u, moreRoundings: 0).deciding
-  }
-
-  /// The algorithm's part of the deciding bounds of all samples of a grid, rows × columns; nil where the model does not describe
-  /// the problem.
-  static func algorithm(
-    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, pool: WorkerPool
-  ) -> [Double]? {
-    terms(model, grid, data, magnitudes: nil, moreRoundings: 0, pool)?.deciding
-  }
-
-  /// The rounding of a result, relative to it, that is not part of the algorithm's chain.
-  static func resultRounding(_ model: ErrorModel, _ u: Double) -> Double {
-    if case .summation(_, accumulator: .float64) = model { return u }
-    return 0
-  }
-
-  /// The smallest subnormal number per product.
-  static func underflow(depth: Int, _ elementType: ElementType) -> Double {
-    Double(depth)
-      * (elementType == .float64 ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude))
-  }
-
-  private static func isStrided(_ problem: ConvProblem) -> Bool {
-    problem.stride.h > 1 || problem.stride.w > 1
-  }
-
-  /// The bounds of a strided problem's parts: first the dilation's residues become a larger batch, then the stride's
-  /// phases add up.
-  private static func lowered(
-    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData, _ moreRoundings: Int, _ pool: WorkerPool
-  ) -> Terms? {
-    let zeros = [Double](repeating: 0, count: grid.count)
-    var sums = Terms(deciding: zeros, worst: zeros, deviation: zeros)
-    func add(_ part: SubProblem, _ model: ErrorModel, _ roundings: Int) -> Bool {
-      if part.rows.isEmpty { return true }
-      let inner = SampleGrid(
-        pass: grid.pass, problem: part.data.problem, rows: part.rows, columns: grid.columns)
-      guard
-        let terms = terms(model, inner, part.data, magnitudes: nil, moreRoundings: roundings, pool)
-      else { return false }
-      for (i, whole) in part.wholeRows.enumerated() {
-        for j in grid.columns.indices {
-          let (to, from) = (whole * grid.columns.count + j, i * grid.columns.count + j)
-          sums.deciding[to] += terms.deciding[from]
-          sums.worst[to] += terms.worst[from]
-          sums.deviation[to] += terms.deviation[from]
-        }
-      }
-      return true
-    }
-    let pr = grid.problem
-    let cut = SubProblems(data: data, grid: grid)
-    if pr.dilation.h > 1 || pr.dilation.w > 1 {
-      guard let dense = try? cut.densified(), add(dense, model, moreRoundings) else {
-        return nil
-      }
-    } else {
-      guard case .polyphase(let models) = model, let phases = try? cut.phases(), phases.count == models.count
-      else { return nil }
-      let added = grid.pass == .forward ? phases.count : 0
-      for (phase, model) in zip(phases, models) {
-        guard add(phase, model, moreRoundings + added) else { return nil }
-      }
-    }
-    return sums
-  }
-
-  private static func magnitudes(of bias: Tensor?) -> [Double]? {
-    guard let bias else { return nil }
+  private static func magnitudes(of bias: Tensor) -> [Double] {
     if bias.elementType == .float64 { return bias.values(as: Double.self).map(abs) }
     return bias.values(as: Float.self).map { abs(Double($0)) }
   }
 
-  /// min(k, λ√k).
-  static func probabilistic(_ k: Int) -> Double {
-    min(Double(k), lambda * Double(k).squareRoot())
+  /// The smallest subnormal number.
+  static func leastMagnitude(_ elementType: ElementType) -> Double {
+    elementType == .float64 ? Double.leastNonzeroMagnitude : Double(Float.leastNonzeroMagnitude)
+  }
+
+  /// The square of what a subnormal result is rounded by, in units of u²; of float64 numbers it is 0.
+  static func leastRounding(_ elementType: ElementType) -> Double {
+    let rounding = 0.5 * leastMagnitude(elementType) / elementType.unitRoundoff
+    return rounding * rounding
   }
 
   /// Root mean square of the deciding bounds.

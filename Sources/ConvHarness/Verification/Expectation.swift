@@ -1,6 +1,6 @@
 import ConvCore
 
-/// What the sampled results of a pass should be: float64 values from the oracle, with the sums of magnitudes beside them.
+/// What the sampled results of a pass should be: float64 values from the oracle, with what their error bounds are made of.
 public struct Expectation: Sendable {
   /// Which results.
   public let grid: SampleGrid
@@ -8,6 +8,12 @@ public struct Expectation: Sendable {
   public let values: [Double]
   /// Σ|a·b| of the same results.
   public let magnitudes: [Double]
+  /// Σ(a·b)², and Σs² of the partial sums, of the one of two orders that has more.
+  public let squares: [Double], paths: [Double]
+  /// The results of operands rounded to 11 bits.
+  public let coarse: [Double]
+  /// Errors of plain sums in the operands' type; empty for data that the harness drew at random.
+  public let controls: [Double]
   /// For some filter taps (for backwardFilter: some rows of dy): what each contributes to each result. A computation that
   /// loses one of them is off by this much.
   public let contributions: [[Double]]
@@ -43,50 +49,37 @@ public struct Expectation: Sendable {
     precondition(values.count == other.values.count)
     grid = other.grid
     self.values = values
-    magnitudes = other.magnitudes
-    contributions = other.contributions
+    (magnitudes, squares, paths) = (other.magnitudes, other.squares, other.paths)
+    (coarse, controls, contributions) = (other.coarse, other.controls, other.contributions)
   }
 
   private init<T: ConvScalar>(grid: SampleGrid, data: ProblemData, as: T.Type, pool: WorkerPool) {
-    let columns = grid.columns
-    let count = grid.count
     let losses = LostTerm.candidates(data.problem, grid.pass)
-    var values = [Double](repeating: 0, count: count)
-    var magnitudes = values
-    var lost = [Double](repeating: 0, count: count * losses.count)
+    let parts = losses.map { lost in { @Sendable (place: Extent) in lost.holds(place, grid.pass) } }
     let (first, second) = data.operands(of: grid.pass)
-    let oracle = ConvOracle<T>(data.problem)
-    let terms = losses.map { TermOracle<T>(data.problem, $0) }
-    values.withUnsafeMutableBufferPointer { values in
-      magnitudes.withUnsafeMutableBufferPointer { magnitudes in
-        lost.withUnsafeMutableBufferPointer { lost in
-          first.withUnsafePointer(as: T.self) { a in
-            second.withUnsafePointer(as: T.self) { b in
-              pool.parallelFor(grid.rows.count) { i in
-                let row = grid.rows[i]
-                for (j, column) in columns.enumerated() {
-                  let value =
-                    switch grid.pass {
-                    case .forward: oracle.forward(a, b, n: row.first, k: column, at: row.at)
-                    case .backwardData: oracle.backwardData(a, b, n: row.first, c: column, at: row.at)
-                    case .backwardFilter: oracle.backwardFilter(a, b, k: row.first, c: column, tap: row.at)
-                    }
-                  values[i * columns.count + j] = value.sum
-                  magnitudes[i * columns.count + j] = value.magnitude
-                  for (l, term) in terms.enumerated() {
-                    lost[l * count + i * columns.count + j] = term.value(grid.pass, a, b, row, column)
-                  }
-                }
-              }
-            }
+    let oracle = SampledOracle<T>(data.problem, grid.pass, hasControl: !data.isDrawn)
+    var samples = [(value: SampledOracle<T>.Value, parts: [Double])](
+      repeating: (SampledOracle<T>.Value(), []), count: grid.count)
+    let columns = grid.columns
+    samples.withUnsafeMutableBufferPointer { samples in
+      first.withUnsafePointer(as: T.self) { a in
+        second.withUnsafePointer(as: T.self) { b in
+          pool.parallelFor(grid.rows.count) { i in
+            let row = grid.rows[i]
+            let found = oracle.values(a, b, first: row.first, at: row.at, columns: columns, parts: parts)
+            for j in columns.indices { samples[i * columns.count + j] = found[j] }
           }
         }
       }
     }
     self.grid = grid
-    self.values = values
-    self.magnitudes = magnitudes
-    contributions = losses.indices.map { Array(lost[$0 * count..<($0 + 1) * count]) }
+    values = samples.map(\.value.sum)
+    magnitudes = samples.map(\.value.magnitude)
+    squares = samples.map(\.value.squares)
+    paths = samples.map(\.value.path)
+    coarse = samples.map(\.value.coarse)
+    controls = data.isDrawn ? [] : samples.map(\.value.control)
+    contributions = losses.indices.map { index in samples.map { $0.parts[index] } }
   }
 
   /// Root mean square of the values.
@@ -100,6 +93,11 @@ struct LostTerm: Sendable {
   /// Filter tap, or for backwardFilter an output row (depth and height only).
   let at: Extent
 
+  /// Whether a filter tap (for backwardFilter an output position) belongs to it.
+  func holds(_ place: Extent, _ pass: ConvPass) -> Bool {
+    pass == .backwardFilter ? place.d == at.d && place.h == at.h : place == at
+  }
+
   /// The middle tap, a corner and the last one; for backwardFilter the first, the middle and the last output row.
   static func candidates(_ problem: ConvProblem, _ pass: ConvPass) -> [LostTerm] {
     let extent =
@@ -110,78 +108,5 @@ struct LostTerm: Sendable {
     ]
     var seen = Set<Extent>()
     return places.filter { seen.insert($0).inserted }.map { LostTerm(at: $0) }
-  }
-}
-
-/// Evaluates one lost term: the oracle's formula restricted to it.
-struct TermOracle<T: ConvScalar>: Sendable {
-  private let problem: ConvProblem
-  private let term: Extent
-
-  init(_ problem: ConvProblem, _ term: LostTerm) {
-    self.problem = problem
-    self.term = term.at
-  }
-
-  func value(
-    _ pass: ConvPass, _ a: UnsafePointer<T>, _ b: UnsafePointer<T>, _ row: SampleGrid.Row, _ column: Int
-  ) -> Double {
-    let pr = problem
-    var sum = 0.0
-    switch pass {
-    case .forward:
-      guard let x = inputPosition(output: row.at, tap: term) else { return 0 }
-      let firstChannel = column / pr.kPerGroup * pr.cPerGroup
-      for c in 0..<pr.cPerGroup {
-        sum += Double(a[xIndex(row.first, firstChannel + c, x)]) * Double(b[wIndex(column, c, term)])
-      }
-    case .backwardData:
-      var y = Extent(w: 0)
-      for axis in 0..<3 {
-        let shifted = row.at[axis] + pr.padding.before[axis] - term[axis] * pr.dilation[axis]
-        guard shifted >= 0, shifted % pr.stride[axis] == 0, shifted / pr.stride[axis] < pr.output[axis]
-        else { return 0 }
-        y[axis] = shifted / pr.stride[axis]
-      }
-      let group = column / pr.cPerGroup
-      for i in 0..<pr.kPerGroup {
-        let k = group * pr.kPerGroup + i
-        sum += Double(a[yIndex(row.first, k, y)]) * Double(b[wIndex(k, column % pr.cPerGroup, term)])
-      }
-    case .backwardFilter:
-      let channel = row.first / pr.kPerGroup * pr.cPerGroup + column
-      for q in 0..<pr.output.w {
-        let y = Extent(d: term.d, h: term.h, w: q)
-        guard let x = inputPosition(output: y, tap: row.at) else { continue }
-        for n in 0..<pr.n {
-          sum += Double(a[xIndex(n, channel, x)]) * Double(b[yIndex(n, row.first, y)])
-        }
-      }
-    }
-    return sum
-  }
-
-  private func inputPosition(output: Extent, tap: Extent) -> Extent? {
-    var x = Extent(w: 0)
-    for axis in 0..<3 {
-      x[axis] =
-        output[axis] * problem.stride[axis] + tap[axis] * problem.dilation[axis]
-        - problem.padding.before[axis]
-      if x[axis] < 0 || x[axis] >= problem.input[axis] { return nil }
-    }
-    return x
-  }
-
-  private func xIndex(_ n: Int, _ c: Int, _ at: Extent) -> Int {
-    (((n * problem.c + c) * problem.input.d + at.d) * problem.input.h + at.h) * problem.input.w + at.w
-  }
-
-  private func wIndex(_ k: Int, _ c: Int, _ at: Extent) -> Int {
-    (((k * problem.cPerGroup + c) * problem.filter.d + at.d) * problem.filter.h + at.h) * problem.filter.w
-      + at.w
-  }
-
-  private func yIndex(_ n: Int, _ k: Int, _ at: Extent) -> Int {
-    (((n * problem.k + k) * problem.output.d + at.d) * problem.output.h + at.h) * problem.output.w + at.w
   }
 }

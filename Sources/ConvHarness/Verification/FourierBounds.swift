@@ -1,41 +1,115 @@
 import ConvCore
 import Foundation
 
-/// The norms that a Fourier-domain result is made of: Σ ‖x tile‖₂·‖w‖₂ over the summed channels, at the result's own tile.
+/// The variance proxies of Fourier-domain results, in units of u²: energies of tiles and filters instead of values, for a transform
+/// spreads what it rounds over a tile.
 ///
-/// A discrete Fourier transform of length L in floating point is backward stable in the 2-norm, with a relative error of
-/// at most log₂ L · η, η ≈ 7u (Higham: *Accuracy and Stability of Numerical Algorithms*, 2nd ed., Theorem 24.2), and is
-/// unitary up to scale; by Cauchy–Schwarz an element of the product's inverse transform is off by at most the sum of the three
-/// transforms' relative errors times ‖x tile‖₂·‖w‖₂. With independent errors the constants average out (Schatzman 1996:
-/// 0.6·√(log₂ L) in the mean), so that one λ·u per level covers the three transforms; the products are sums over `depth` terms.
+/// Let L be the elements of a tile, X and W the transforms of a tile x and a filter w of one channel, M = Σ X·W, y the tile's inverse
+/// transform. By Parseval's identity Σ|X|² = L‖x‖², whatever the level of the transform.
+///
+/// - **One butterfly** a ± ωb rounds products (|b|²), their sums (|ωb|²), the additions (|a ± ωb|²), and ω itself is rounded (|b|²).
+///   |a|² and |b|² are half of what comes out, so that a level adds `perLevel` = 5/2 times the energy that passes it: the transform of x
+///   has errors of (5/2)·log₂L·L‖x‖² in all (J. C. Schatzman: *Accuracy of the discrete Fourier transform and the fast Fourier
+///   transform*, SIAM J. Sci. Comput. 17, 1996, finds the same growth with a constant of 0.6²); packing real tiles takes two levels more.
+/// - **Errors that are white** meet the other operand's mean energy: X's errors times W make (5/2)·log₂L·‖x‖²‖w‖²/L of a result's
+///   square, W's the same, the products' own (two roundings of each part) 2·‖x‖²‖w‖²/L. What is not white is the mean of the data,
+///   whose errors stay at frequency zero: (Σx)²(Σw)²/L² is added to ‖x‖²‖w‖²/L. The sum over channels of both is E.
+/// - **The sum over channels** is one of `SumRoundings` in each frequency: Σ|M|²/L² = ȳ², the mean square of the tile's results,
+///   stands in the place of y², E in that of Q.
+/// - **The inverse transform** adds (5/2)·log₂L·ȳ², the result's rounding y².
+///
+/// ȳ² is at least E, and at least what is known: the largest y² of a tile's samples, and the mean of their image's in that channel.
 ///
 /// A result p lies in tile p / step; the tile's window begins at (p / step)·step·u − padding in x and has the transform's size,
 /// or the size that its results read where that is larger.
 struct FourierBounds {
-  let height, width, stepH, stepW: Int
+  let height, width, stepH, stepW, depth: Int
   let data: ProblemData
 
-  /// Roundings per level in the worst case: three transforms with η ≈ 7u each.
-  static let worstPerLevel = 21.0
+  /// Square roundings of a level, relative to the energy that passes it.
+  static let perLevel = 2.5
 
-  /// log₂ of the number of elements of a tile.
-  static func levels(height: Int, width: Int) -> Double { max(1, log2(Double(height * width))) }
+  /// Levels of a transform of a tile, and two that pack real tiles.
+  private var levels: Double { max(1, log2(Double(height * width))) + 2 }
+  private var elements: Double { Double(height * width) }
 
-  /// The norm products of all samples, rows × columns.
-  func normProducts(_ grid: SampleGrid, pool: WorkerPool) -> [Double] {
+  /// Of the products' sums, in each frequency.
+  var sums: SumRoundings { SumRoundings(.unknown(depth: depth), terms: depth) }
+
+  /// Roundings that reach one result: three transforms of every summed tile.
+  var roundings: Double { 10 * elements * levels * Double(2 * depth + 1) }
+
+  /// The proxies of all samples, rows × columns, whose values are known.
+  func squares(_ grid: SampleGrid, values: [Double], pool: WorkerPool) -> [Double] {
     switch data.elementType {
-    case .float64: evaluate(grid, pool, as: Double.self)
-    default: evaluate(grid, pool, as: Float.self)
+    case .float64: evaluate(grid, values, pool, as: Double.self)
+    default: evaluate(grid, values, pool, as: Float.self)
     }
   }
 
-  private func evaluate<T: ConvScalar>(_ grid: SampleGrid, _ pool: WorkerPool, as: T.Type) -> [Double] {
+  private func evaluate<T: ConvScalar>(
+    _ grid: SampleGrid, _ values: [Double], _ pool: WorkerPool, as: T.Type
+  ) -> [Double] {
     let (first, second) = data.operands(of: grid.pass)
-    return first.withUnsafePointer(as: T.self) { a in
+    let energies = first.withUnsafePointer(as: T.self) { a in
       second.withUnsafePointer(as: T.self) { b in
         grid.pass == .backwardFilter
           ? backwardFilter(grid, x: a, dy: b, pool) : convolution(grid, a, w: b, pool)
       }
+    }
+    let means = tileMeans(grid, values)
+    let least =
+      ErrorBounds.leastRounding(data.elementType) * (2 * Double(depth) + FourierBounds.perLevel * levels)
+    let sums = sums
+    let transform = FourierBounds.perLevel * levels
+    return energies.indices.map { i in
+      let energy = energies[i]
+      let mean = max(energy, means[i])
+      return 2 * transform * energy + energy + sums.squares(total: mean.squareRoot(), terms: energy, path: 0)
+        + transform * mean + values[i] * values[i] + least
+    }
+  }
+
+  /// For each sample the largest y² of its tile's samples, or the mean of its image's in the same channel where that is more.
+  private func tileMeans(_ grid: SampleGrid, _ values: [Double]) -> [Double] {
+    let columns = grid.columns.count
+    var tiles: [TileKey: [Double]] = [:]
+    var images: [Int: (sum: [Double], count: Double)] = [:]
+    func key(_ row: SampleGrid.Row) -> TileKey {
+      grid.pass == .backwardFilter
+        ? TileKey(n: row.first, d: row.at.d, h: 0, w: 0)
+        : TileKey(n: row.first, d: row.at.d, h: row.at.h / stepH, w: row.at.w / stepW)
+    }
+    for (i, row) in grid.rows.enumerated() {
+      let squares = (0..<columns).map { values[i * columns + $0] * values[i * columns + $0] }
+      let key = key(row)
+      tiles[key] = zip(tiles[key] ?? squares, squares).map { max($0, $1) }
+      let known = images[row.first] ?? ([Double](repeating: 0, count: columns), 0)
+      images[row.first] = (zip(known.sum, squares).map { $0 + $1 }, known.count + 1)
+    }
+    var result: [Double] = []
+    result.reserveCapacity(values.count)
+    for row in grid.rows {
+      let (largest, image) = (tiles[key(row)]!, images[row.first]!)
+      for j in 0..<columns { result.append(max(largest[j], image.sum[j] / image.count)) }
+    }
+    return result
+  }
+
+  /// ‖·‖² and Σ of the elements of a tile, and what two operands' make of a result's square.
+  private struct Energy {
+    var square = 0.0, sum = 0.0
+
+    @inline(__always)
+    mutating func add(_ value: Double) {
+      square += value * value
+      sum += value
+    }
+
+    @inline(__always)
+    func product(_ other: Energy, elements: Double) -> Double {
+      let mean = sum * other.sum / elements
+      return square * other.square / elements + mean * mean
     }
   }
 
@@ -54,15 +128,15 @@ struct FourierBounds {
     let groupSize = isForward ? pr.kPerGroup : pr.cPerGroup
     let columns = grid.columns
     let plane = pr.filter.h * pr.filter.w
-    // ‖w‖₂ per depth tap, column and summed channel.
-    var filters = [Double](repeating: 0, count: pr.filter.d * columns.count * depth)
+    // Per depth tap, column and summed channel.
+    var filters = [Energy](repeating: Energy(), count: pr.filter.d * columns.count * depth)
     for t in 0..<pr.filter.d {
       for (j, column) in columns.enumerated() {
         for i in 0..<depth {
           let (k, c) =
             isForward ? (column, i) : (column / pr.cPerGroup * pr.kPerGroup + i, column % pr.cPerGroup)
           let taps = w + ((k * pr.cPerGroup + c) * pr.filter.d + t) * plane
-          filters[(t * columns.count + j) * depth + i] = norm(taps, plane)
+          filters[(t * columns.count + j) * depth + i] = energy(taps, plane)
         }
       }
     }
@@ -85,9 +159,9 @@ struct FourierBounds {
           )
           for group in groups {
             for i in 0..<depth {
-              let norm = windowNorm(source, isForward, tile.n, group * depth + i, d, h, w)
+              let input = windowEnergy(source, isForward, tile.n, group * depth + i, d, h, w)
               for (j, column) in columns.enumerated() where column / groupSize == group {
-                sums[j] += norm * filters[(t * columns.count + j) * depth + i]
+                sums[j] += input.product(filters[(t * columns.count + j) * depth + i], elements: elements)
               }
             }
           }
@@ -134,30 +208,24 @@ struct FourierBounds {
 
   private func floorDivide(_ a: Int, _ b: Int) -> Int { a >= 0 ? a / b : -((-a + b - 1) / b) }
 
-  private func windowNorm<T: ConvScalar>(
+  private func windowEnergy<T: ConvScalar>(
     _ source: UnsafePointer<T>, _ isInput: Bool, _ n: Int, _ channel: Int, _ d: Int, _ h: Range<Int>,
     _ w: Range<Int>
-  ) -> Double {
+  ) -> Energy {
     let pr = data.problem
     let extent = isInput ? pr.input : pr.output
     let plane = source + ((n * (isInput ? pr.c : pr.k) + channel) * extent.d + d) * extent.h * extent.w
-    var sum = 0.0
+    var energy = Energy()
     for i in h {
-      for j in w {
-        let value = Double(plane[i * extent.w + j])
-        sum += value * value
-      }
+      for j in w { energy.add(Double(plane[i * extent.w + j])) }
     }
-    return sum.squareRoot()
+    return energy
   }
 
-  private func norm<T: ConvScalar>(_ values: UnsafePointer<T>, _ count: Int) -> Double {
-    var sum = 0.0
-    for i in 0..<count {
-      let value = Double(values[i])
-      sum += value * value
-    }
-    return sum.squareRoot()
+  private func energy<T: ConvScalar>(_ values: UnsafePointer<T>, _ count: Int) -> Energy {
+    var energy = Energy()
+    for i in 0..<count { energy.add(Double(values[i])) }
+    return energy
   }
 
   // MARK: backwardFilter
@@ -183,12 +251,12 @@ struct FourierBounds {
             guard let d = sourceDepth(z, tap: place.t, true) else { continue }
             for i in 0..<tilesH {
               for j in 0..<tilesW {
-                let gradient = windowNorm(
+                let gradient = windowEnergy(
                   dy, false, n, place.k, z, clamped(i * stepH, (i + 1) * stepH, pr.output.h),
                   clamped(j * stepW, (j + 1) * stepW, pr.output.w))
-                let input = windowNorm(
+                let input = windowEnergy(
                   x, true, n, channel, d, window(1, i, stepH, height, true), window(2, j, stepW, width, true))
-                sum += gradient * input
+                sum += gradient.product(input, elements: elements)
               }
             }
           }

@@ -1,18 +1,18 @@
 import ConvCore
 
-/// What the sums of a `Projection` should be, in float64, and the magnitudes that their bounds are made of.
+/// What the sums of a `Projection` should be, in float64, and the squares of terms that their bounds are made of.
 public struct ProjectedSums: Sendable {
   /// Which sums.
   public let projection: Projection
-  /// The inner problem with the operand that is added up replaced by min(√width, λ)·(Σₖ wₖ²)^½, rounded up: its error bounds
-  /// are the sums'.
-  let bounding: ProblemData
+  /// The operand that is added up, as (Σₖ wₖ²)^½ per sum (for backwardFilter of dyₖ), rounded up: Σ x²·v² is what Q of all results of
+  /// the sum adds up to.
+  private let norms: Tensor
   /// The operands of the pass; the filter or dy of the problem itself at width 1.
   private let data: ProblemData
   /// Σₖ rₖ·wₖ per class, in the inner filter's order; empty at width 1 and for backwardFilter.
   private let weights: [Double]
-  /// Values (repeats × sums × width of the extent per line) and magnitudes (sums × width); empty where they are too many to keep.
-  private let values: [Double], magnitudes: [Double]
+  /// Values (repeats × sums × width of the extent per line) and squares (sums × width); empty where they are too many to keep.
+  private let values: [Double], squares: [Double]
   /// For each tap along the width the output columns that read inside of the image.
   private let columns: [Range<Int>]
 
@@ -40,62 +40,62 @@ public struct ProjectedSums: Sendable {
       return min(first, end)..<end
     }
     if projection.isWhole {
-      (bounding, weights) = (data, [])
+      (norms, weights) = (projection.pass == .backwardFilter ? data.outputGradient : data.filter, [])
     } else {
-      bounding = try ProjectedSums.bounding(projection, data, T.self, pool)
+      norms = try ProjectedSums.norms(projection, data, T.self, pool)
       weights =
         projection.pass == .backwardFilter ? [] : ProjectedSums.weights(projection, data, T.self, pool)
     }
     let perLine = projection.sums * projection.extent.w
     guard projection.lines * perLine <= 2 * Projection.storedSums || projection.pass == .backwardFilter
     else {
-      (values, magnitudes) = ([], [])
+      (values, squares) = ([], [])
       return
     }
     var values = [Double](repeating: 0, count: projection.lines * projection.repeats * perLine)
-    var magnitudes = [Double](repeating: 0, count: projection.lines * perLine)
+    var squares = [Double](repeating: 0, count: projection.lines * perLine)
     let kernel = ProjectionKernel<T>(projection, columns: columns)
     if projection.pass == .backwardFilter {
-      kernel.backwardFilter(data, bounding, &values, &magnitudes, pool)
+      kernel.backwardFilter(data, norms, &values, &squares, pool)
     } else {
       let weights = weights
-      let bounding = bounding
+      let norms = norms
       values.withUnsafeMutableBufferPointer { values in
-        magnitudes.withUnsafeMutableBufferPointer { magnitudes in
+        squares.withUnsafeMutableBufferPointer { squares in
           pool.parallelFor(projection.lines) { line in
             kernel.line(
-              line, data, bounding, weights, values.baseAddress! + line * projection.repeats * perLine,
-              magnitudes.baseAddress! + line * perLine)
+              line, data, norms, weights, values.baseAddress! + line * projection.repeats * perLine,
+              squares.baseAddress! + line * perLine)
           }
         }
       }
     }
-    (self.values, self.magnitudes) = (values, magnitudes)
+    (self.values, self.squares) = (values, squares)
   }
 
-  /// The values and magnitudes of a line.
+  /// The values and squares of a line.
   func withLine<R>(
-    _ line: Int, _ body: (_ values: UnsafePointer<Double>, _ magnitudes: UnsafePointer<Double>) -> R
+    _ line: Int, _ body: (_ values: UnsafePointer<Double>, _ squares: UnsafePointer<Double>) -> R
   ) -> R {
     let perLine = projection.sums * projection.extent.w
     if !values.isEmpty {
       return values.withUnsafeBufferPointer { valueBuffer in
-        magnitudes.withUnsafeBufferPointer { magnitudeBuffer in
+        squares.withUnsafeBufferPointer { squareBuffer in
           body(
             valueBuffer.baseAddress! + line * projection.repeats * perLine,
-            magnitudeBuffer.baseAddress! + line * perLine)
+            squareBuffer.baseAddress! + line * perLine)
         }
       }
     }
     var lineValues = [Double](repeating: 0, count: projection.repeats * perLine)
-    var lineMagnitudes = [Double](repeating: 0, count: perLine)
+    var lineSquares = [Double](repeating: 0, count: perLine)
     return lineValues.withUnsafeMutableBufferPointer { valueBuffer in
-      lineMagnitudes.withUnsafeMutableBufferPointer { magnitudeBuffer in
-        let (v, m) = (valueBuffer.baseAddress!, magnitudeBuffer.baseAddress!)
+      lineSquares.withUnsafeMutableBufferPointer { squareBuffer in
+        let (v, m) = (valueBuffer.baseAddress!, squareBuffer.baseAddress!)
         if data.elementType == .float64 {
-          ProjectionKernel<Double>(projection, columns: columns).line(line, data, bounding, weights, v, m)
+          ProjectionKernel<Double>(projection, columns: columns).line(line, data, norms, weights, v, m)
         } else {
-          ProjectionKernel<Float>(projection, columns: columns).line(line, data, bounding, weights, v, m)
+          ProjectionKernel<Float>(projection, columns: columns).line(line, data, norms, weights, v, m)
         }
         return body(v, m)
       }
@@ -136,16 +136,15 @@ public struct ProjectedSums: Sendable {
     }
   }
 
-  private static func bounding<T: ConvScalar>(
+  private static func norms<T: ConvScalar>(
     _ projection: Projection, _ data: ProblemData, _: T.Type, _ pool: WorkerPool
-  ) throws -> ProblemData {
+  ) throws -> Tensor {
     let (inner, type) = (projection.inner, data.elementType)
     let isFilter = projection.pass != .backwardFilter
     let source = isFilter ? data.filter : data.outputGradient
     var norms = try Tensor(
       uninitialized: isFilter ? inner.filterShape : inner.outputShape, elementType: type)
     let (length, runs) = runs(projection)
-    let factor = min(Double(projection.width).squareRoot(), ErrorBounds.lambda)
     source.withUnsafePointer(as: T.self) { source in
       norms.withUnsafeMutablePointer(as: T.self) { norms in
         pool.parallelFor(runs.count) { task in
@@ -155,16 +154,11 @@ public struct ProjectedSums: Sendable {
             for i in 0..<length { squares[i] += Double(values[i]) * Double(values[i]) }
           }
           let norm = norms + task * length
-          for i in 0..<length { norm[i] = squares[i] == 0 ? 0 : T(factor * squares[i].squareRoot()).nextUp }
+          for i in 0..<length { norm[i] = squares[i] == 0 ? 0 : T(squares[i].squareRoot()).nextUp }
         }
       }
     }
-    return try ProblemData(
-      problem: inner,
-      input: projection.pass == .backwardData ? .zeros(inner.inputShape, elementType: type) : data.input,
-      filter: isFilter ? norms : .zeros(inner.filterShape, elementType: type),
-      outputGradient: projection.pass == .backwardData
-        ? data.outputGradient : isFilter ? .zeros(inner.outputShape, elementType: type) : norms)
+    return norms
   }
 
   private static func weights<T: ConvScalar>(

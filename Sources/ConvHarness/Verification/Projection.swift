@@ -18,18 +18,14 @@ import ConvCore
 ///
 /// ## The bound
 ///
-/// Let |eₖ| ≤ bₖ be the errors of the block's results and their bounds (`ErrorBounds`). The left side is off by Σ rₖeₖ, and
+/// Let eₖ be the errors of the block's results, with variance proxies u²·Vₖ (`ErrorBounds`). The left side is off by Σ rₖeₖ. Signs and
+/// roundings are independent of each other, and of mean zero, so that the sum has the proxy u²·Σ Vₖ, whatever roundings the channels
+/// share (a transformed tile of x is rounded once for all of them): |Σ rₖeₖ| ≤ λ·u·√(Σ Vₖ), with λ for as many sums as are compared.
 ///
-/// - |Σ rₖeₖ| ≤ Σ bₖ ≤ √width·‖b‖₂ always (Cauchy–Schwarz);
-/// - |Σ rₖeₖ| ≤ λ·‖b‖₂ but for a probability of 2·exp(−λ²/2) over the signs, which the engine does not know (W. Hoeffding:
-///   *Probability inequalities for sums of bounded random variables*, J. Amer. Statist. Assoc. 58, 1963, Theorem 2), whatever the
-///   errors' dependence on each other; λ is that of `ErrorBounds`.
-///
-/// The smaller one counts. ‖b‖₂ itself needs no sum over channels: all bounds are homogeneous and convex in the magnitudes of the
-/// operand that is added up (bₖ = factor·Σ|x||wₖ|, the same between transforms, or Σ‖x tile‖‖wₖ‖), so that by Minkowski's
-/// inequality ‖b‖₂ is at most the bound of the inner problem whose operand is v = (Σₖ wₖ²)^½ (for backwardFilter of dyₖ). So the
-/// bound is `ErrorBounds` of the inner problem with min(√width, λ)·v (`ProjectedSums.bounding`). The float64 sums of both sides add
-/// min(k, λ√k)·2⁻⁵³·Σₖ Σ|x||wₖ|, k = depth + width, where Σₖ|wₖ| ≤ √width·v.
+/// Of plain sums Σ Vₖ needs no sum over channels: it is made of Σₖ yₖ², which the engine's own results say (to first order what is wrong with
+/// them does not matter), and of Σₖ Qₖ = Σ x²·(Σₖ wₖ²), a problem with one channel per sum. Transforms have a multiple of that; how much
+/// more, the sample of single results says, and where a sum is beyond the least multiple found there, its own Σ Vₖ is evaluated
+/// (`ProjectionCheck`). The float64 sums of both sides add theirs.
 ///
 /// ## What is seen
 ///
@@ -61,6 +57,8 @@ public struct Projection: Sendable {
   /// classes × channels, each 1 or −1.
   let signs: [Double]
 
+  /// Results in one sum at most: a wrong one has to show beside the roundings of the others.
+  static let widest = 4096
   /// FLOPs of the float64 sums of one item, as a direct algorithm counts them: some hundredths of a second.
   static let affordableFLOPs = 1e8
   /// Sums whose float64 values are kept for all engines.
@@ -101,7 +99,7 @@ public struct Projection: Sendable {
     while width < perGroup
       && (problem.directFLOPs / Double(width) > affordableFLOPs || results / width > storedSums)
     { width *= 2 }
-    width = min(width, perGroup)
+    width = min(width, perGroup, widest)
     // Each class adds up the whole operand: with so few places all results are cheaper.
     return places < 4 * classes(width: width) ? 1 : width
   }

@@ -27,38 +27,62 @@ public struct ProjectionSight: Sendable, Hashable {
 
 /// Compares a result with the sums that it should have.
 struct ProjectionCheck {
-  let expected: ProjectedSums
-  let model: ErrorModel
-  let pool: WorkerPool
+  private let expected: ProjectedSums
+  private let model: ErrorModel
+  private let data: ProblemData
+  private let pool: WorkerPool
+  private let u, lambda: Double
+  private let plain: SumRoundings
+  /// By what the proxies of the sample exceed those of plain sums: the least one and the largest.
+  private let least, largest: Double
 
   private var projection: Projection { expected.projection }
 
-  /// A sum's bound is at least `algorithm` + `rest` times its magnitude + `underflow`; the algorithm's own part is more where
-  /// transforms amplify, and is evaluated only where that decides.
-  private let algorithm, rest, underflow: Double
-
-  init(expected: ProjectedSums, model: ErrorModel, elementType: ElementType, pool: WorkerPool) {
-    self.expected = expected
-    self.model = model
-    self.pool = pool
+  /// - Parameters:
+  ///   - expected: the sums.
+  ///   - expectation, bounds: of the sample of single results.
+  init(
+    expected: ProjectedSums, model: ErrorModel, expectation: Expectation, bounds: ErrorBounds,
+    data: ProblemData, pool: WorkerPool
+  ) {
+    (self.expected, self.model, self.data, self.pool) = (expected, model, data, pool)
     let projection = expected.projection
-    let u = elementType.unitRoundoff
-    let width = Double(projection.width)
-    let depth = projection.problem.summationDepth(projection.pass)
-    algorithm = ErrorBounds.leastFactor(model, u)
-    // Float64: the oracle's chain, and Σ|wₖ| ≤ √width·v, of which the magnitudes have min(√width, λ).
-    let float64 =
-      ErrorBounds.probabilistic(depth + projection.width) * 0x1p-53
-      * max(1, width.squareRoot() / ErrorBounds.lambda)
-    // |y| ≤ Σ|a·b|.
-    rest = float64 + ErrorBounds.resultRounding(model, u)
-    underflow = width * ErrorBounds.underflow(depth: depth, elementType)
+    u = data.elementType.unitRoundoff
+    let sums = projection.lines * projection.repeats * projection.sums * projection.extent.w
+    let lambda = ErrorBounds.lambda(judged: sums)
+    let terms = data.problem.summationDepth(projection.pass)
+    if case .summation(let shape, let accumulator) = model {
+      var plain = SumRoundings(shape, terms: terms)
+      if accumulator == .float64, data.elementType != .float64 { plain = .oneRounding }
+      self.plain = plain
+    } else {
+      plain = SumRoundings(.chain, terms: terms)
+    }
+    var (least, largest) = (Double.infinity, 0.0)
+    for i in expectation.grid.indices {
+      let square = plain.squares(total: expectation.values[i], terms: expectation.squares[i], path: 0)
+      guard square > 0 else { continue }
+      let proxy = bounds.deviations[i] / u
+      let ratio = 3 * proxy * proxy / square
+      (least, largest) = (min(least, ratio), max(largest, ratio))
+    }
+    if plain == .oneRounding { (least, largest) = (1, 1) }
+    // Data that nobody drew are not alike everywhere.
+    self.least = data.isDrawn ? least : largest
+    self.largest = largest
+    // Where roundings are not independent, each error is as large as its deterministic bound, and the signs alone are random.
+    let excess =
+      bounds.isCorrelated
+      ? zip(bounds.bounds, bounds.deviations).reduce(0) { $1.1 > 0 ? max($0, $1.0 / $1.1) : $0 } : 1
+    self.lambda = lambda * excess
   }
 
   /// The deviation of one sum.
   private struct Deviation {
     var line, sum, w: Int
     var found, value: Double
+    /// Proxies of plain sums, and their float64 part.
+    var square, rest: Double
     var bound: Double
     var error: Double { abs(found - value) }
     var ratio: Double {
@@ -76,9 +100,18 @@ struct ProjectionCheck {
     var channels: [Int] = []
   }
 
+  /// λ times the root of what an algorithm with `excess` times the proxies of plain sums makes, and of the float64 sums.
+  private func bound(_ square: Double, _ rest: Double, excess: Double) -> Double {
+    lambda * (u * u * excess * square + 0x1p-106 * rest).squareRoot() + underflow
+  }
+
+  private var underflow: Double {
+    Double(projection.width * data.problem.summationDepth(projection.pass))
+      * ErrorBounds.leastMagnitude(data.elementType)
+  }
+
   /// The finding about a result in logical order; nil where the model does not describe the problem.
   func finding(_ result: Tensor) -> ProjectionFinding? {
-    guard let amplification else { return nil }
     var finding = ProjectionFinding()
     finding.width = projection.width
     finding.sight.isWhole = projection.isWhole
@@ -95,8 +128,8 @@ struct ProjectionCheck {
           let looksAtSingles = !projection.isWhole && line % singlesEvery == 0
           lines[task] =
             result.elementType == .float64
-            ? examine(line, result, amplification, looksAtSingles, as: Double.self)
-            : examine(line, result, amplification, looksAtSingles, as: Float.self)
+            ? examine(line, result, looksAtSingles, as: Double.self)
+            : examine(line, result, looksAtSingles, as: Float.self)
         }
       }
       for line in lines {
@@ -111,61 +144,73 @@ struct ProjectionCheck {
     return finding
   }
 
-  /// Gives suspects their full bounds, the worst first, and more at a time as long as they pass. False where the model does not
-  /// describe the problem.
+  /// Gives suspects of an algorithm that transforms their own proxies, the worst first; the others are judged by the least that was
+  /// found. False where the model does not describe the problem.
   private func judge(_ suspects: [Deviation], _ finding: inout ProjectionFinding) -> Bool {
-    let sorted = suspects.sorted { ($0.ratio, $1.line) > ($1.ratio, $0.line) }
-    var first = 0
-    var count = 256
-    while first < sorted.count {
-      var batch = Array(sorted[first..<min(first + count, sorted.count)])
-      let samples = batch.map { projection.sample($0.line, $0.sum, $0.w) }
-      let rows = Array(Set(samples.map(\.row)))
-      let columns = Array(Set(samples.map(\.column))).sorted()
-      let grid = SampleGrid(pass: projection.pass, problem: projection.inner, rows: rows, columns: columns)
-      guard let bounds = ErrorBounds.algorithm(model, grid, expected.bounding, pool: pool) else {
-        return false
+    var sorted = suspects.sorted { ($0.ratio, $1.line) > ($1.ratio, $0.line) }
+    if case .summation = model {
+      if let worst = sorted.first { finding.take(worst.ratio, worst.bound, place(worst)) }
+      return true
+    }
+    var least = Double.infinity
+    while var worst = sorted.first {
+      guard let own = squares(of: worst) else { return false }
+      worst.bound = bound(own, worst.rest, excess: 1)
+      finding.take(worst.ratio, worst.bound, place(worst))
+      if worst.ratio > 1 { return true }
+      least = min(least, worst.square > 0 ? own / worst.square : .infinity)
+      sorted.removeFirst()
+      sorted.removeAll { suspect in
+        let bound = bound(suspect.square, suspect.rest, excess: least)
+        return suspect.error <= bound
       }
-      let rowIndex = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1, $0) })
-      let columnIndex = Dictionary(uniqueKeysWithValues: columns.enumerated().map { ($1, $0) })
-      for i in batch.indices {
-        let own = bounds[rowIndex[samples[i].row]! * columns.count + columnIndex[samples[i].column]!]
-        // The least bound has the least algorithm's part in it already.
-        let magnitude = (batch[i].bound - underflow) / (algorithm + rest)
-        batch[i].bound = own + rest * magnitude + underflow
-        finding.take(batch[i].ratio, batch[i].bound, place(batch[i]))
-      }
-      if finding.ratio > 1 { return true }
-      first += count
-      count *= 16
     }
     return true
   }
 
+  /// Σ Vₖ of one sum's members.
+  private func squares(of deviation: Deviation) -> Double? {
+    var (outer, at) = projection.place(deviation.line)
+    at.w = deviation.w
+    let members = Array(projection.members(deviation.sum))
+    let isFilter = projection.pass == .backwardFilter
+    let grid = SampleGrid(
+      pass: projection.pass, problem: projection.problem,
+      rows: isFilter
+        ? members.map { SampleGrid.Row(first: $0, at: at) } : [SampleGrid.Row(first: outer, at: at)],
+      columns: isFilter ? [outer] : members)
+    let expectation = Expectation(grid: grid, data: data, pool: pool)
+    return Proxies(model, expectation: expectation, data: data, pool: pool)?.squares.reduce(0, +)
+  }
+
   /// Adds up one line and compares it.
-  private func examine<T: ConvScalar>(
-    _ line: Int, _ result: Tensor, _ amplification: Double, _ looksAtSingles: Bool, as: T.Type
-  ) -> Line {
+  private func examine<T: ConvScalar>(_ line: Int, _ result: Tensor, _ looksAtSingles: Bool, as: T.Type)
+    -> Line
+  {
     let (width, sums) = (projection.extent.w, projection.sums)
     var found = Line()
     var actual = [Double](repeating: 0, count: width)
+    var powers = actual
     result.withUnsafePointer(as: T.self) { result in
-      expected.withLine(line) { values, magnitudes in
+      expected.withLine(line) { values, squares in
         for sum in 0..<sums {
-          let magnitudes = magnitudes + sum * width
+          let squares = squares + sum * width
           for turn in 0..<projection.repeats {
-            addUp(line, sum, turn, result, &actual)
+            addUp(line, sum, turn, result, &actual, &powers)
             let values = values + (turn * sums + sum) * width
             for w in 0..<width {
-              let bound = (algorithm + rest) * magnitudes[w] + underflow
+              let square = plain.squares(totals: powers[w], terms: squares[w])
+              let rest = 4 * square + 2 * Double(projection.width) * powers[w]
+              let bound = bound(square, rest, excess: least)
               let deviation = Deviation(
-                line: line, sum: sum, w: w, found: actual[w], value: values[w], bound: bound)
+                line: line, sum: sum, w: w, found: actual[w], value: values[w], square: square, rest: rest,
+                bound: bound)
               if !(deviation.error <= bound) {
                 found.suspects.append(deviation)
               } else if deviation.ratio > found.worst?.ratio ?? -1 {
                 found.worst = deviation
               }
-              if !projection.isWhole && abs(values[w]) > amplification * bound {
+              if !projection.isWhole && abs(values[w]) > self.bound(square, rest, excess: largest) {
                 mark(line, nil, w, &found)
               }
             }
@@ -174,8 +219,10 @@ struct ProjectionCheck {
             for channel in projection.members(sum) {
               let results = result + projection.index(line, channel)
               for w in 0..<width {
-                let bound = amplification * ((algorithm + rest) * magnitudes[w] + underflow)
-                if abs(Double(results[w])) > 2 * bound { mark(line, channel, w, &found) }
+                let square = plain.squares(totals: powers[w], terms: squares[w])
+                if abs(Double(results[w])) > 2 * bound(square, 4 * square, excess: largest) {
+                  mark(line, channel, w, &found)
+                }
               }
             }
           }
@@ -185,17 +232,25 @@ struct ProjectionCheck {
     return found
   }
 
+  /// The sum of the engine's results with signs, and of their squares.
   private func addUp<T: ConvScalar>(
-    _ line: Int, _ sum: Int, _ turn: Int, _ result: UnsafePointer<T>, _ actual: inout [Double]
+    _ line: Int, _ sum: Int, _ turn: Int, _ result: UnsafePointer<T>, _ actual: inout [Double],
+    _ powers: inout [Double]
   ) {
     let width = projection.extent.w
     let signs = projection.signVector(line, turn) * projection.channels
     actual.withUnsafeMutableBufferPointer { actual in
-      for w in 0..<width { actual[w] = 0 }
-      for channel in projection.members(sum) {
-        let sign = projection.signs[signs + channel]
-        let values = result + projection.index(line, channel)
-        for w in 0..<width { actual[w] += sign * Double(values[w]) }
+      powers.withUnsafeMutableBufferPointer { powers in
+        for w in 0..<width { (actual[w], powers[w]) = (0, 0) }
+        for channel in projection.members(sum) {
+          let sign = projection.signs[signs + channel]
+          let values = result + projection.index(line, channel)
+          for w in 0..<width {
+            let value = Double(values[w])
+            actual[w] += sign * value
+            powers[w] += value * value
+          }
+        }
       }
     }
   }
@@ -213,32 +268,6 @@ struct ProjectionCheck {
         first: isFilter ? channel! : outer, Extent(d: at.d, h: at.h, w: w), of: projection.extent)
       if found.tiles.last != tile { found.tiles.append(tile) }
     }
-  }
-
-  /// By what the full bounds may exceed the least ones, as found at some places; 1 for plain sums. Nil where the model does not
-  /// describe the problem.
-  private var amplification: Double? {
-    if case .summation = model { return 1 }
-    let lines = Array(stride(from: 0, to: projection.lines, by: max(1, projection.lines / 16)))
-    let sums = Array(stride(from: 0, to: projection.sums, by: max(1, projection.sums / 8)))
-    var rows = Set<SampleGrid.Row>()
-    var columns = Set<Int>()
-    for (i, line) in lines.enumerated() {
-      for sum in sums {
-        let (row, column) = projection.sample(line, sum, i * 7 % projection.extent.w)
-        rows.insert(row)
-        columns.insert(column)
-      }
-    }
-    let grid = SampleGrid(
-      pass: projection.pass, problem: projection.inner, rows: Array(rows), columns: columns.sorted())
-    guard let bounds = ErrorBounds.algorithm(model, grid, expected.bounding, pool: pool) else { return nil }
-    let magnitudes = Expectation(grid: grid, data: expected.bounding, pool: pool).magnitudes
-    var largest = 1.0
-    for (bound, magnitude) in zip(bounds, magnitudes) where magnitude > 0 {
-      largest = max(largest, (bound + rest * magnitude) / ((algorithm + rest) * magnitude))
-    }
-    return largest
   }
 
   private func place(_ deviation: Deviation) -> String {

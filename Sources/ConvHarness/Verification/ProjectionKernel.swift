@@ -14,21 +14,21 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
   ///
   /// - Parameters:
   ///   - weights: per class; at width 1 empty, and the filter is the problem's own.
-  ///   - values, magnitudes: are zero.
+  ///   - values, squares: are zero.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   func line(
-    _ line: Int, _ data: ProblemData, _ bounding: ProblemData, _ weights: [Double],
-    _ values: UnsafeMutablePointer<Double>, _ magnitudes: UnsafeMutablePointer<Double>
+    _ line: Int, _ data: ProblemData, _ norms: Tensor, _ weights: [Double],
+    _ values: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
   ) {
     let source = projection.pass == .forward ? data.input : data.outputGradient
     source.withUnsafePointer(as: T.self) { source in
-      bounding.filter.withUnsafePointer(as: T.self) { norms in
+      norms.withUnsafePointer(as: T.self) { norms in
         weights.withUnsafeBufferPointer { weights in
           if projection.pass == .forward {
-            forward(line, source, norms, weights, values, magnitudes)
+            forward(line, source, norms, weights, values, squares)
           } else {
-            backwardData(line, source, norms, weights, values, magnitudes)
+            backwardData(line, source, norms, weights, values, squares)
           }
         }
       }
@@ -37,7 +37,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
 
   private func forward(
     _ line: Int, _ x: UnsafePointer<T>, _ norms: UnsafePointer<T>, _ weights: UnsafeBufferPointer<Double>,
-    _ values: UnsafeMutablePointer<Double>, _ magnitudes: UnsafeMutablePointer<Double>
+    _ values: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
   ) {
     let pr = projection.inner
     let (n, at) = projection.place(line)
@@ -57,7 +57,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
               let range = columns[s]
               let first = range.lowerBound * pr.stride.w + s * pr.dilation.w - pr.padding.left
               add(
-                line, sum, tap * pr.filter.w + s, norms, weights, values, magnitudes, count: range.count,
+                line, sum, tap * pr.filter.w + s, norms, weights, values, squares, count: range.count,
                 row + first, by: pr.stride.w, to: range.lowerBound, by: 1)
             }
           }
@@ -68,7 +68,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
 
   private func backwardData(
     _ line: Int, _ dy: UnsafePointer<T>, _ norms: UnsafePointer<T>, _ weights: UnsafeBufferPointer<Double>,
-    _ values: UnsafeMutablePointer<Double>, _ magnitudes: UnsafeMutablePointer<Double>
+    _ values: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
   ) {
     let pr = projection.inner
     let (n, at) = projection.place(line)
@@ -94,7 +94,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
               let range = columns[s]
               let first = range.lowerBound * pr.stride.w + s * pr.dilation.w - pr.padding.left
               add(
-                line, sum, tap * pr.filter.w + s, norms, weights, values, magnitudes, count: range.count,
+                line, sum, tap * pr.filter.w + s, norms, weights, values, squares, count: range.count,
                 row + range.lowerBound, by: 1, to: first, by: pr.stride.w)
             }
           }
@@ -103,17 +103,18 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
     }
   }
 
-  /// Adds one tap's products to the line's sum, of every sign vector of the line, and to its magnitudes.
+  /// Adds one tap's products to the line's sum, of every sign vector of the line, and to its squares of terms.
   @inline(__always)
   private func add(
     _ line: Int, _ sum: Int, _ tap: Int, _ norms: UnsafePointer<T>, _ weights: UnsafeBufferPointer<Double>,
-    _ values: UnsafeMutablePointer<Double>, _ magnitudes: UnsafeMutablePointer<Double>, count: Int,
+    _ values: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>, count: Int,
     _ source: UnsafePointer<T>, by step: Int, to first: Int, by resultStep: Int
   ) {
     if count == 0 { return }
     let width = projection.extent.w
-    let norm = abs(Double(norms[tap]))
-    let magnitude = magnitudes + sum * width + first
+    let norm = Double(norms[tap])
+    let normSquare = norm * norm
+    let square = squares + sum * width + first
     let filterCount = weights.count / projection.classes
     for turn in 0..<projection.repeats {
       let weight =
@@ -126,13 +127,13 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
         for i in 0..<count {
           let element = Double(source[i])
           value[i] += weight * element
-          magnitude[i] += norm * abs(element)
+          square[i] += normSquare * (element * element)
         }
       } else {
         for i in 0..<count {
           let element = Double(source[i * step])
           value[i * resultStep] += weight * element
-          magnitude[i * resultStep] += norm * abs(element)
+          square[i * resultStep] += normSquare * (element * element)
         }
       }
     }
@@ -144,7 +145,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   func backwardFilter(
-    _ data: ProblemData, _ bounding: ProblemData, _ values: inout [Double], _ magnitudes: inout [Double],
+    _ data: ProblemData, _ norms: Tensor, _ values: inout [Double], _ squares: inout [Double],
     _ pool: WorkerPool
   ) {
     let pr = projection.inner
@@ -153,10 +154,10 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
     var gradients = [Double](repeating: 0, count: projection.classes * projection.sums * area)
     data.input.withUnsafePointer(as: T.self) { x in
       data.outputGradient.withUnsafePointer(as: T.self) { dy in
-        bounding.outputGradient.withUnsafePointer(as: T.self) { norms in
+        norms.withUnsafePointer(as: T.self) { norms in
           gradients.withUnsafeMutableBufferPointer { gradients in
             values.withUnsafeMutableBufferPointer { values in
-              magnitudes.withUnsafeMutableBufferPointer { magnitudes in
+              squares.withUnsafeMutableBufferPointer { squares in
                 for n in 0..<pr.n {
                   pool.parallelFor(projection.classes * projection.sums) { task in
                     addUp(
@@ -169,7 +170,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
                     correlate(
                       x + (n * pr.c + channel) * pr.input.count, UnsafePointer(gradients.baseAddress!),
                       norms + (n * projection.sums + sum) * area, sum, c, values.baseAddress!,
-                      magnitudes.baseAddress!)
+                      squares.baseAddress!)
                   }
                 }
               }
@@ -195,7 +196,7 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
   /// Adds one image's share to all taps of one sum and channel.
   private func correlate(
     _ x: UnsafePointer<T>, _ gradients: UnsafePointer<Double>, _ norms: UnsafePointer<T>, _ sum: Int,
-    _ c: Int, _ values: UnsafeMutablePointer<Double>, _ magnitudes: UnsafeMutablePointer<Double>
+    _ c: Int, _ values: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
   ) {
     let pr = projection.inner
     let (area, width) = (pr.output.count, pr.filter.w)
@@ -222,32 +223,33 @@ struct ProjectionKernel<T: ConvScalar>: Sendable {
             }
           }
           values[((line * projection.repeats + turn) * projection.sums + sum) * width + s] += total[0]
-          if turn == 0 { magnitudes[(line * projection.sums + sum) * width + s] += total[1] }
+          if turn == 0 { squares[(line * projection.sums + sum) * width + s] += total[1] }
         }
       }
     }
   }
 
-  /// Σ a·x and Σ |v·x|, in four partial sums each, so that they are vectors.
+  /// Σ a·x and Σ (v·x)², in four partial sums each, so that they are vectors.
   @inline(__always)
   private func dot(
     _ count: Int, _ a: UnsafePointer<Double>, _ v: UnsafePointer<T>, _ x: UnsafePointer<T>, by step: Int
   ) -> SIMD2<Double> {
     var sums = SIMD4<Double>()
-    var magnitudes = SIMD4<Double>()
+    var squares = SIMD4<Double>()
     var i = 0
     while i + 4 <= count {
       let element = SIMD4(
         Double(x[i * step]), Double(x[(i + 1) * step]), Double(x[(i + 2) * step]), Double(x[(i + 3) * step]))
       sums += SIMD4(a[i], a[i + 1], a[i + 2], a[i + 3]) * element
       let norm = SIMD4(Double(v[i]), Double(v[i + 1]), Double(v[i + 2]), Double(v[i + 3])) * element
-      magnitudes += norm.replacing(with: -norm, where: norm .< 0)
+      squares += norm * norm
       i += 4
     }
-    var result = SIMD2(sums.sum(), magnitudes.sum())
+    var result = SIMD2(sums.sum(), squares.sum())
     while i < count {
       let element = Double(x[i * step])
-      result += SIMD2(a[i] * element, abs(Double(v[i]) * element))
+      let product = Double(v[i]) * element
+      result += SIMD2(a[i] * element, product * product)
       i += 1
     }
     return result

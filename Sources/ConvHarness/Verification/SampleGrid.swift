@@ -27,6 +27,9 @@ public struct SampleGrid: Sendable {
   /// Number of samples.
   public var count: Int { rows.count * columns.count }
 
+  /// Numbers of the samples, rows × columns.
+  var indices: Range<Int> { 0..<count }
+
   /// Spatial extents of the result.
   public var extent: Extent { SampleGrid.extent(problem, pass) }
 

@@ -14,6 +14,22 @@ public enum DataDistribution: String, Sendable, Hashable, CaseIterable {
   case offset
   /// Nine of ten are zero, the others normal.
   case sparse
+  /// One number again and again: every rounding errs in the same direction.
+  case constant
+  /// From the smallest to the largest, without chance: partial sums go far away and come back.
+  case sorted
+  /// One number per plane, as the gradient behind a global average is.
+  case planes
+  /// So small that products are subnormal numbers.
+  case subnormal
+
+  /// Whether roundings of sums of such numbers may be taken for independent ones.
+  var isRandom: Bool {
+    switch self {
+    case .uniform, .normal, .smallIntegers, .offset, .sparse: true
+    case .constant, .sorted, .planes, .subnormal: false
+    }
+  }
 }
 
 /// Operands as pure functions of seed and tensor number, through `Philox`.
@@ -32,11 +48,18 @@ public enum TestData {
     var tensor = try Tensor(uninitialized: shape, elementType: .float32)
     let count = tensor.count
     let philox = Philox(seed: seed, stream: operand.rawValue)
+    let plane = shape.dropFirst(2).reduce(1, *)
     tensor.withUnsafeMutablePointer(as: Float.self) { values in
       let chunk = 1 << 14
       pool.parallelFor((count + chunk - 1) / chunk) { task in
         for i in task * chunk..<min(count, (task + 1) * chunk) {
-          values[i] = value(philox, UInt64(i), distribution)
+          values[i] =
+            switch distribution {
+            case .constant: value(philox, 0, .uniform)
+            case .sorted: Float((2 * Double(i) + 1) / Double(count) - 1)
+            case .planes: value(philox, UInt64(i / plane), .normal)
+            default: value(philox, UInt64(i), distribution)
+            }
         }
       }
     }
@@ -45,8 +68,9 @@ public enum TestData {
 
   private static func value(_ philox: Philox, _ index: UInt64, _ distribution: DataDistribution) -> Float {
     switch distribution {
-    case .uniform: Float(2 * philox.uniform(at: index) - 1)
-    case .normal: Float(philox.normal(at: index))
+    case .uniform, .constant, .sorted: Float(2 * philox.uniform(at: index) - 1)
+    case .subnormal: Float(philox.normal(at: index) * 0x1p-68)
+    case .normal, .planes: Float(philox.normal(at: index))
     case .smallIntegers: Float(Int(philox.uniform(at: index) * 5) - 2)
     case .offset: Float(8 + philox.normal(at: index))
     case .sparse:
@@ -60,11 +84,13 @@ public struct ProblemData: Sendable {
   /// The problem that the tensors belong to.
   public let problem: ConvProblem
   /// x [N, C, (D,) (H,) W].
-  public var input: Tensor
+  public var input: Tensor { didSet { isDrawn = false } }
   /// w [K, C/g, (T,) (R,) S].
-  public var filter: Tensor
+  public var filter: Tensor { didSet { isDrawn = false } }
   /// dy [N, K, (Z,) (P,) Q].
-  public var outputGradient: Tensor
+  public var outputGradient: Tensor { didSet { isDrawn = false } }
+  /// Whether the harness drew all of them at random, so that the roundings of their sums may be taken for independent ones.
+  public private(set) var isDrawn: Bool
 
   /// Given tensors.
   ///
@@ -83,6 +109,7 @@ public struct ProblemData: Sendable {
       }
     }
     self.problem = problem
+    isDrawn = false
     self.input = try input.converted(to: MemoryFormat.nchw)
     self.filter = try filter.converted(to: MemoryFormat.nchw)
     self.outputGradient = try outputGradient.converted(to: MemoryFormat.nchw)
@@ -96,6 +123,7 @@ public struct ProblemData: Sendable {
     seed: UInt64, pool: WorkerPool = .shared
   ) throws {
     self.problem = problem
+    isDrawn = distribution.isRandom
     func make(_ shape: [Int], _ operand: TestData.Operand) throws -> Tensor {
       try TestData.tensor(
         shape, elementType: elementType, distribution, seed: seed, operand: operand, pool: pool)

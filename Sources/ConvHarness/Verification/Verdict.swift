@@ -60,8 +60,8 @@ public struct Verification: Sendable, Hashable {
 
   /// Compares results with their expectation.
   ///
-  /// `mistrusted` where the bounds' rms exceeds 5 % of the expected values' rms, where all zeros or a result without one of the
-  /// expectation's contributions would pass, or where more than half of the values that have a term are zero.
+  /// `mistrusted` where the results of operands rounded to 11 bits, all zeros or a result without one of the expectation's
+  /// contributions would pass, or where more than half of the values that have a term are zero.
   /// - Parameters:
   ///   - results: in the grid's order, rows × columns.
   ///   - strayValue: a description of a non-finite value anywhere in the result, looked-at or not.
@@ -71,6 +71,7 @@ public struct Verification: Sendable, Hashable {
     self.init(.passed, reason: "")
     let values = expectation.values
     samples = values.count
+    isCorrelated = bounds.isCorrelated
     coverage = SampleCoverage(expectation.grid)
     norms = ErrorNorms(
       results: results, values: values, magnitudes: expectation.magnitudes, elementType: bounds.elementType)
@@ -162,11 +163,10 @@ public struct Verification: Sendable, Hashable {
     guard !withTerms.isEmpty else { return "no looked-at result has a term that is not zero" }
     let zeros = withTerms.count(where: { values[$0] == 0 })
     if 2 * zeros > withTerms.count { return "\(zeros) of \(withTerms.count) expected values are zero" }
-    let rms = expectation.rms
-    if bounds.rms > 0.05 * rms {
-      return "the bounds' rms \(bounds.rms) exceeds 5 % of the expected values' rms \(rms)"
-    }
     if !withTerms.contains(where: { abs(values[$0]) > bounds.bounds[$0] }) { return "all zeros would pass" }
+    if !withTerms.contains(where: { abs(expectation.coarse[$0] - values[$0]) > bounds.bounds[$0] }) {
+      return "operands rounded to 11 bits would pass"
+    }
     for (index, lost) in expectation.contributions.enumerated() {
       let matters = lost.indices.contains { lost[$0] != 0 }
       if matters && !lost.indices.contains(where: { abs(lost[$0]) > bounds.bounds[$0] }) {

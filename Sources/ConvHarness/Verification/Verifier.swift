@@ -47,7 +47,8 @@ public struct Verifier: Sendable {
     if isLinear, verification.verdict != .failed, let projected = expectation.projected {
       verification.add(
         ProjectionCheck(
-          expected: projected, model: plan.errorModel, elementType: data.elementType, pool: pool
+          expected: projected, model: plan.errorModel, expectation: expectation, bounds: bounds, data: data,
+          pool: pool
         ).finding(result), expectation)
     }
     return verification

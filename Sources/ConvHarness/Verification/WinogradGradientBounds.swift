@@ -16,12 +16,11 @@ extension WinogradBounds {
     }
   }
 
-  /// Magnitudes of backwardFilter.
+  /// Values and variance proxies of backwardFilter.
   func backwardFilter<T: ConvScalar>(
     _ grid: SampleGrid, x: UnsafePointer<T>, dy: UnsafePointer<T>, _ pool: WorkerPool
-  ) -> [Double] {
+  ) -> Result {
     let pr = grid.problem
-    let area = vertical.tile * horizontal.tile
     let columns = grid.columns
     // Distinct (k, depth tap, tile of dw), and the windows of x that they need.
     var order: [FilterTile] = []
@@ -38,84 +37,58 @@ extension WinogradBounds {
     }
     let windows = Array(Set(order.map { $0.window(pr) }))
     let windowOfPlace = order.map { windows.firstIndex(of: $0.window(pr))! }
-    let tilesH = countTiles(pr.output.h, pr.dilation.h, vertical.r)
-    let tilesW = countTiles(pr.output.w, pr.dilation.w, horizontal.r)
+    // The tiles of dy depend on k alone.
+    let channels = Array(Set(order.map(\.k))).sorted()
+    let channelOfPlace = order.map { channels.firstIndex(of: $0.k)! }
+    let tilesH = WinogradBounds.countTiles(pr.output.h, pr.dilation.h, vertical.r)
+    let tilesW = WinogradBounds.countTiles(pr.output.w, pr.dilation.w, horizontal.r)
     let tiles = pr.n * pr.output.d * tilesH * tilesW
     let slots = min(16, tiles)
-    let sumsPerSlot = order.count * columns.count * area
-    var sums = [Double](repeating: 0, count: slots * sumsPerSlot)
+    let perSlot = order.count * columns.count
+    var sums = [ProductSums](repeating: ProductSums(area: area), count: slots * perSlot)
     sums.withUnsafeMutableBufferPointer { sums in
       pool.parallelFor(slots) { slot in
-        var window = [Double](repeating: 0, count: area)
-        var scratch = [Double](repeating: 0, count: area)
-        var taps = [Double](repeating: 0, count: vertical.r * horizontal.r)
-        var inputs = [Double](repeating: 0, count: area * columns.count * windows.count)
-        var filter = [Double](repeating: 0, count: area)
+        var inputs = TransformedTiles(count: windows.count * columns.count, area: area)
+        var gradients = TransformedTiles(count: channels.count, area: area)
         for index in slot * tiles / slots..<(slot + 1) * tiles / slots {
-          let tileW = index % tilesW
-          let tileH = index / tilesW % tilesH
+          let (tileW, tileH) = (index % tilesW, index / tilesW % tilesH)
           let z = index / (tilesW * tilesH) % pr.output.d
           let n = index / (tilesW * tilesH * pr.output.d)
-          for (number, place) in windows.enumerated() {
-            for (j, column) in columns.enumerated() {
-              gatherInput(x, n, column, place, z, tileH, tileW, into: &window)
-              inputs.withUnsafeMutableBufferPointer {
-                sandwich(
-                  vertical.bt, vertical.tile, vertical.tile, window, horizontal.bt, horizontal.tile,
-                  horizontal.tile, &scratch, $0.baseAddress! + (number * columns.count + j) * area)
-              }
-            }
+          let hasInput = inputs.fill(inputTransform) { item, window in
+            gatherInput(
+              x, n, columns[item % columns.count], windows[item / columns.count], z, tileH, tileW,
+              into: window)
           }
-          for (o, place) in order.enumerated() {
-            gatherGradient(dy, n, place.k, z, tileH, tileW, into: &taps)
-            filter.withUnsafeMutableBufferPointer {
-              sandwich(
-                vertical.g, vertical.tile, vertical.r, taps, horizontal.g, horizontal.tile, horizontal.r,
-                &scratch, $0.baseAddress!)
-            }
-            inputs.withUnsafeBufferPointer { inputs in
-              filter.withUnsafeBufferPointer { filter in
-                for j in columns.indices {
-                  let from = inputs.baseAddress! + (windowOfPlace[o] * columns.count + j) * area
-                  let to = sums.baseAddress! + slot * sumsPerSlot + (o * columns.count + j) * area
-                  for e in 0..<area { to[e] += from[e] * filter[e] }
-                }
-              }
+          guard hasInput else { continue }
+          _ = gradients.fill(filterTransform) { item, taps in
+            gatherGradient(dy, n, channels[item], z, tileH, tileW, into: taps)
+          }
+          for o in order.indices {
+            for j in columns.indices {
+              sums[slot * perSlot + o * columns.count + j].add(
+                gradients, channelOfPlace[o], inputs, windowOfPlace[o] * columns.count + j)
             }
           }
         }
       }
     }
-    var result = [Double](repeating: 0, count: grid.count)
-    var outputs = [Double](repeating: 0, count: vertical.m * horizontal.m)
-    var scratch = [Double](repeating: 0, count: area)
-    var total = [Double](repeating: 0, count: area)
+    var result = Result(values: [Double](repeating: 0, count: grid.count), squares: [])
+    result.squares = result.values
     for o in order.indices {
+      let rows = grid.rows.indices.filter { placeOfRow[$0] == o }
       for j in columns.indices {
-        for e in 0..<area {
-          total[e] = (0..<slots).reduce(0) {
-            $0 + sums[$1 * sumsPerSlot + (o * columns.count + j) * area + e]
-          }
-        }
-        outputs.withUnsafeMutableBufferPointer {
-          sandwich(
-            vertical.at, vertical.m, vertical.tile, total, horizontal.at, horizontal.m, horizontal.tile,
-            &scratch,
-            $0.baseAddress!)
-        }
-        for (index, row) in grid.rows.enumerated() where placeOfRow[index] == o {
-          result[index * columns.count + j] =
-            outputs[row.at.h % vertical.m * horizontal.m + row.at.w % horizontal.m]
+        var total = ProductSums(area: area)
+        for slot in 0..<slots { total.add(sums[slot * perSlot + o * columns.count + j]) }
+        let outputs = inverse(total)
+        for index in rows {
+          let at = grid.rows[index].at
+          let element = at.h % vertical.m * horizontal.m + at.w % horizontal.m
+          result.values[index * columns.count + j] = outputs.values[element][0]
+          result.squares[index * columns.count + j] = outputs.squares[element][0]
         }
       }
     }
     return result
-  }
-
-  /// Tiles of `size` outputs in all residue classes of one axis.
-  private func countTiles(_ output: Int, _ dilation: Int, _ size: Int) -> Int {
-    let perResidue = (output + dilation - 1) / dilation
-    return (perResidue + size - 1) / size * dilation
   }
 
   /// First output and step of tile `index` of an axis: residue classes one after the other.
@@ -128,12 +101,13 @@ extension WinogradBounds {
 
   private func gatherInput<T: ConvScalar>(
     _ x: UnsafePointer<T>, _ n: Int, _ column: Int, _ place: FilterTile, _ z: Int, _ tileH: Int, _ tileW: Int,
-    into window: inout [Double]
-  ) {
+    into window: TileLane
+  ) -> Bool {
     let pr = data.problem
     let channel = place.k * pr.cPerGroup + column
     let d = z * pr.stride.d + place.t * pr.dilation.d - pr.padding.front
     let plane = x + ((n * pr.c + channel) * pr.input.d + d) * pr.input.h * pr.input.w
+    var filled = false
     var startH = tileStart(1, tileH, vertical.r)
     var startW = tileStart(2, tileW, horizontal.r)
     startH.place += place.h * vertical.m
@@ -144,15 +118,17 @@ extension WinogradBounds {
         let w = ((startW.place + j) * pr.dilation.w + startW.residue) - pr.padding.left
         let inside =
           d >= 0 && d < pr.input.d && h >= 0 && h < pr.input.h && w >= 0 && w < pr.input.w
-        window[i * horizontal.tile + j] = inside ? abs(Double(plane[h * pr.input.w + w])) : 0
+        window[i * horizontal.tile + j] = inside ? Double(plane[h * pr.input.w + w]) : 0
+        filled = filled || inside
       }
     }
+    return filled
   }
 
   private func gatherGradient<T: ConvScalar>(
     _ dy: UnsafePointer<T>, _ n: Int, _ k: Int, _ z: Int, _ tileH: Int, _ tileW: Int,
-    into taps: inout [Double]
-  ) {
+    into taps: TileLane
+  ) -> Bool {
     let pr = data.problem
     let plane = dy + ((n * pr.k + k) * pr.output.d + z) * pr.output.h * pr.output.w
     let startH = tileStart(1, tileH, vertical.r)
@@ -162,8 +138,9 @@ extension WinogradBounds {
       for j in 0..<horizontal.r {
         let q = (startW.place + j) * pr.dilation.w + startW.residue
         let inside = p < pr.output.h && q < pr.output.w
-        taps[i * horizontal.r + j] = inside ? abs(Double(plane[p * pr.output.w + q])) : 0
+        taps[i * horizontal.r + j] = inside ? Double(plane[p * pr.output.w + q]) : 0
       }
     }
+    return true
   }
 }

@@ -12,95 +12,77 @@ extension WinogradBounds {
     let n, d, residueH, residueW, h, w: Int
   }
 
-  /// Magnitudes of forward and backwardData.
+  /// Values and variance proxies of forward and backwardData.
   func convolution<T: ConvScalar>(
     _ grid: SampleGrid, _ source: UnsafePointer<T>, w: UnsafePointer<T>, _ pool: WorkerPool
-  ) -> [Double] {
+  ) -> Result {
     let pr = grid.problem
     let isForward = grid.pass == .forward
     let depth = isForward ? pr.cPerGroup : pr.kPerGroup
-    let area = vertical.tile * horizontal.tile
     let columns = grid.columns
     let groupSize = isForward ? pr.kPerGroup : pr.cPerGroup
-    // |G||w||Gᵀ| per depth tap, column and summed channel.
-    var filters = [Double](repeating: 0, count: pr.filter.d * columns.count * depth * area)
-    filters.withUnsafeMutableBufferPointer { filters in
-      pool.parallelFor(pr.filter.d * columns.count) { task in
-        let t = task / columns.count
-        let column = columns[task % columns.count]
-        var taps = [Double](repeating: 0, count: vertical.r * horizontal.r)
-        var scratch = [Double](repeating: 0, count: vertical.tile * horizontal.r)
-        for i in 0..<depth {
-          let (k, c) =
-            isForward ? (column, i) : (column / pr.cPerGroup * pr.kPerGroup + i, column % pr.cPerGroup)
-          gatherTaps(w, k, c, t, flipped: !isForward, into: &taps)
-          sandwich(
-            vertical.g, vertical.tile, vertical.r, taps, horizontal.g, horizontal.tile, horizontal.r,
-            &scratch, filters.baseAddress! + (task * depth + i) * area)
-        }
-      }
-    }
+    let filters = transformedFilters(w, columns, depth, isForward, pool)
     // Samples by tile.
     var members: [TileKey: [Int]] = [:]
     for (index, row) in grid.rows.enumerated() {
       members[key(row, isForward), default: []].append(index)
     }
     let tiles = members.map { ($0.key, $0.value) }
-    var result = [Double](repeating: 0, count: grid.count)
-    result.withUnsafeMutableBufferPointer { result in
-      filters.withUnsafeBufferPointer { filters in
+    let groups = Set(columns.map { $0 / groupSize }).sorted()
+    var result = Result(values: [Double](repeating: 0, count: grid.count), squares: [])
+    result.squares = result.values
+    result.values.withUnsafeMutableBufferPointer { values in
+      result.squares.withUnsafeMutableBufferPointer { squares in
         pool.parallelFor(tiles.count) { task in
           let (tile, rows) = tiles[task]
-          var products = [Double](repeating: 0, count: columns.count * area)
-          var inputs = [Double](repeating: 0, count: depth * area)
-          var window = [Double](repeating: 0, count: area)
-          var scratch = [Double](repeating: 0, count: area)
-          for group in Set(columns.map { $0 / groupSize }).sorted() {
+          var products = [ProductSums](repeating: ProductSums(area: area), count: columns.count)
+          var inputs = TransformedTiles(count: depth, area: area)
+          for group in groups {
             for t in 0..<pr.filter.d {
-              var isEmpty = true
-              inputs.withUnsafeMutableBufferPointer { inputs in
-                for i in 0..<depth {
-                  let filled = gatherWindow(
-                    source, isForward: isForward, channel: group * depth + i, tile, t, into: &window)
-                  isEmpty = isEmpty && !filled
-                  sandwich(
-                    vertical.bt, vertical.tile, vertical.tile, window, horizontal.bt, horizontal.tile,
-                    horizontal.tile, &scratch, inputs.baseAddress! + i * area)
-                }
-              }
-              if isEmpty { continue }
+              guard
+                inputs.fill(
+                  inputTransform,
+                  { index, window in
+                    gatherWindow(
+                      source, isForward: isForward, channel: group * depth + index, tile, t, into: window)
+                  })
+              else { continue }
               for (j, column) in columns.enumerated() where column / groupSize == group {
-                let filter = filters.baseAddress! + (t * columns.count + j) * depth * area
-                products.withUnsafeMutableBufferPointer { products in
-                  inputs.withUnsafeBufferPointer { inputs in
-                    let sum = products.baseAddress! + j * area
-                    for i in 0..<depth {
-                      for e in 0..<area { sum[e] += inputs[i * area + e] * filter[i * area + e] }
-                    }
-                  }
-                }
+                let first = (t * columns.count + j) * depth
+                for i in 0..<depth { products[j].add(filters, first + i, inputs, i) }
               }
             }
           }
-          var outputs = [Double](repeating: 0, count: vertical.m * horizontal.m)
           for j in columns.indices {
-            let product = Array(products[j * area..<(j + 1) * area])
-            outputs.withUnsafeMutableBufferPointer {
-              sandwich(
-                vertical.at, vertical.m, vertical.tile, product, horizontal.at, horizontal.m, horizontal.tile,
-                &scratch, $0.baseAddress!)
-            }
+            let outputs = inverse(products[j])
             for row in rows {
               let at = grid.rows[row].at
               let h = place(at, 1, isForward) / pr.dilation.h % vertical.m
               let w = place(at, 2, isForward) / pr.dilation.w % horizontal.m
-              result[row * columns.count + j] = outputs[h * horizontal.m + w]
+              values[row * columns.count + j] = outputs.values[h * horizontal.m + w][0]
+              squares[row * columns.count + j] = outputs.squares[h * horizontal.m + w][0]
             }
           }
         }
       }
     }
     return result
+  }
+
+  /// G w Gᵀ per depth tap, column and summed channel.
+  private func transformedFilters<T: ConvScalar>(
+    _ w: UnsafePointer<T>, _ columns: [Int], _ depth: Int, _ isForward: Bool, _ pool: WorkerPool
+  ) -> TransformedTiles {
+    let pr = data.problem
+    var filters = TransformedTiles(count: pr.filter.d * columns.count * depth, area: area)
+    filters.fillAll(filterTransform, pool) { index, taps in
+      let (i, j, t) = (index % depth, index / depth % columns.count, index / depth / columns.count)
+      let column = columns[j]
+      let (k, c) =
+        isForward ? (column, i) : (column / pr.cPerGroup * pr.kPerGroup + i, column % pr.cPerGroup)
+      return gatherTaps(w, k, c, t, flipped: !isForward, into: taps)
+    }
+    return filters
   }
 
   /// The coordinate that tiles are counted in: the result's own, or the padded one where a dilation splits dx.
@@ -119,10 +101,10 @@ extension WinogradBounds {
       h: h / dilation.h / vertical.m, w: w / dilation.w / horizontal.m)
   }
 
-  /// The taps of one depth, as |w|, in the order in which they meet the window.
+  /// The taps of one depth, in the order in which they meet the window.
   private func gatherTaps<T: ConvScalar>(
-    _ w: UnsafePointer<T>, _ k: Int, _ c: Int, _ t: Int, flipped: Bool, into taps: inout [Double]
-  ) {
+    _ w: UnsafePointer<T>, _ k: Int, _ c: Int, _ t: Int, flipped: Bool, into taps: TileLane
+  ) -> Bool {
     let pr = data.problem
     let plane = w + ((k * pr.cPerGroup + c) * pr.filter.d + t) * pr.filter.h * pr.filter.w
     for i in 0..<vertical.r {
@@ -131,17 +113,18 @@ extension WinogradBounds {
         if i < pr.filter.h && j < pr.filter.w {
           let r = flipped ? pr.filter.h - 1 - i : i
           let s = flipped ? pr.filter.w - 1 - j : j
-          value = abs(Double(plane[r * pr.filter.w + s]))
+          value = Double(plane[r * pr.filter.w + s])
         }
         taps[i * horizontal.r + j] = value
       }
     }
+    return true
   }
 
-  /// The window of the source image that a tile reads for one depth tap, as absolute values, zero outside the image.
+  /// The window of the source image that a tile reads for one depth tap, zero outside the image; false where it is all outside.
   private func gatherWindow<T: ConvScalar>(
     _ source: UnsafePointer<T>, isForward: Bool, channel: Int, _ tile: TileKey, _ t: Int,
-    into window: inout [Double]
+    into window: TileLane
   ) -> Bool {
     let pr = data.problem
     let extent = isForward ? pr.input : pr.output
@@ -163,7 +146,7 @@ extension WinogradBounds {
         let w = position(2, (tile.w * horizontal.m + j), tile.residueW, isForward)
         var value = 0.0
         if h >= 0 && h < extent.h && w >= 0 && w < extent.w {
-          value = abs(Double(plane[h * extent.w + w]))
+          value = Double(plane[h * extent.w + w])
           filled = true
         }
         window[i * horizontal.tile + j] = value
