@@ -251,7 +251,7 @@ private final class CountingEngine: ConvolutionBackend {
     var executedFLOPs: Double { operation.problem.directFLOPs }
     var variant: String { name }
     var executedBy: String { name }
-    var errorModel: ErrorModel { .summation(depth: 1, accumulator: .float64) }
+    var errorModel: ErrorModel { .summation(.chain, accumulator: .float64) }
     func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
       throw ConvError.operand("never prepared")
     }

@@ -7,7 +7,7 @@ import Testing
 
 /// Sums over whole results see what a sample misses.
 @Suite struct ProjectionTests {
-  /// Both sides of the identities, from the oracle's value of every result; magnitudes are at least what the bound needs.
+  /// Both sides of the identities, from the oracle's value of every result; squares are those of all terms of all results.
   @Test(arguments: ConvPass.allCases, [1, 2, 3, 8])
   func sumsAreThoseOfTheOracle(_ pass: ConvPass, _ width: Int) throws {
     let base = UInt64.random(in: 0..<1 << 32)
@@ -18,33 +18,32 @@ import Testing
       let sums = try ProjectedSums(projection, data: data)
       let grid = SampleGrid.all(problem, pass)
       let all = Expectation(grid: grid, data: data)
-      var (values, magnitudes) = ([Int: Double](), [Int: Double]())
+      var (values, magnitudes, terms) = ([Int: Double](), [Int: Double](), [Int: Double]())
       for (i, row) in grid.rows.enumerated() {
         for (j, column) in grid.columns.enumerated() {
           let index = grid.index(row, column)
           values[index] = all.values[i * grid.columns.count + j]
           magnitudes[index] = all.magnitudes[i * grid.columns.count + j]
+          terms[index] = all.squares[i * grid.columns.count + j]
         }
       }
       var seen = Set<Int>()
-      let factor = min(Double(projection.width).squareRoot(), ErrorBounds.lambda)
       for line in 0..<projection.lines {
-        sums.withLine(line) { found, bounding in
+        sums.withLine(line) { found, squares in
           for sum in 0..<projection.sums {
             for w in 0..<projection.extent.w {
               let members = projection.members(sum)
-              var (squares, total) = (0.0, 0.0)
+              var (expected, total) = (0.0, 0.0)
               for channel in members {
                 let index = projection.index(line, channel) + w
                 seen.insert(index)
-                squares += magnitudes[index]! * magnitudes[index]!
+                expected += terms[index]!
                 total += magnitudes[index]!
               }
-              let magnitude = bounding[sum * projection.extent.w + w]
+              let square = squares[sum * projection.extent.w + w]
               #expect(
-                magnitude >= factor * squares.squareRoot() * (1 - 1e-12)
-                  && magnitude <= factor * total * (1 + 1e-6),
-                "\(problem) \(pass), seed \(seed): magnitude \(magnitude), line \(line)")
+                square >= expected * (1 - 1e-12) && square <= expected * (1 + 1e-6),
+                "\(problem) \(pass), seed \(seed): \(square) where \(expected) is expected, line \(line)")
               for turn in 0..<projection.repeats {
                 let signs = projection.signVector(line, turn) * projection.channels
                 let value = members.reduce(0) {
@@ -113,17 +112,17 @@ import Testing
     #expect(projection.width > 1)
     let plan = try NaiveBackend().plan(for: ConvOperation(pass, problem), PlanOptions())
     let right = try Verifier().execute(plan, data)
-    let check = ProjectionCheck(
-      expected: try ProjectedSums(projection, data: data), model: plan.errorModel, elementType: .float32,
-      pool: .shared)
     let bounds = try #require(ErrorBounds(model: plan.errorModel, expectation: expectation, data: data))
+    let check = ProjectionCheck(
+      expected: try ProjectedSums(projection, data: data), model: plan.errorModel, expectation: expectation,
+      bounds: bounds, data: data, pool: .shared)
     func sampled(_ result: Tensor) -> Verdict {
       Verification(
         results: Verifier.values(of: result, at: grid), expectation: expectation, bounds: bounds
       ).verdict
     }
     let honest = try #require(check.finding(right))
-    #expect(honest.ratio < 0.5 && honest.width == 32, "\(honest.place)")
+    #expect(honest.ratio < 1 && honest.width == 32, "\(honest.place)")
     let coverage = SampleCoverage(grid, honest.sight)
     #expect(coverage.tile == 0 && coverage.channel == 0, "\(coverage), seed \(seed)")
     #expect(SampleCoverage(grid).channel > 0)
@@ -187,9 +186,11 @@ import Testing
       for i in 0..<144 { w[zero * 144 + i] = 0 }
     }
     let plan = try NaiveBackend().plan(for: ConvOperation(.forward, problem), PlanOptions())
+    let expectation = Expectation(grid: grid, data: data)
+    let bounds = try #require(ErrorBounds(model: plan.errorModel, expectation: expectation, data: data))
     let check = ProjectionCheck(
       expected: try ProjectedSums(Projection(problem, .forward, width: 32, seed: 6), data: data),
-      model: plan.errorModel, elementType: .float32, pool: .shared)
+      model: plan.errorModel, expectation: expectation, bounds: bounds, data: data, pool: .shared)
     let found = try #require(check.finding(Verifier().execute(plan, data)))
     #expect(found.ratio <= 1 && SampleCoverage(grid, found.sight).channel == 1.0 / 64, "\(found.place)")
   }

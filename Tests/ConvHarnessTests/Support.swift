@@ -26,8 +26,10 @@ enum Fault: String, CaseIterable, Sendable {
   case lostTail
   /// One element that is never looked at stays unwritten.
   case unwrittenElement
-  /// Correct values with a relative error of 2⁻¹⁶.
+  /// Correct values with a relative error of 2⁻¹².
   case coarse
+  /// The operands are rounded to 11 bits.
+  case tensorFloat
 }
 
 /// An engine for tests: correct float32 arithmetic, except for one fault. Forward only.
@@ -56,7 +58,7 @@ struct FaultyPlan: ConvPlan {
   var variant: String { "faulty[\(fault.rawValue)]" }
   var executedBy: String { "faulty" }
   var errorModel: ErrorModel {
-    .summation(depth: operation.problem.summationDepth(.forward), accumulator: operation.elementType)
+    .summation(.chain, accumulator: operation.elementType)
   }
 
   func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
@@ -72,6 +74,12 @@ struct FaultyPlan: ConvPlan {
     } else {
       try run(Float.self, operands)
     }
+  }
+
+  /// 11 bits are left.
+  private func rounded<T: ConvScalar>(_ value: T) -> T {
+    let scaled = Double(value) * (0x1p42 + 1)
+    return T(scaled - (scaled - Double(value)))
   }
 
   private func run<T: ConvScalar>(_: T.Type, _ operands: ConvOperands) throws {
@@ -103,7 +111,7 @@ struct FaultyPlan: ConvPlan {
                         (((n * pr.c + channel) * pr.input.d + d) * pr.input.h + h) * pr.input.w + i
                       let wi =
                         (((k * pr.cPerGroup + c) * pr.filter.d + t) * pr.filter.h + r) * pr.filter.w + s
-                      sum += x[xi] * w[wi]
+                      sum += fault == .tensorFloat ? rounded(x[xi]) * rounded(w[wi]) : x[xi] * w[wi]
                     }
                   }
                 }
@@ -120,5 +128,14 @@ struct FaultyPlan: ConvPlan {
         }
       }
     }
+  }
+}
+
+extension ErrorModel {
+  /// Bounds of 3×3 taps that are `factor` times too wide: F(2×2, 3×3), for filter gradients F(3×3, 2×2), with larger outputs.
+  static func vague(_ pass: ConvPass, _ factor: Double) -> ErrorModel {
+    var transform = pass == .backwardFilter ? VerificationTests.f32 : VerificationTests.f23
+    transform.at = transform.at.map { $0 * factor }
+    return .winograd(vertical: transform, horizontal: transform, depth: 1 << 20)
   }
 }

@@ -26,10 +26,34 @@ import Testing
   func aCorrectResultPasses(text: String, elementType: ElementType) throws {
     for distribution in DataDistribution.allCases {
       let result = try verify(.none, text, elementType, distribution)
-      #expect(result.verdict == .passed, "\(text) \(elementType) \(distribution): \(result.reason)")
+      // Small integers have no more than 11 bits, and correlated data have wide bounds: both may be too little to trust.
+      let isTrusted = [.uniform, .normal, .offset, .sparse, .sorted, .subnormal].contains(distribution)
+      #expect(
+        result.verdict == .passed || !isTrusted && result.verdict == .mistrusted,
+        "\(text) \(elementType) \(distribution): \(result.reason)")
       #expect(result.errorRatio < 1 && result.errorMax <= result.errorBoundWorst * 1e3, "\(text) \(result)")
       #expect(result.samples > 0)
     }
+  }
+
+  /// What data cannot tell apart, other data do: small integers are followed by uniform numbers.
+  @Test func aMistrustedResultIsRepeatedWithOtherData() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c8h9w9k8r3s3p1")
+    let data = try ProblemData(problem: problem, distribution: .smallIntegers, seed: 3)
+    let expectation = Expectation(grid: .all(problem, .forward), data: data)
+    func verdict(_ fault: Fault) throws -> (once: Verdict, repeated: Verification) {
+      let plan = FaultyPlan(operation: ConvOperation(.forward, problem), fault: fault)
+      return (
+        try Verifier().verify(plan, data: data, expectation: expectation).verdict,
+        try Verifier().verifyUntilTrusted(plan, data: data, expectation: expectation, seed: 3)
+      )
+    }
+    let honest = try verdict(.none)
+    #expect(honest.once == .mistrusted && honest.repeated.verdict == .passed, "\(honest)")
+    // Its operands are rounded to 11 bits, which integers do not show.
+    let coarse = try verdict(.tensorFloat)
+    #expect(coarse.once == .mistrusted && coarse.repeated.verdict == .failed, "\(coarse)")
+    #expect(coarse.repeated.reason.contains("uniform data of seed 4"), "\(coarse.repeated.reason)")
   }
 
   @Test(arguments: problems, [Fault.zeros, .missingTap, .lostTail, .coarse])
@@ -56,17 +80,17 @@ import Testing
       let bounds = try #require(ErrorBounds(model: model, expectation: expectation, data: data))
       return Verification.doubt(expectation, bounds)
     }
-    #expect(try doubt(.summation(depth: 36, accumulator: .float32)) == nil)
-    #expect(try doubt(.summation(depth: 1 << 38, accumulator: .float32)) != nil)
-    // A depth at which everything is in the bound except for the 5 % rule.
-    #expect(try doubt(.summation(depth: 1 << 34, accumulator: .float32))?.contains("5 %") == true)
+    #expect(try doubt(.summation(.chain, accumulator: .float32)) == nil)
+    #expect(try doubt(.vague(.forward, 1e8))?.contains("all zeros") == true)
+    // Wide enough for TF32, which errs by 2⁻¹² of a term, and too narrow for a lost tap.
+    #expect(try doubt(.vague(.forward, 3e2))?.contains("11 bits") == true)
 
     let zeros = try ProblemData(
       problem: problem, input: .zeros(problem.inputShape), filter: data.filter,
       outputGradient: data.outputGradient)
     let empty = Expectation(grid: .all(problem, .forward), data: zeros)
     let bounds = try #require(
-      ErrorBounds(model: .summation(depth: 36, accumulator: .float32), expectation: empty, data: zeros))
+      ErrorBounds(model: .summation(.chain, accumulator: .float32), expectation: empty, data: zeros))
     #expect(Verification.doubt(empty, bounds) != nil)
   }
 
@@ -81,27 +105,6 @@ import Testing
     #expect(result.reason.contains("nonsense"))
   }
 
-  @Test func summationBoundsAreWhatTheFormulaSays() throws {
-    // One result: (1·2 + 3·4) with Σ|a·b| = 14.
-    let problem = try ConvProblem(parsing: "conv1d:c2w1k1s1")
-    let data = try ProblemData(
-      problem: problem, input: Tensor([Float(1), 3], shape: [1, 2, 1]),
-      filter: Tensor([Float(2), 4], shape: [1, 2, 1]), outputGradient: Tensor([Float(1)], shape: [1, 1, 1]))
-    let expectation = Expectation(grid: .all(problem, .forward), data: data)
-    #expect(expectation.values == [14] && expectation.magnitudes == [14])
-    func bound(_ depth: Int, _ accumulator: ElementType) throws -> (Double, Double) {
-      let bounds = try #require(
-        ErrorBounds(
-          model: .summation(depth: depth, accumulator: accumulator), expectation: expectation, data: data))
-      return (bounds.bounds[0], bounds.worst[0])
-    }
-    let u = 0x1p-24
-    #expect(abs(try bound(2, .float32).0 / (2 * u * 14) - 1) < 1e-6)
-    #expect(abs(try bound(100, .float32).0 / (4 * 10 * u * 14) - 1) < 1e-6)
-    #expect(abs(try bound(100, .float32).1 / (100 * u * 14) - 1) < 1e-6)
-    #expect(abs(try bound(100, .float64).0 / (u * 14) - 1) < 1e-6)
-  }
-
   /// F(2, 3) of Winograd.
   static let f23 = WinogradTransform(
     m: 2, r: 3, at: [1, 1, 1, 0, 0, 1, -1, -1],
@@ -112,51 +115,6 @@ import Testing
     m: 3, r: 2, at: [1, 1, 1, 0, 0, 1, -1, 0, 0, 1, 1, 1],
     g: [1, 0, 0.5, 0.5, 0.5, -0.5, 0, 1],
     bt: [1, 0, -1, 0, 0, 1, 1, 0, 0, -1, 1, 0, 0, -1, 0, 1])
-
-  /// |Aᵀ|(Σ|G||w||Gᵀ| ⊙ |Bᵀ||x||B|)|A| bounds the plain Σ|x·w| from above, and is a few times it, in every pass.
-  @Test(arguments: [
-    "conv2d:n2c3h9w10k4r3s3p1", "conv2d:n1c4h11w9k4r3s3p0,3,2,1l2g2", "conv2d:n1c2h7w7k2r3s3p4",
-    "conv3d:n1c2d4h6w7k3t2r3s3p1",
-  ])
-  func winogradMagnitudesCoverTheSum(text: String) throws {
-    let problem = try ConvProblem(parsing: text)
-    let data = try ProblemData(problem: problem, seed: 11)
-    for pass in ConvPass.allCases {
-      let grid = SampleGrid.all(problem, pass)
-      let expectation = Expectation(grid: grid, data: data)
-      let transform = pass == .backwardFilter ? Self.f32 : Self.f23
-      let bounds = try #require(WinogradBounds(vertical: transform, horizontal: transform, data: data))
-      let amplified = try #require(bounds.amplified(grid, pool: .shared))
-      var ratios = 0.0
-      var count = 0.0
-      for i in amplified.indices {
-        #expect(amplified[i] >= expectation.magnitudes[i] * (1 - 1e-12), "\(text) \(pass) sample \(i)")
-        if expectation.magnitudes[i] > 0 {
-          ratios += amplified[i] / expectation.magnitudes[i]
-          count += 1
-        }
-      }
-      #expect(ratios / count < 40, "\(text) \(pass): on average \(ratios / count)")
-    }
-  }
-
-  @Test(arguments: [
-    "conv2d:n2c3h20w21k4r5s5p2", "conv2d:n1c4h17w19k4r3s3u2p1l2g2", "conv3d:n1c2d4h6w7k3t2r3s3p1",
-  ])
-  func fourierNormsCoverTheSum(text: String) throws {
-    let problem = try ConvProblem(parsing: text)
-    let data = try ProblemData(problem: problem, seed: 11)
-    for pass in ConvPass.allCases {
-      let grid = SampleGrid.all(problem, pass)
-      let expectation = Expectation(grid: grid, data: data)
-      let bounds = FourierBounds(height: 12, width: 12, stepH: 4, stepW: 4, data: data)
-      let norms = bounds.normProducts(grid, pool: .shared)
-      for i in norms.indices {
-        // Cauchy–Schwarz: |Σ x·w| and Σ|x·w| are at most ‖x‖₂‖w‖₂, summed over channels.
-        #expect(norms[i] >= expectation.magnitudes[i] * (1 - 1e-12), "\(text) \(pass) sample \(i)")
-      }
-    }
-  }
 
   @Test func aTransformThatDoesNotFitTheFilterHasNoBounds() throws {
     let problem = try ConvProblem(parsing: "conv2d:n1c2h9w9k2r5s5p2")

@@ -82,7 +82,7 @@ private struct WrongBackend: ConvolutionBackend {
     var variant: String { "wrong" }
     var executedBy: String { "wrong" }
     var errorModel: ErrorModel {
-      .summation(depth: operation.problem.summationDepth(.forward), accumulator: .float32)
+      .summation(.chain, accumulator: .float32)
     }
 
     func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

@@ -180,8 +180,8 @@ public final class Comparison {
     let plan = try competitor.backend.plan(for: operation, options)
     (row.variant, row.executedBy) = (plan.variant, plan.executedBy)
     row.format = item.format
-    row.verification = try Verifier(pool: pool).verify(
-      plan, data: data, expectation: expectation, filterState: item.filterState)
+    row.verification = try Verifier(pool: pool).verifyUntilTrusted(
+      plan, data: data, expectation: expectation, filterState: item.filterState, seed: settings.seed)
     guard row.verification.verdict == .passed else { return nil }
     let execution = try PlanExecution(plan, data, item.filterState, pool)
     let evictor = try evictor(settings.cache, pool)

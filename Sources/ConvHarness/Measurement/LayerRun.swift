@@ -115,8 +115,8 @@ public struct LayerRun {
     row.planMilliseconds = (planned - start).seconds * 1e3
     ledger.planning += (planned - start).seconds
     row.describe(plan, prices: settings.prices)
-    let verification = try Verifier(pool: settings.pool).verify(
-      plan, data: data, expectation: expectation, filterState: options.filterState)
+    let verification = try Verifier(pool: settings.pool).verifyUntilTrusted(
+      plan, data: data, expectation: expectation, filterState: options.filterState, seed: settings.seed)
     ledger.verification += (ContinuousClock.now - planned).seconds
     row.set(verification)
     guard verification.verdict == .passed, times else { return }

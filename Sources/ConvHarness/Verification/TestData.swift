@@ -69,7 +69,7 @@ public enum TestData {
   private static func value(_ philox: Philox, _ index: UInt64, _ distribution: DataDistribution) -> Float {
     switch distribution {
     case .uniform, .constant, .sorted: Float(2 * philox.uniform(at: index) - 1)
-    case .subnormal: Float(philox.normal(at: index) * 0x1p-68)
+    case .subnormal: Float(philox.normal(at: index) * 0x1p-66)
     case .normal, .planes: Float(philox.normal(at: index))
     case .smallIntegers: Float(Int(philox.uniform(at: index) * 5) - 2)
     case .offset: Float(8 + philox.normal(at: index))

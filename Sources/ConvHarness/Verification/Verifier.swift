@@ -54,6 +54,29 @@ public struct Verifier: Sendable {
     return verification
   }
 
+  /// Other data that a verification is repeated with at most.
+  static let repeats = 2
+
+  /// Verifies a plan; where the verdict is `mistrusted`, again with data drawn uniformly with the next seeds, until it can be trusted.
+  ///
+  /// - Throws: what the plan throws; `ConvError.allocationFailed` for the data.
+  public func verifyUntilTrusted(
+    _ plan: any ConvPlan, data: ProblemData, expectation: Expectation, filterState: FilterState = .fresh,
+    seed: UInt64
+  ) throws -> Verification {
+    let first = try verify(plan, data: data, expectation: expectation, filterState: filterState)
+    var verification = first
+    for repeated in 1...Verifier.repeats where verification.verdict == .mistrusted {
+      let seed = seed &+ UInt64(repeated)
+      let other = try ProblemData(
+        problem: data.problem, elementType: data.elementType, seed: seed, pool: pool)
+      let expectation = try Expectation(of: plan.operation.pass, data: other, seed: seed, pool: pool)
+      verification = try verify(plan, data: other, expectation: expectation, filterState: filterState)
+      if verification.verdict == .failed { verification.reason += ", on uniform data of seed \(seed)" }
+    }
+    return verification.verdict == .mistrusted ? first : verification
+  }
+
   /// Executes a plan on memory that shows what it does not write or reads by mistake: the result is filled with NaN (with
   /// zeros where the epilogue accumulates), the workspace with 0xA5.
   ///
