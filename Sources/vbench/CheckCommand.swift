@@ -109,6 +109,7 @@ struct CheckCommand: ParsableCommand {
     let outcomes = try check(cases, competitors, passes, pool)
     for outcome in outcomes where verbose || outcome.isFailure { print(line(outcome)) }
     print(summary(outcomes, competitors))
+    if outcomes.contains(where: \.verification.isCorrelated) { print(Verification.correlatedSentence) }
     printSkips(outcomes)
     try describe(outcomes, competitors, pool)
     var failures = outcomes.count(where: \.isFailure)
@@ -150,11 +151,11 @@ struct CheckCommand: ParsableCommand {
   private func line(_ outcome: ReferenceCheck.Outcome) -> String {
     let result = outcome.verification
     var text =
-      "\(result.verdict.rawValue): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
+      "\(result.verdictText): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
     if !result.reason.isEmpty { text += "\n  \(result.reason)" }
     if result.verdict != .unsupported && result.verdict != .missingReference {
       text +=
-        "\n  error \(result.errorText), max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
+        "\n  \(result.figuresText), max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
         + "bound \(CSV.number(result.errorBound)), \(result.samples) results"
     }
     return outcome.isFailure ? text + "\n  \(outcome.repro)" : text
@@ -162,17 +163,23 @@ struct CheckCommand: ParsableCommand {
 
   private func summary(_ outcomes: [ReferenceCheck.Outcome], _ competitors: [Competitor]) -> String {
     var table = TextTable(
-      ["backend", "op", "passed", "failed", "mistrusted", "skipped", "not stored", "worst error/bound"],
-      rightAligned: [2, 3, 4, 5, 6, 7])
+      [
+        "backend", "op", "passed", "failed", "mistrusted", "skipped", "not stored", "worst error/bound",
+        "least bits", "correlated",
+      ],
+      rightAligned: [2, 3, 4, 5, 6, 7, 8, 9])
     for competitor in competitors {
       for op in ReferenceCase.operations {
         let own = outcomes.filter { $0.backend == competitor.label && $0.op == op }
         if own.isEmpty { continue }
         func count(_ verdict: Verdict) -> String { "\(own.count { $0.verification.verdict == verdict })" }
         let worst = own.map(\.verification.errorRatio).filter { !$0.isNaN }.max()
+        let bits = own.map(\.verification.effectiveBits).filter { !$0.isNaN }.min()
         table.add([
           competitor.label, op, count(.passed), count(.failed), count(.mistrusted), count(.unsupported),
           count(.missingReference), CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 }),
+          RunReport.bits(bits ?? .nan),
+          "\(own.count(where: \.verification.isCorrelated))",
         ])
       }
     }

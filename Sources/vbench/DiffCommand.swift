@@ -87,8 +87,8 @@ struct DiffCommand: ParsableCommand {
       }
     }
     var table = TextTable(
-      ["layer", "pass", "backend", "thr.", "first ms", "second ms", "second / first", ""],
-      rightAligned: [3, 4, 5, 6])
+      ["layer", "pass", "backend", "thr.", "first ms", "second ms", "second / first", "bits", ""],
+      rightAligned: [3, 4, 5, 6, 7])
     for row in diff.rows {
       let after = row.after
       var pass = after.pass.rawValue
@@ -101,7 +101,8 @@ struct DiffCommand: ParsableCommand {
       table.add([
         after.name.isEmpty ? after.problem : "\(after.suite) \(after.name)", pass, after.backend,
         "\(after.threads)", RunReport.short(row.before.medianMilliseconds),
-        RunReport.short(after.medianMilliseconds), ratio, row.verdict.rawValue,
+        RunReport.short(after.medianMilliseconds), ratio, row.bitsText,
+        [row.verdict.rawValue, row.correlatedText].filter { !$0.isEmpty }.joined(separator: ", "),
       ])
     }
     text += "\n" + table.text + "\n\n"
@@ -112,6 +113,9 @@ struct DiffCommand: ParsableCommand {
         means.add([mean.suite, mean.backend, "\(mean.rows)", RunReport.short(mean.ratio)])
       }
       text += means.text + "\n\n"
+    }
+    if diff.rows.contains(where: { !$0.correlatedText.isEmpty }) {
+      text += Verification.correlatedSentence + "\n"
     }
     for (name, rows) in [("first", diff.onlyBefore), ("second", diff.onlyAfter)] where !rows.isEmpty {
       text += "\(rows.count) rows are in the \(name) run only, the first of them \(rows[0].problem) "

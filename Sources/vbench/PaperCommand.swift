@@ -289,7 +289,10 @@ enum PaperListing {
     }
     for row in report.rows + report.errorRows
     where [.failed, .mistrusted].contains(row.verification.verdict) {
-      text += "\(row.verification.verdict.rawValue): \(row.verification.reason)\n  \(row.repro)\n"
+      text += "\(row.verification.verdictText): \(row.verification.reasonText)\n  \(row.repro)\n"
+    }
+    if (report.rows + report.errorRows).contains(where: \.verification.isCorrelated) {
+      text += Verification.correlatedSentence + "\n"
     }
     return text + report.comparison.summary
   }

@@ -237,8 +237,9 @@ struct RunSession {
     }
     text += report.chooserSentences.map { $0 + "\n" }.joined()
     for row in report.rows where [.failed, .mistrusted].contains(row.verification.verdict) {
-      text += "\(row.verification.verdict.rawValue): \(row.verification.reason)\n  \(row.repro)\n"
+      text += "\(row.verification.verdictText): \(row.verification.reasonText)\n  \(row.repro)\n"
     }
+    if let sentence = report.correlatedSentence { text += sentence + "\n" }
     return text
   }
 }

@@ -5,12 +5,13 @@ import Foundation
 struct ResultTable {
   private static let empty = TextTable(
     [
-      "layer", "pass", "backend", "verdict", "samples", "ms", "GFLOP/s", "peak %", "error", "speed-up", "",
+      "layer", "pass", "backend", "verdict", "samples", "ms", "GFLOP/s", "peak %", "error", "bits",
+      "speed-up", "",
       "time/best", "",
     ],
-    rightAligned: [4, 5, 6, 7, 8, 9, 11])
+    rightAligned: [4, 5, 6, 7, 8, 9, 10, 12])
   /// As in `mistrusted`, `3.1e-06 = 0.22 × bound`, `0.997 (0.983–1.03)`, `indistinguishable`.
-  private static let widthsOfResults = [0, 0, 0, 10, 7, 6, 7, 6, 24, 19, 17, 18, 17]
+  private static let widthsOfResults = [0, 0, 0, 10, 7, 6, 7, 6, 24, 5, 19, 17, 18, 17]
 
   /// All rows that the table is going to have, as far as they are known: what is the same in all of them is not printed.
   private let skeleton: RunReport
@@ -39,9 +40,10 @@ struct ResultTable {
     [
       row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)",
       ([row.pass.rawValue] + report.conditions(row)).joined(separator: ", "), row.backend,
-      row.verification.verdict.rawValue, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
+      row.verification.verdictText, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
       RunReport.short(row.medianMilliseconds), RunReport.short(row.gflopsEffective),
-      RunReport.short(row.peakPercent), row.verification.errorText, RunReport.speedup(row.speedup),
+      RunReport.short(row.peakPercent), row.verification.errorText, row.verification.bitsText,
+      RunReport.speedup(row.speedup),
       row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
     ]
   }

@@ -112,7 +112,7 @@ public struct ComparisonReport: Sendable {
     text +=
       "in turn, with its 95 % bootstrap interval; of the peer's configurations the one with the least median counts. Both "
     text += "sides were verified on the same operands.\n\n"
-    text += meansTable + rowsTable + problems
+    text += meansTable + rowsTable + correlated + problems
     return text
   }
 
@@ -159,6 +159,17 @@ public struct ComparisonReport: Sendable {
     return text + "\n"
   }
 
+  /// Rows of which the deterministic bound decided, on either side.
+  private var correlated: String {
+    let counts = [("ours", \ComparisonRow.verification), ("the peer's", \.peerVerification)].map {
+      who, side in
+      (who: who, count: rows.count { $0[keyPath: side].isCorrelated })
+    }.filter { $0.count > 0 }
+    if counts.isEmpty { return "" }
+    let text = counts.map { "\($0.count) of \($0.who)" }.joined(separator: ", ")
+    return "\(RunReport.sentence(Verification.correlatedSentence)) Rows: \(text).\n\n"
+  }
+
   private var problems: String {
     var lines: [String] = []
     for row in rows where row.ratio == nil {
@@ -166,7 +177,7 @@ public struct ComparisonReport: Sendable {
       for (who, verification) in [(row.backend, row.verification), (peer.name, row.peerVerification)]
       where verification.verdict != .passed {
         let line =
-          "- \(who), \(layer) \(row.pass), \(row.threads) threads: \(verification.verdict.rawValue)"
+          "- \(who), \(layer) \(row.pass), \(row.threads) threads: \(verification.verdictText)"
           + (verification.reason.isEmpty ? "" : ", \(RunReport.cell(verification.reason))")
         if !lines.contains(line) { lines.append(line) }
       }

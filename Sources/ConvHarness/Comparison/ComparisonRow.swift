@@ -107,6 +107,10 @@ public struct ComparisonRow: Sendable {
     ("peer_error_ratio", { CSV.number($0.peerVerification.errorRatio) }), ("variant", { $0.variant }),
     ("executed_by", { $0.executedBy }), ("cache", { $0.cache.rawValue }),
     ("role", { $0.role.rawValue }),
+    ("effective_bits", { CSV.number($0.verification.effectiveBits) }),
+    ("correlated", { "\($0.verification.isCorrelated)" }),
+    ("peer_effective_bits", { CSV.number($0.peerVerification.effectiveBits) }),
+    ("peer_correlated", { "\($0.peerVerification.isCorrelated)" }),
   ]
 
   /// `comparison.csv`.

@@ -10,6 +10,8 @@ public enum Statistics {
     let position = p * Double(sorted.count - 1)
     let low = Int(position.rounded(.down))
     let high = min(low + 1, sorted.count - 1)
+    // Between infinite values there is no distance.
+    if position == Double(low) || sorted[low].isInfinite { return sorted[low] }
     return sorted[low] + (sorted[high] - sorted[low]) * (position - Double(low))
   }
 

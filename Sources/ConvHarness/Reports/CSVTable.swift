@@ -37,6 +37,12 @@ public struct CSVTable: Sendable {
     /// The whole number, nil where there is none.
     func optionalInteger() throws -> Int? { text.isEmpty ? nil : try integer() }
 
+    /// `true` or `false`.
+    func bool() throws -> Bool {
+      guard let value = Bool(text) else { throw error("'\(text)' is neither true nor false") }
+      return value
+    }
+
     /// The value of an enumeration that has this name.
     func value<Value: RawRepresentable & CaseIterable>(of _: Value.Type, _ kind: String) throws -> Value
     where Value.RawValue == String {

@@ -21,13 +21,18 @@ public struct JUnitReport: Sendable {
     public var outcome: Outcome
     /// Seconds that one execution took; nil where none was timed.
     public var seconds: Double?
+    /// What is to be known of it, however it ended; empty where there is nothing.
+    public var note: String
 
     /// A case that was checked.
-    public init(suite: String, name: String, outcome: Outcome, seconds: Double? = nil) {
+    public init(
+      suite: String, name: String, outcome: Outcome, seconds: Double? = nil, note: String = ""
+    ) {
       self.suite = suite
       self.name = name
       self.outcome = outcome
       self.seconds = seconds
+      self.note = note
     }
   }
 
@@ -82,7 +87,7 @@ public struct JUnitReport: Sendable {
   private static func element(_ test: Case) -> String {
     var attributes = [("classname", line(test.suite)), ("name", line(test.name))]
     if let seconds = test.seconds { attributes.append(("time", self.seconds(seconds))) }
-    let content: String?
+    var content: String?
     switch test.outcome {
     case .passed: content = nil
     case .failed(let kind, let reason, let repro):
@@ -90,6 +95,9 @@ public struct JUnitReport: Sendable {
         "failure", [("type", line(kind)), ("message", line(reason))],
         XMLText.escaped(repro.isEmpty ? reason : "\(reason)\n\(repro)"))
     case .skipped(let reason): content = XMLText.element("skipped", [("message", line(reason))])
+    }
+    if !test.note.isEmpty {
+      content = (content ?? "") + XMLText.element("system-out", [], XMLText.escaped(test.note))
     }
     return XMLText.element("testcase", attributes, content) + "\n"
   }
@@ -121,7 +129,13 @@ extension JUnitReport.Case {
     self.init(
       suite: "\(row.suite).\(row.backend)", name: "\(layer) \(conditions)",
       outcome: .init(row.verification, isFailure: row.verification.verdict != .unsupported, repro: row.repro),
-      seconds: row.medianMilliseconds.isFinite ? row.medianMilliseconds * 1e-3 : nil)
+      seconds: row.medianMilliseconds.isFinite ? row.medianMilliseconds * 1e-3 : nil,
+      note: JUnitReport.Case.note(row.verification))
+  }
+
+  /// What a deterministic bound decided says so.
+  private static func note(_ verification: Verification) -> String {
+    verification.isCorrelated ? Verification.correlatedSentence : ""
   }
 
   /// The training steps of a network.
@@ -147,7 +161,8 @@ extension JUnitReport.Case {
   public init(_ outcome: ReferenceCheck.Outcome) {
     self.init(
       suite: "\(outcome.op).\(outcome.backend)", name: "\(outcome.name) \(outcome.operation)",
-      outcome: .init(outcome.verification, isFailure: outcome.isFailure, repro: outcome.repro))
+      outcome: .init(outcome.verification, isFailure: outcome.isFailure, repro: outcome.repro),
+      note: JUnitReport.Case.note(outcome.verification))
   }
 }
 
@@ -171,8 +186,8 @@ extension JUnitReport.Outcome {
       self = .passed
     } else if isFailure {
       let verdict = verification.verdict.rawValue
-      self = .failed(
-        kind: verdict, reason: verification.reason.isEmpty ? verdict : verification.reason, repro: repro)
+      let reason = verification.reasonText
+      self = .failed(kind: verdict, reason: reason.isEmpty ? verdict : reason, repro: repro)
     } else {
       self = .skipped(reason: verification.reason)
     }

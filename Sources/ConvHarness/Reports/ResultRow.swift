@@ -180,6 +180,8 @@ public struct ResultRow: Sendable {
     ("peak_gflops", { number($0.peakGflops) }),
     ("peak_probes_gflops", { $0.peakProbes.map { CSV.number($0) }.joined(separator: " ") }),
     ("role", { $0.role.rawValue }),
+    ("effective_bits", { number($0.verification.effectiveBits) }),
+    ("correlated", { "\($0.verification.isCorrelated)" }),
   ]
 
   /// What a row is of, but for the backend: rows of one measurement in rounds have the same.

@@ -106,6 +106,8 @@ extension ResultRow {
     },
     "projection_ratio": { $0.verification.projectionRatio = try $1.number() },
     "role": { $0.role = try $1.value(of: Competitor.Role.self, "role") },
+    "effective_bits": { $0.verification.effectiveBits = try $1.number() },
+    "correlated": { $0.verification.isCorrelated = try $1.bool() },
   ]
 
   private mutating func readSpeedup(_ set: (inout Speedup) throws -> Void) rethrows {

@@ -27,6 +27,23 @@ public struct RunDiff: Sendable {
     public let low: Double
     public let high: Double
     public let verdict: Verdict
+
+    /// Effective bits of both runs, `21.3 → 20.1`, or of both the same; `?` where one does not state them, empty where neither does.
+    public var bitsText: String {
+      let texts = [before, after].map(\.verification.bitsText)
+      if texts[0] == texts[1] { return texts[0] }
+      return texts.map { $0.isEmpty ? "?" : $0 }.joined(separator: " → ")
+    }
+
+    /// Of which run the deterministic bound decided; empty where of none.
+    public var correlatedText: String {
+      switch (before.verification.isCorrelated, after.verification.isCorrelated) {
+      case (true, true): "correlated"
+      case (false, true): "correlated now"
+      case (true, false): "no longer correlated"
+      case (false, false): ""
+      }
+    }
   }
 
   /// A fact in which two runs differ.

@@ -109,8 +109,9 @@ public struct RunReport: Sendable {
     text += machineFacts + "\n" + verdictSummary + "\n" + chooserNote
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
-      layerTables + verificationNotes + trainingTable + trainingNotes + trajectoryTable
+      layerTables + verificationNotes + errorDistribution + trainingTable + trainingNotes + trajectoryTable
       + trainingLayerTables + threadTable + workspaceTable + phaseTable + networkTotals + skips + failures
+      + mistrusted
     return text
   }
 
@@ -141,18 +142,19 @@ public struct RunReport: Sendable {
     text +=
       "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
     text +=
-      " its bound. The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval; so is the"
+      " its bound, bits those of the results that are right (effective_bits). The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval; so is the"
     text +=
       " time beside that of the fastest engine of the problem. Percents of peak and roofline count the FLOPs of the direct"
     text += " algorithm: a better algorithm, or operands that fit into a cache, can exceed 100 %.\n\n"
+    if let correlatedSentence { text += RunReport.sentence(correlatedSentence) + "\n\n" }
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
     for suite in suites {
       text += "### \(suite)\n\n"
       text +=
         "| layer | pass | backend | verdict | samples | median ms | GFLOP/s | peak % | roofline % | error max |"
-      text += " error / bound | speed-up | | time / best | |\n"
-      text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
+      text += " error / bound | bits | speed-up | | time / best | |\n"
+      text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
       var last = ""
       for row in rows where row.suite == suite {
         let layer = "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
@@ -163,12 +165,12 @@ public struct RunReport: Sendable {
         let cells =
           head + [
             RunReport.engine(row),
-            row.verification.verdict.rawValue, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
+            row.verification.verdictText, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
             RunReport.short(row.medianMilliseconds),
             RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
             RunReport.short(row.rooflinePercent),
             RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
-            RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
+            row.verification.bitsText, RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
             RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
           ]
         text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
@@ -202,32 +204,6 @@ public struct RunReport: Sendable {
         row.best?.verdict.rawValue ?? "",
       ]
       text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
-    }
-    return text + "\n"
-  }
-
-  private var skips: String {
-    let skipped = rows.filter { $0.verification.verdict == .unsupported }
-    guard !skipped.isEmpty else { return "" }
-    var text = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
-    for row in skipped {
-      text +=
-        "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
-    }
-    return text + "\n"
-  }
-
-  private var failures: String {
-    let failed = rows.filter { [.failed, .mistrusted, .missingReference].contains($0.verification.verdict) }
-    guard !failed.isEmpty else { return "" }
-    var text = "## Not passed\n\n"
-    for row in failed {
-      text +=
-        "- \(row.verification.verdict.rawValue): \(row.backend), \(row.pass.rawValue) `\(row.problem)`: "
-      text += "\(row.verification.reason)"
-      if !row.verification.errorText.isEmpty { text += " (error \(row.verification.errorText))" }
-      text += "\n  `\(row.repro)`\n"
-      if !row.minimalRepro.isEmpty { text += "  shrunk to: `\(row.minimalRepro)`\n" }
     }
     return text + "\n"
   }

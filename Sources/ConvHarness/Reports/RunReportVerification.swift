@@ -8,6 +8,18 @@ extension RunReport {
     return String(format: "%.2g", value)
   }
 
+  /// What the bounds are and what verdicts mean, by paragraphs.
+  static let boundText = [
+    "The bound that decides is probabilistic: λ·u·√V. V is the sum, over all roundings of a computation of the engine's kind, of "
+      + "(sensitivity of the result × rounded value)², from the row's own operands; u is the unit roundoff; λ = √(2·ln(2N/p)) for "
+      + "the N looked-at results of a row. p = 10⁻³ is nominal: if roundings are independent of each other, at most one right row of "
+      + "a thousand exceeds its bound.",
+    "error_bound_worst is deterministic: no right computation exceeds it, whatever its roundings. It informs; where a row is "
+      + "correlated it decides. \(sentence(Verification.correlatedSentence))",
+    sentence(Verification.mistrustedSentence)
+      + " Such data cannot tell float32 from less; the row counts as not passed.",
+  ]
+
   /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.
   var verificationNotes: String {
     let compared = rows.filter { $0.verification.norms != nil }
@@ -16,10 +28,8 @@ extension RunReport {
     text +=
       "Largest figures of each engine over all layers: the error that came nearest to its bound; component-wise relative"
     text +=
-      " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile. The bound that"
-    text +=
-      " decides is probabilistic (λ√k·u, λ = 4), the worst case (k·u) stands beside it in"
-    text += " `error_bound_worst`.\n\n"
+      " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile.\n\n"
+    text += RunReport.boundText.map { RunReport.cell($0) + "\n\n" }.joined()
     text +=
       "| backend | data | error | rel. to terms | rel. 2-norm | ULP, 99 % |\n|---|---|---:|---:|---:|---:|\n"
     for backend in unique(compared.map(\.backend)) {

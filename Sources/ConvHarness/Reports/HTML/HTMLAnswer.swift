@@ -2,43 +2,6 @@ import ConvCore
 
 // The answer in words: who is fastest, what failed, how much the times can be trusted.
 extension HTMLReport {
-  var failedRows: [ResultRow] {
-    report.rows.filter { [.failed, .mistrusted, .missingReference].contains($0.verification.verdict) }
-  }
-
-  var failedTraining: [TrainingRow] {
-    report.training.filter { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
-  }
-
-  /// What did not pass, with the reason and the command that shows it again.
-  var failureSection: String {
-    // The first hundred tell enough; JUnit and the CSV have the others.
-    let failed = failedRows
-    let rows = failed.prefix(100).map { row in
-      let layer = row.name.isEmpty ? "" : "\(row.suite) \(row.name), "
-      let bound = ReportNumbers.besideBound(row.verification)
-      return "<li><span class=\"bad-text\">\(row.verification.verdict.rawValue)</span>: "
-        + "\(mention(row.backend)), \(row.pass.rawValue), \(XMLText.escaped(layer))"
-        + "<code>\(XMLText.escaped(row.problem))</code>: \(XMLText.escaped(row.verification.reason))"
-        + (bound.isEmpty ? "" : " (error \(bound))")
-        + "<code class=\"command\">\(XMLText.escaped(row.repro))</code></li>"
-    }
-    let training = failedTraining.map { row in
-      let reason =
-        row.problem.isEmpty
-        ? "deviates from the stored trajectory by \(RunReport.short(row.trajectoryError)) times what is allowed"
-        : row.problem
-      return
-        "<li><span class=\"bad-text\">failed</span>: \(mention(row.backend)), training "
-        + "\(XMLText.escaped(row.network)): \(XMLText.escaped(reason))</li>"
-    }
-    guard !(rows + training).isEmpty else { return "" }
-    return "<section id=\"failures\"><h2>Not passed</h2><div class=\"box bad\"><ul class=\"plain\">"
-      + (rows + training).joined()
-      + "</ul>\(failed.count > 100 ? "<p>… and \(failed.count - 100) more in <code>results.csv</code>.</p>" : "")"
-      + "</div></section>"
-  }
-
   var answerSection: String {
     var text = "<section id=\"answer\"><h2>Answer</h2>"
     text += "<p class=\"lead\">\(speedSentence)</p>\(verdictBox)\(noiseBox)"

@@ -38,8 +38,7 @@ public struct HTMLReport: Sendable {
     let machine = report.environment.first { $0.key == "CPU" }?.value ?? ""
     let sections = [
       head(machine: machine), warningSection, failureSection, answerSection, machineSection, layerSection,
-      rooflineSection,
-      trainingSection, declinedSection, footer,
+      errorSection, rooflineSection, trainingSection, declinedSection, footer,
     ]
     return """
       <!DOCTYPE html>
@@ -69,6 +68,7 @@ public struct HTMLReport: Sendable {
     if !failedRows.isEmpty || !failedTraining.isEmpty { links.append(("failures", "Not passed")) }
     links += [("answer", "Answer"), ("machine", "Machine")]
     if !suites.isEmpty { links.append(("layers", "Layers")) }
+    if !errorSection.isEmpty { links.append(("errors", "Errors")) }
     if !rooflineSection.isEmpty { links.append(("roofline", "Roofline")) }
     if !report.training.isEmpty { links.append(("training", "Training")) }
     if !declinedSection.isEmpty { links.append(("declined", "Declined")) }

@@ -7,7 +7,7 @@ extension HTMLReport {
     var body = ""
     for layer in suite.layers {
       body +=
-        "<tr class=\"layer\"><th colspan=\"\(hasBest ? 13 : 12)\" scope=\"rowgroup\">\(XMLText.escaped(layer.title))"
+        "<tr class=\"layer\"><th colspan=\"\(hasBest ? 14 : 13)\" scope=\"rowgroup\">\(XMLText.escaped(layer.title))"
       body += "<span class=\"pass\">\(XMLText.escaped(layer.condition.label))</span>"
       if !layer.name.isEmpty { body += "<code>\(XMLText.escaped(layer.problem))</code>" }
       if layer.multiplicity != 1 { body += "<span class=\"pass\">× \(layer.multiplicity)</span>" }
@@ -19,7 +19,7 @@ extension HTMLReport {
     }
     let heads = [
       ("engine", ""), ("verdict", ""), ("median ms", "n"), ("error beside its bound", "n"),
-      ("largest error", "n"), ("speed-up (95 %)", "n"),
+      ("largest error", "n"), ("bits", "n"), ("speed-up (95 %)", "n"),
     ]
     let rest = [
       ("GFLOP/s", "n"), ("% of peak", "n"), ("least ms", "n"), ("rounds", "n"), ("workspace", "n"),
@@ -39,12 +39,13 @@ extension HTMLReport {
 
   private func tableRow(_ row: ResultRow, isFastest: Bool, hasBest: Bool) -> String {
     let check = row.verification
-    let verdict: String
+    var verdict: String
     switch check.verdict {
     case .passed: verdict = "<span class=\"good-text\">✓<span class=\"word\"> passed</span></span>"
     case .unsupported: verdict = "<span class=\"sub\">declined</span>"
     default: verdict = "<span class=\"bad-text\">✗ \(check.verdict.rawValue)</span>"
     }
+    if check.isCorrelated { verdict += under("correlated") }
     var text = "<tr\(isFastest ? " class=\"fastest\"" : "") data-backend=\"\(XMLText.escaped(row.backend))\">"
     text += "<td>\(dot(row.backend))\(engineCell(row))</td><td>\(verdict)</td>"
     text += number("median_ms", row.medianMilliseconds, RunReport.short(row.medianMilliseconds))
@@ -53,6 +54,7 @@ extension HTMLReport {
     text += number(
       "error_ratio", check.errorRatio, String(bound[..<split]) + under(String(bound[split...])))
     text += number("error_max", check.errorMax, ReportNumbers.error(check.errorMax))
+    text += number("effective_bits", check.effectiveBits, check.bitsText)
     if check.verdict != .passed && !row.medianMilliseconds.isFinite {
       // The reason takes the place of the times.
       text += "<td class=\"wrap sub\" colspan=\"\(hasBest ? 6 : 5)\">\(XMLText.escaped(check.reason))</td>"

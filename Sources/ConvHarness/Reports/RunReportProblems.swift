@@ -1,0 +1,67 @@
+import ConvCore
+
+/// What did not pass, as lists of `report.md`.
+extension RunReport {
+  /// What engines declined.
+  var skips: String {
+    let skipped = rows.filter { $0.verification.verdict == .unsupported }
+    guard !skipped.isEmpty else { return "" }
+    var text = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
+    for row in skipped {
+      text +=
+        "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
+    }
+    return text + "\n"
+  }
+
+  /// What is wrong, or has nothing to be compared with.
+  var failures: String {
+    let failed = rows.filter { [.failed, .missingReference].contains($0.verification.verdict) }
+    guard !failed.isEmpty else { return "" }
+    var text = "## Not passed\n\n"
+    for row in failed {
+      text +=
+        "- \(row.verification.verdictText): \(row.backend), \(row.pass.rawValue) \(item(row)): "
+      text += "\(row.verification.reasonText)\n  `\(row.repro)`\n"
+      if !row.minimalRepro.isEmpty { text += "  shrunk to: `\(row.minimalRepro)`\n" }
+    }
+    return text + "\n"
+  }
+
+  /// Rows whose data cannot tell a right result from a wrong one: not passed either.
+  var mistrusted: String {
+    let doubtful = rows.filter { $0.verification.verdict == .mistrusted }
+    guard !doubtful.isEmpty else { return "" }
+    var text =
+      "## Mistrusted\n\n\(mistrustedShare) \(RunReport.sentence(Verification.mistrustedSentence))\n\n"
+    text += "| item | pass | engine | reason | command |\n|---|---|---|---|---|\n"
+    for row in doubtful {
+      let commands = [row.repro, row.minimalRepro].filter { !$0.isEmpty }.map { "`\($0)`" }
+      let cells = [
+        item(row), ([row.pass.rawValue] + conditions(row)).joined(separator: ", "),
+        row.backend + row.verification.correlatedMark, row.verification.reasonText,
+        commands.joined(separator: ", shrunk to: "),
+      ]
+      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    }
+    return text + "\n"
+  }
+
+  /// `2 of 120 compared rows (1.7 %) are mistrusted, which counts as not passed.`
+  var mistrustedShare: String {
+    let compared = rows.filter { [.passed, .failed, .mistrusted].contains($0.verification.verdict) }
+    let count = compared.count { $0.verification.verdict == .mistrusted }
+    let percent = RunReport.short(100 * Double(count) / Double(max(1, compared.count)))
+    return
+      "\(count) of \(ReportNumbers.count(compared.count, "compared row")) (\(percent) %) "
+      + "\(count == 1 ? "is" : "are") mistrusted, which counts as not passed."
+  }
+
+  /// `resnet50 conv1 ` and the problem.
+  private func item(_ row: ResultRow) -> String {
+    "\(row.name.isEmpty ? "" : "\(row.suite) \(row.name) ")`\(row.problem)`"
+  }
+
+  /// With a capital letter and a full stop.
+  static func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() + "." }
+}
