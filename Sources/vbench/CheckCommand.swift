@@ -154,8 +154,9 @@ struct CheckCommand: ParsableCommand {
       "\(result.verdictText): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
     if !result.reason.isEmpty { text += "\n  \(result.reason)" }
     if result.verdict != .unsupported && result.verdict != .missingReference {
+      let figures = result.figuresText.isEmpty ? "" : result.figuresText + ", "
       text +=
-        "\n  \(result.figuresText), max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
+        "\n  \(figures)max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
         + "bound \(CSV.number(result.errorBound)), \(result.samples) results"
     }
     return outcome.isFailure ? text + "\n  \(outcome.repro)" : text

@@ -94,6 +94,23 @@ import Testing
     #expect(report.hasFailures)
   }
 
+  /// Both sides' bits, and whose verdict the deterministic bound decided.
+  @Test func bothSidesHaveTheirBits() throws {
+    var first = try row("a", own: [1], peers: [2])
+    first.verification.effectiveBits = 21.5
+    first.verification.isCorrelated = true
+    first.peerVerification.effectiveBits = .infinity
+    let lines = ComparisonRow.csv([first]).split(separator: "\n").map { $0.components(separatedBy: ",") }
+    let cells = zip(lines[0], lines[1]).suffix(4).map { "\($0) \($1)" }
+    #expect(
+      cells == ["effective_bits 21.5", "correlated true", "peer_effective_bits inf", "peer_correlated false"])
+    var report = ComparisonReport(environment: [], command: "c", date: "d", peer: identity)
+    report.rows = [first, try row("b", own: [1], peers: [2])]
+    #expect(report.markdown.contains("error_bound_worst decided. Rows: 1 of ours.\n"), "\(report.markdown)")
+    report.rows[0].verification.isCorrelated = false
+    #expect(!report.markdown.contains("error_bound_worst"))
+  }
+
   /// A chooser's rows count beside the peer, and it is never the best engine.
   @Test func choosersAreNotTheBestEngine() throws {
     var report = ComparisonReport(environment: [], command: "c", date: "d", peer: identity)
@@ -105,8 +122,10 @@ import Testing
       #expect(abs(mean.geometricMean - expected) < 1e-12, "\(mean)")
     }
     #expect(report.markdown.contains("what counts beside the peer is what `picker` chose"))
-    let header = ComparisonRow.csv(report.rows).split(separator: "\n").map { $0.split(separator: ",").last }
-    #expect(header == ["role", "engine", "engine", "chooser"])
+    let roles = ComparisonRow.csv(report.rows).split(separator: "\n").map {
+      $0.components(separatedBy: ",").dropLast(4).last
+    }
+    #expect(roles == ["role", "engine", "engine", "chooser"])
     report.rows = [chooser]
     #expect(report.means.map(\.backend) == ["picker"])
     #expect(!report.markdown.contains("`\(ComparisonReport.best)`"))

@@ -87,6 +87,7 @@ enum ReportSamples {
     row.verification.errorMax = error
     row.verification.errorBound = error * 4
     row.verification.errorRatio = 0.22
+    row.verification.effectiveBits = 20.5
     if let milliseconds {
       row.seconds = [milliseconds * 1e-3]
       row.minMilliseconds = milliseconds * 0.9
@@ -182,7 +183,7 @@ enum ReportSamples {
         compared += 1
       }
     }
-    #expect(compared == rows.count * 8)
+    #expect(compared == rows.count * 9)
     let shown = lines.map { $0.all("td")[2].text }
     #expect(
       shown == ["1.23", "4.57", "432", "2.47", "9.14", "864", "1.23", "4.57", "432", "2.47", "9.14", "864"])
@@ -263,7 +264,9 @@ enum ReportSamples {
     for words in ["because a", "because b", "mistrusted", "0.22 × bound", wrong[0].repro] {
       #expect(section.text.contains(words), "\(words)")
     }
-    #expect(failures.all("svg") { $0.attributes["class"] == "chart" }.isEmpty)
+    // No chart but that of the errors, which were compared.
+    let charts = failures.all("svg") { $0.attributes["class"] == "chart" }
+    #expect(charts.map { $0.attributes["aria-label"] } == ["Errors beside their bounds, by engine"])
 
     let training = ["base", "quick"].map { ReportSamples.training($0) }
     let only = try XMLNode.parse(ReportSamples.report(training: training).html)

@@ -89,6 +89,11 @@ private struct SchemaValidator {
       #expect(trained.trajectory?.level == 16 && trained.trajectory?.optimizer == "adam")
       #expect(unable.declined == "a stride, for example" && unable.problem.isEmpty)
       #expect(read.limits.count == 2 && read.noise?.hugePages == "madvise" && read.hasTimes)
+      #expect(read.rows.map(\.verification.isCorrelated) == [false, true, false, false])
+      #expect(
+        read.rows[1].verification.effectiveBits == 21.3333
+          && read.rows[1].verification.projectionRatio == 0.142857)
+      #expect(read.rows[0].verification.effectiveBits.isNaN)
       #expect(read.rows[1].phases.map(\.name) == ["input transform", "odd,,name"])
       // The report alone is remade; a lost one comes back.
       let report = try InputFile.text(of: "\(folder)/a/report.md")
@@ -125,6 +130,35 @@ private struct SchemaValidator {
     }
   }
 
+  /// Tables from before rows had effective bits and could be correlated, and tables whose columns come in another order.
+  @Test func tablesWithoutBitsAreRead() throws {
+    let report = try SyntheticRun.full()
+    let dropped: Set = ["effective_bits", "correlated"]
+    func read(_ order: [Int]) throws -> [ResultRow] {
+      let header = ResultRow.columns.map(\.name)
+      let rows = report.rows.map { row in ResultRow.columns.map { $0.value(row) } }
+      let text = CSV.text(
+        header: order.map { header[$0] }, rows: rows.map { row in order.map { row[$0] } })
+      return try ResultRow.rows(reading: CSVTable(parsing: text, file: "results.csv"))
+    }
+    let old = try read(ResultRow.columns.indices.filter { !dropped.contains(ResultRow.columns[$0].name) })
+    #expect(old.count == 4 && old.allSatisfy { $0.verification.effectiveBits.isNaN })
+    #expect(old.allSatisfy { !$0.verification.isCorrelated })
+    #expect(old[1].verification.errorRatio == 0.1235, "what it has is read")
+    let reversed = try read(ResultRow.columns.indices.reversed())
+    #expect(reversed[1].verification.effectiveBits == 21.3333 && reversed[1].verification.isCorrelated)
+    var exact = report.rows[1]
+    for bits in [Double.infinity, -Double.infinity, 0, -1.5] {
+      exact.verification.effectiveBits = bits
+      let table = try CSVTable(parsing: ResultRow.csv([exact]), file: "results.csv")
+      #expect(try ResultRow.rows(reading: table)[0].verification.effectiveBits == bits)
+    }
+    let garbled = ResultRow.csv(report.rows).replacingOccurrences(of: ",true\n", with: ",perhaps\n")
+    #expect {
+      try ResultRow.rows(reading: CSVTable(parsing: garbled, file: "results.csv"))
+    } throws: { "\($0)".contains("'perhaps' is neither true nor false") }
+  }
+
   @Test func theJSONFollowsItsSchema() throws {
     let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().appending(path: "Reports/schema/run-1.schema.json").path
@@ -141,6 +175,7 @@ private struct SchemaValidator {
       ("\"partial\": false", "\"partial\": 0", "$.partial is no boolean"),
       ("vbench-run-1", "vbench-run-2", "$.format is not"),
       ("\"verdict\": \"unsupported\"", "\"verdict\": \"perhaps\"", "verdict is none of"),
+      ("\"correlated\": \"true\"", "\"correlated\": \"maybe\"", "correlated is none of"),
       ("\"is_noisy\": true", "\"is_loud\": true", "is_noisy"),
       ("\"threads\": 1,", "\"threads\": 0,", "is too small"),
     ] {
@@ -348,6 +383,23 @@ private struct SchemaValidator {
     #expect(verdicts(RunDiff(before, after, threshold: 0.2))[0] == .unchanged)
     let means = RunDiff(before, after, threshold: 0.05).means
     #expect(means.map(\.backend) == ["a", "b", "c", "d"] && abs(means[0].ratio - 1.1) < 0.01)
+  }
+
+  /// A row that lost bits shows both numbers; a run from before there were any has none to show.
+  @Test func bitsOfBothRunsAreShown() throws {
+    func row(_ bits: Double, _ isCorrelated: Bool) throws -> ResultRow {
+      var row = try SyntheticRun.row(backend: "a", milliseconds: 1)
+      (row.verification.effectiveBits, row.verification.isCorrelated) = (bits, isCorrelated)
+      return row
+    }
+    func texts(_ before: ResultRow, _ after: ResultRow) -> [String] {
+      let row = RunDiff(report([before]), report([after]), threshold: 0.05).rows[0]
+      return [row.bitsText, row.correlatedText]
+    }
+    #expect(try texts(row(21.34, false), row(20.1, true)) == ["21.3 → 20.1", "correlated now"])
+    #expect(try texts(row(21.34, true), row(21.31, true)) == ["21.3", "correlated"])
+    #expect(try texts(row(.nan, true), row(.infinity, false)) == ["? → exact", "no longer correlated"])
+    #expect(try texts(row(.nan, false), row(.nan, false)) == ["", ""])
   }
 
   /// A machine of half the peak may take twice the time.

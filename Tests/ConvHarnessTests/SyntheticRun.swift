@@ -63,6 +63,9 @@ enum SyntheticRun {
     second.verification.errorBound = 1e-5 / 3
     second.verification.errorBoundWorst = 1e-4 / 3
     second.verification.errorRatio = 1.2349996e-1
+    second.verification.effectiveBits = 64.0 / 3
+    second.verification.isCorrelated = true
+    second.verification.projectionRatio = 1.0 / 7
     second.verification.samples = 4096
     second.verification.norms = ErrorNorms(
       results: [1, 2.0001], values: [1, 2], magnitudes: [3, 7], elementType: .float32)

@@ -31,10 +31,12 @@ import Testing
       }
       let good = try check(1)
       #expect(good.status == 0 && good.output.contains("1 convolutions, 4 checks, 0 failures"), "\(good)")
+      #expect(good.output.contains("least bits  correlated"), "\(good)")
       let wrong = try check(1.001)
       #expect(wrong.status == 1, "\(wrong)")
       for words in [
         "failed: naive forward", "failed: im2col forward", "4 failures", "vbench check", "× bound",
+        "bits right",
         // The reference is wrong, not the engines: there is nothing to shrink.
         "naive forward conv2d", "passes on data generated anew (uniform, seed 1): not shrunk",
       ] {
@@ -63,7 +65,8 @@ import Testing
         ])
       let rows = try InputFile.text(of: folder + "/report/results.csv").split(separator: "\n")
         .map { $0.split(separator: ",", omittingEmptySubsequences: false) }
-      #expect(rows.count == 5)
+      #expect(rows.count == 5 && rows[0].suffix(2) == ["effective_bits", "correlated"])
+      #expect(outcome.output.contains("  bits  "), "\(outcome)")
       for (row, key) in zip(
         rows.dropFirst(),
         [
@@ -72,6 +75,8 @@ import Testing
         ]
       ) {
         #expect(row[3...4].map(String.init) == key && row[5] == "2" && row[8] == "passed", "\(row)")
+        // float32: 24 bits, a few of them lost.
+        #expect((15..<30).contains(Double(row[row.count - 2]) ?? .nan), "\(row)")
       }
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["report", "run.xml"])
       let xml = try InputFile.text(of: folder + "/run.xml")

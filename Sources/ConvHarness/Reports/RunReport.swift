@@ -142,7 +142,8 @@ public struct RunReport: Sendable {
     text +=
       "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
     text +=
-      " its bound, bits those of the results that are right (effective_bits). The speed-up is the median of paired ratios with the baseline, in brackets its 95 % interval; so is the"
+      " its bound, bits how many of a result's are right (the column effective_bits). The speed-up is the median of paired"
+    text += " ratios with the baseline, in brackets its 95 % interval; so is the"
     text +=
       " time beside that of the fastest engine of the problem. Percents of peak and roofline count the FLOPs of the direct"
     text += " algorithm: a better algorithm, or operands that fit into a cache, can exceed 100 %.\n\n"

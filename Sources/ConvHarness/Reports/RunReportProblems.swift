@@ -33,7 +33,7 @@ extension RunReport {
     let doubtful = rows.filter { $0.verification.verdict == .mistrusted }
     guard !doubtful.isEmpty else { return "" }
     var text =
-      "## Mistrusted\n\n\(mistrustedShare) \(RunReport.sentence(Verification.mistrustedSentence))\n\n"
+      "## Mistrusted\n\n\(mistrustedShare): \(Verification.mistrustedSentence).\n\n"
     text += "| item | pass | engine | reason | command |\n|---|---|---|---|---|\n"
     for row in doubtful {
       let commands = [row.repro, row.minimalRepro].filter { !$0.isEmpty }.map { "`\($0)`" }
@@ -47,14 +47,13 @@ extension RunReport {
     return text + "\n"
   }
 
-  /// `2 of 120 compared rows (1.7 %) are mistrusted, which counts as not passed.`
+  /// `2 of 120 judged rows (1.7 %), which count as not passed`; judged is what passed, failed or is mistrusted.
   var mistrustedShare: String {
-    let compared = rows.filter { [.passed, .failed, .mistrusted].contains($0.verification.verdict) }
-    let count = compared.count { $0.verification.verdict == .mistrusted }
-    let percent = RunReport.short(100 * Double(count) / Double(max(1, compared.count)))
-    return
-      "\(count) of \(ReportNumbers.count(compared.count, "compared row")) (\(percent) %) "
-      + "\(count == 1 ? "is" : "are") mistrusted, which counts as not passed."
+    let judged = rows.filter { [.passed, .failed, .mistrusted].contains($0.verification.verdict) }
+    let count = judged.count { $0.verification.verdict == .mistrusted }
+    let percent = RunReport.short(100 * Double(count) / Double(max(1, judged.count)))
+    return "\(count) of \(ReportNumbers.count(judged.count, "judged row")) (\(percent) %), which "
+      + (count == 1 ? "counts" : "count") + " as not passed"
   }
 
   /// `resnet50 conv1 ` and the problem.

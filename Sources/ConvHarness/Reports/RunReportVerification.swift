@@ -16,8 +16,7 @@ extension RunReport {
       + "a thousand exceeds its bound.",
     "error_bound_worst is deterministic: no right computation exceeds it, whatever its roundings. It informs; where a row is "
       + "correlated it decides. \(sentence(Verification.correlatedSentence))",
-    sentence(Verification.mistrustedSentence)
-      + " Such data cannot tell float32 from less; the row counts as not passed.",
+    "Mistrusted: \(Verification.mistrustedSentence). Such data cannot tell float32 from less; the row counts as not passed.",
   ]
 
   /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.

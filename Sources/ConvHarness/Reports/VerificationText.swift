@@ -14,7 +14,8 @@ extension Verification {
   /// The error beside its bound and the bits, `error 3.1e-06 = 0.22 × bound, 21.3 bits right`; empty where nothing was compared.
   public var figuresText: String {
     var parts = errorText.isEmpty ? [] : ["error \(errorText)"]
-    if effectiveBits == .infinity { parts.append("exact") }
+    // What fails for a value elsewhere is not to be called exact.
+    if effectiveBits == .infinity && verdict != .failed { parts.append("exact") }
     if effectiveBits.isFinite { parts.append("\(bitsText) bits right") }
     return parts.joined(separator: ", ")
   }
@@ -31,8 +32,8 @@ extension Verification {
 
   /// What *mistrusted* means.
   public static let mistrustedSentence =
-    "mistrusted: the results are within their bounds, but so would be those of operands rounded to 11 bits, all zeros, or a "
-    + "result without one filter tap"
+    "the results are within their bounds, but so would be those of operands rounded to 11 bits, all zeros, or a result without "
+    + "one filter tap"
 }
 
 extension RunReport {

@@ -86,6 +86,8 @@ extension HTMLReport {
         "\(ReportNumbers.count(passed, "row")) passed"
           + (worst.map { ", the largest error is \(RunReport.short($0)) × its bound" } ?? ""))
     }
+    let correlated = report.rows.count(where: \.verification.isCorrelated)
+    if correlated > 0 { parts.append("\(correlated) correlated (<a href=\"#errors\">what that is</a>)") }
     for verdict in [Verdict.failed, .mistrusted, .missingReference] {
       if let count = verdicts[verdict] {
         parts.append("<span class=\"bad-text\">\(count) \(verdict.rawValue)</span>")

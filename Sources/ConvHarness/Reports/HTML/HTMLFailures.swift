@@ -26,10 +26,8 @@ extension HTMLReport {
     if !wrong.items.isEmpty || !training.isEmpty { text += box(wrong.items + training, rest: wrong.rest) }
     if !doubtful.isEmpty {
       let (items, rest) = list(doubtful)
-      let meaning = RunReport.sentence(Verification.mistrustedSentence)
-      text +=
-        "<h3>Mistrusted</h3><p>\(report.mistrustedShare) \(XMLText.escaped(meaning))</p>"
-        + box(items, rest: rest)
+      let meaning = XMLText.escaped(Verification.mistrustedSentence)
+      text += "<h3>Mistrusted</h3><p>\(report.mistrustedShare): \(meaning).</p>\(box(items, rest: rest))"
     }
     return text.isEmpty ? "" : "<section id=\"failures\"><h2>Not passed</h2>\(text)</section>"
   }
