@@ -186,7 +186,8 @@ private struct PickerBackend: ConvolutionBackend {
 
   @Test func theRoleIsInTheFiles() throws {
     let report = try Self.report(Self.some)
-    #expect(ResultRow.columns.last?.name == "role")
+    let newer = ["role", "effective_bits", "correlated"]
+    #expect(ResultRow.columns.suffix(newer.count).map(\.name) == newer)
     try withTemporaryFolder { folder in
       try report.write(to: folder)
       let read = try RunReport(reading: folder)
@@ -195,7 +196,7 @@ private struct PickerBackend: ConvolutionBackend {
       #expect(read.rows.map { $0.best?.verdict } == report.rows.map { $0.best?.verdict })
       // Files from before there were roles compare everybody as engines, and are read as they are.
       let old = try InputFile.text(of: folder + "/results.csv").split(separator: "\n").map {
-        $0.prefix(upTo: $0.lastIndex(of: ",") ?? $0.endIndex)
+        $0.components(separatedBy: ",").dropLast(newer.count).joined(separator: ",")
       }
       try AtomicFile.write(old.joined(separator: "\n") + "\n", to: folder + "/results.csv")
       #expect(try RunReport(reading: folder).rows.allSatisfy { $0.role == .engine })

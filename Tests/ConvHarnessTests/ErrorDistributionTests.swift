@@ -172,14 +172,23 @@ import Testing
 
   /// Who reads a report learns what its bounds are.
   @Test func theBoundsAreDescribed() throws {
-    var row = try Self.row("one", 0.1)
+    var row = try Self.row("one", 0.1, bits: 20)
     row.verification.norms = ErrorNorms(
       results: [1], values: [1], magnitudes: [1], elementType: .float32)
-    let report = ReportSamples.report([row])
-    for text in [report.markdown, try XMLNode.parse(report.html).text] {
-      for words in ["λ·u·√V", "√(2·ln(2N/p))", "nominal", "error_bound_worst", "mistrusted", "correlated"] {
-        #expect(text.localizedCaseInsensitiveContains(words), "\(words)")
-      }
+    func texts() throws -> [String] {
+      let report = ReportSamples.report([row])
+      return [report.markdown, try XMLNode.parse(report.html).text]
     }
+    for text in try texts() {
+      for words in [
+        "λ·u·√V", "√(2·ln(2N/p))", "nominal", "error_bound_worst", "Mistrusted: ", "Correlated: ",
+      ] {
+        #expect(text.contains(words), "\(words)")
+      }
+      #expect(!text.contains("λ√k·u"))
+    }
+    // A run from before there were effective bits had other bounds.
+    row.verification.effectiveBits = .nan
+    for text in try texts() { #expect(text.contains("λ√k·u") && !text.contains("λ·u·√V")) }
   }
 }

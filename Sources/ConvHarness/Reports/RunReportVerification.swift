@@ -9,7 +9,13 @@ extension RunReport {
   }
 
   /// What the bounds are and what verdicts mean, by paragraphs.
-  static let boundText = [
+  var boundText: [String] {
+    // Effective bits are as old as the bounds of squares: a report that is remade says what decided when it was measured.
+    rows.contains { !$0.verification.effectiveBits.isNaN }
+      ? RunReport.boundsOfSquares : RunReport.boundsOfTerms
+  }
+
+  private static let boundsOfSquares = [
     "The bound that decides is probabilistic: λ·u·√V. V is the sum, over all roundings of a computation of the engine's kind, of "
       + "(sensitivity of the result × rounded value)², from the row's own operands; u is the unit roundoff; λ = √(2·ln(2N/p)) for "
       + "the N looked-at results of a row. p = 10⁻³ is nominal: if roundings are independent of each other, at most one right row of "
@@ -17,6 +23,12 @@ extension RunReport {
     "error_bound_worst is deterministic: no right computation exceeds it, whatever its roundings. It informs; where a row is "
       + "correlated it decides. \(sentence(Verification.correlatedSentence))",
     "Mistrusted: \(Verification.mistrustedSentence). Such data cannot tell float32 from less; the row counts as not passed.",
+  ]
+
+  /// Of runs without effective bits.
+  private static let boundsOfTerms = [
+    "The bound that decided when this run was measured is probabilistic, λ√k·u with λ = 4, times sums of absolute values "
+      + "(runs from before effective_bits); the worst case (k·u) stands beside it in error_bound_worst."
   ]
 
   /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.
@@ -28,7 +40,7 @@ extension RunReport {
       "Largest figures of each engine over all layers: the error that came nearest to its bound; component-wise relative"
     text +=
       " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile.\n\n"
-    text += RunReport.boundText.map { RunReport.cell($0) + "\n\n" }.joined()
+    text += boundText.map { RunReport.cell($0) + "\n\n" }.joined()
     text +=
       "| backend | data | error | rel. to terms | rel. 2-norm | ULP, 99 % |\n|---|---|---:|---:|---:|---:|\n"
     for backend in unique(compared.map(\.backend)) {

@@ -8,7 +8,7 @@ extension HTMLReport {
     guard !chart.isEmpty else { return "" }
     let notes = ["whiskers: least and largest", "box: quartiles", "bar: median", "hollow: sums"]
     let names = all.filter { $0.verified > 0 }.map(\.backend)
-    let bounds = RunReport.boundText.map { "<p class=\"note\">\(XMLText.escaped($0))</p>" }
+    let bounds = report.boundText.map { "<p class=\"note\">\(XMLText.escaped($0))</p>" }
     return "<section id=\"errors\"><h2>Errors beside their bounds</h2>"
       + "<p>\(XMLText.escaped(RunReport.distributionText))</p>"
       + styles.legend(names, notes: notes)
