@@ -128,7 +128,11 @@ import Testing
         let expectation = Expectation(grid: .stratified(problem, pass, seed: 8), data: data)
         let result = Verifier().verify(
           backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
-        #expect(result.verdict == .passed, "\(name) \(pass) \(text) \(distribution): \(result.reason)")
+        // Small integers have no more than 11 bits; correlated data have wide bounds.
+        #expect(
+          result.verdict == .passed
+            || result.verdict == .mistrusted && (distribution == .smallIntegers || result.isCorrelated),
+          "\(name) \(pass) \(text) \(distribution): \(result.reason)")
         #expect(result.norms?.relativeToTerms.isFinite == true && result.norms?.relativeL2 ?? 1 < 1e-4)
       }
     }

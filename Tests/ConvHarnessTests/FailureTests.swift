@@ -165,7 +165,7 @@ import Testing
 
   /// Bounds that say nothing are shrunk too, and stay mistrusted for the same reason.
   @Test func mistrustedCasesBecomeMinimal() throws {
-    // Bounds 3000 times as wide as they should be, where there are three channels and more.
+    // Bounds 300 times as wide as they should be, where there are three channels and more.
     let vague = VagueBackend()
     let failure = try failure(vague, "conv2d:n2c6h9w10k5r3s3p1")
     let first = try failure.verify(pool: .shared)
@@ -273,7 +273,7 @@ private struct VagueBackend: ConvolutionBackend {
     var executedBy: String { "vague" }
     var errorModel: ErrorModel {
       let isVague = operation.problem.cPerGroup >= 3
-      return isVague ? .vague(operation.pass, 3e3) : inner.errorModel
+      return isVague ? .vague(operation.pass, 3e2) : inner.errorModel
     }
 
     func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {

@@ -123,7 +123,8 @@ import Testing
       {
         let result = Verifier().verify(
           backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
-        #expect(result.verdict == verdict, "\(text) \(distribution): \(result)")
+        let isCoarse = verdict == .passed && distribution == .smallIntegers
+        #expect(result.verdict == (isCoarse ? .mistrusted : verdict), "\(text) \(distribution): \(result)")
       }
     }
   }

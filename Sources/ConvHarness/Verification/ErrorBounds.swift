@@ -87,7 +87,8 @@ public struct ErrorBounds: Sendable {
       bounds = grid.indices.map { i in
         let offset = offsets.map { $0[columns[i % columns.count]] } ?? 0
         return u * (abs(expectation.values[i]) + (offset > 0 ? abs(expectation.values[i]) + 2 * offset : 0))
-          + 2 * n / (1 - n) * (expectation.magnitudes[i] + offset) + extra(i)
+          + 2 * n / (1 - n) * (expectation.magnitudes[i] + offset)
+          + ErrorBounds.leastMagnitude(data.elementType) + extra(i)
       }
       (worst, deviations) = (bounds, expectation.values.map { u * abs($0) / 3.0.squareRoot() })
       return
@@ -121,9 +122,10 @@ public struct ErrorBounds: Sendable {
     guard !expectation.controls.isEmpty else { return false }
     let chain = SumRoundings(.chain, terms: terms)
     let lambda = min(lambda(judged: expectation.grid.count), Double(2 * terms).squareRoot())
+    let least = Double(terms) * leastRounding(expectation.elementType)
     return expectation.grid.indices.contains { i in
       let square = chain.squares(
-        total: expectation.values[i], terms: expectation.squares[i], path: expectation.paths[i])
+        total: expectation.values[i], terms: expectation.squares[i] + least, path: expectation.paths[i])
       return expectation.controls[i] > 0.5 * lambda * u * square.squareRoot()
     }
   }

@@ -4,6 +4,8 @@ import ConvCore
 public struct Expectation: Sendable {
   /// Which results.
   public let grid: SampleGrid
+  /// The element type of the operands.
+  public let elementType: ElementType
   /// The results, rows × columns.
   public let values: [Double]
   /// Σ|a·b| of the same results.
@@ -47,7 +49,7 @@ public struct Expectation: Sendable {
   /// Known values (stored references) in the grid's order; magnitudes and contributions come from the oracle.
   public init(replacingValuesOf other: Expectation, by values: [Double]) {
     precondition(values.count == other.values.count)
-    grid = other.grid
+    (grid, elementType) = (other.grid, other.elementType)
     self.values = values
     (magnitudes, squares, paths) = (other.magnitudes, other.squares, other.paths)
     (coarse, controls, contributions) = (other.coarse, other.controls, other.contributions)
@@ -73,6 +75,7 @@ public struct Expectation: Sendable {
       }
     }
     self.grid = grid
+    elementType = data.elementType
     values = samples.map(\.value.sum)
     magnitudes = samples.map(\.value.magnitude)
     squares = samples.map(\.value.squares)

@@ -47,7 +47,7 @@ public struct FailureCase: Sendable {
     let data = try data(pool)
     let expectation = try Expectation(of: operation.pass, data: data, seed: seed, pool: pool)
     return Verifier(pool: pool).verify(
-      competitor.backend, operation, options(pool), data: data, expectation: expectation)
+      competitor.backend, operation, options(pool), data: data, expectation: expectation, repeatingFrom: seed)
   }
 
   /// The smallest case with the verdict of this one, found within a budget.
@@ -157,7 +157,7 @@ public struct FailureCase: Sendable {
         let operation = ConvOperation(\(arguments))
         let options = PlanOptions(\(options.joined(separator: ", ")))
         let result = Verifier().verify(
-          backend, operation, options, data: data, expectation: expectation)
+          backend, operation, options, data: data, expectation: expectation, repeatingFrom: \(seed))
         #expect(result.verdict == .passed, "\\(result.reason)")
       }
       """

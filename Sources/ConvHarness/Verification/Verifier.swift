@@ -11,16 +11,21 @@ public struct Verifier: Sendable {
   /// Whether a backend's answer to an operation is right on the given data.
   ///
   /// `unsupported` where it declines; whatever its plan throws afterwards is `failed`.
+  /// - Parameter seed: where it is given, a mistrusted result is repeated with other data (`verifyUntilTrusted`).
   public func verify(
     _ backend: any ConvolutionBackend, _ operation: ConvOperation, _ options: PlanOptions,
-    data: ProblemData, expectation: Expectation
+    data: ProblemData, expectation: Expectation, repeatingFrom seed: UInt64? = nil
   ) -> Verification {
     if let reason = backend.support(for: operation, options).reason {
       return Verification(.unsupported, reason: reason)
     }
     do {
       let plan = try backend.plan(for: operation, options)
-      return try verify(plan, data: data, expectation: expectation, filterState: options.filterState)
+      guard let seed else {
+        return try verify(plan, data: data, expectation: expectation, filterState: options.filterState)
+      }
+      return try verifyUntilTrusted(
+        plan, data: data, expectation: expectation, filterState: options.filterState, seed: seed)
     } catch {
       return Verification(.failed, reason: "\(backend.name) promised support, then: \(error)")
     }
