@@ -53,7 +53,7 @@ import Testing
   @Test func wideBoundsAreCutOrRefused() throws {
     let problem = try ConvProblem(parsing: "conv2d:n2c2h5w4k3r3s3p1")
     let whole = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil), problem)
-    let cut = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, vagueness: 200), problem)
+    let cut = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, vagueness: 80), problem)
     #expect(whole.count == 3 && cut.count > whole.count)
     for probe in cut { #expect(probe.holds, "\(probe)") }
     func terms(_ probes: [ImpulseProbe]) -> Double { probes.reduce(0) { $0 + $1.expected } }
