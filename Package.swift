@@ -111,6 +111,18 @@ let package = Package(
     .executableTarget(
       name: "limits-probe", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/LimitsProbe"),
 
+    // Engines that compute worse than they say, for the tests of verdicts; `make sharp` makes tables with them.
+    .target(
+      name: "CoarseEngines", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/CoarseEngines",
+      swiftSettings: fastSwift),
+    .executableTarget(
+      name: "sharpness-probe",
+      dependencies: [
+        "CoarseEngines", "ConvBackends", "ConvCore", "ConvHarness",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/SharpnessProbe"),
+
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
@@ -123,7 +135,7 @@ let package = Package(
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
     .testTarget(
       name: "BackendConformanceTests",
-      dependencies: ["ConvCore", "ConvAutograd", "ConvBackends", "ConvHarness", "ConvNN"]),
+      dependencies: ["CoarseEngines", "ConvCore", "ConvAutograd", "ConvBackends", "ConvHarness", "ConvNN"]),
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
     .testTarget(
       name: "ConvNNTests",
