@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references compare wide protocol clean
+.PHONY: run test deps release lint format mutants references compare wide sharp protocol clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -55,6 +55,12 @@ compare: release
 wide: deps
 	swift build -c release $(TRAIT_FLAGS) --product limits-probe
 	Tests/Wide/run .build/release/limits-probe $(ARGS)
+
+## sharp: verdicts on coarse and on honest engines, in some ten minutes; writes Reports/sharpness. Goes on where it was ended
+sharp: TRAITS = default,OneDNN
+sharp: deps
+	swift build -c release $(TRAIT_FLAGS) --product sharpness-probe
+	.build/release/sharpness-probe $(ARGS)
 
 ## references: remakes the stored reference numbers (Python, PyTorch; see References/README.md)
 references:

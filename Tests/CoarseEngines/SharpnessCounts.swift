@@ -53,17 +53,32 @@ public struct SharpnessSummary: Sendable {
   /// Judged rows of engines with a demand.
   public let judged: Int
 
+  /// Honest engines whose largest error of all layers is no `sharpRatios` of its bound: the bounds would not see a coarser one.
+  public let blunt: [String]
+
+  /// How near to its bound the worst row of an honest engine comes where bounds are sharp.
+  public static let sharpRatios = 0.05...1.0
+
   /// Of those, at most one in a hundred may stay mistrusted.
   public var allowedMistrusted: Int { judged / 100 }
 
   /// Whether a table shows what it must.
-  public var isSharp: Bool { contradictions.isEmpty && mistrusted.count <= allowedMistrusted }
+  public var isSharp: Bool {
+    contradictions.isEmpty && mistrusted.count <= allowedMistrusted && blunt.isEmpty
+  }
 
   /// The summary of rows.
-  public init(_ rows: [SharpnessRow]) {
+  ///
+  /// - Parameter isWhole: whether the rows of all suites are there, so that the largest errors say something.
+  public init(_ rows: [SharpnessRow], isWhole: Bool = false) {
     contradictions = rows.filter { $0.contradiction != nil }
     let demanded = rows.filter { $0.table != .coarse || $0.demand != .none }
     mistrusted = demanded.filter { VerdictCounts([$0]).mistrusted > 0 }
     judged = VerdictCounts(demanded).judged
+    var largest: [String: Double] = [:]
+    for row in rows where row.table == .honest && !row.errorRatio.isNaN {
+      largest[row.engine] = max(largest[row.engine] ?? 0, row.errorRatio)
+    }
+    blunt = isWhole ? largest.filter { !Self.sharpRatios.contains($0.value) }.keys.sorted() : []
   }
 }

@@ -8,9 +8,16 @@ public struct SharpnessReport: Sendable {
   private let command: String
   /// Rows that are still to come.
   private let missing: Int
+  private let isWhole: Bool
 
   /// A report of rows in the order in which they are to appear.
-  public init(_ rows: [SharpnessRow], machine: String, command: String = "make sharp", missing: Int = 0) {
+  ///
+  /// - Parameter isWhole: whether all engines and all suites are meant to be there.
+  public init(
+    _ rows: [SharpnessRow], machine: String, command: String = "make sharp", missing: Int = 0,
+    isWhole: Bool = true
+  ) {
+    self.isWhole = isWhole && missing == 0
     self.rows = rows
     self.machine = machine
     self.command = command
@@ -30,7 +37,7 @@ public struct SharpnessReport: Sendable {
 
       Every layer of the built-in suites at batch 1, three passes, NCHW and NHWC. A coarse engine has an honest engine's plans, name
       and error model, and one defect. Mistrusted rows are repeated with other data, up to \(SharpnessTrial.repetitions.count) attempts.
-      Engines marked with ° only inform: what they lose is less than 8 bits of float32's 24, or at a place where nobody could see it.
+      Engines marked with ° only inform: operands or coefficients of 16 bits, one result that is off by a hundredth of itself.
       \(origin)
       \(summary.judged) rows of the engines that must not pass: \(summary.contradictions.count) passed, \
       \(summary.mistrusted.count) stayed mistrusted (at most \(summary.allowedMistrusted) may).
@@ -82,7 +89,7 @@ public struct SharpnessReport: Sendable {
   /// `honest.md`: how near honest engines come to their bounds.
   public var honest: String {
     let rows = rows(.honest)
-    let summary = SharpnessSummary(rows + self.rows(.data))
+    let summary = SharpnessSummary(rows + self.rows(.data), isWhole: isWhole)
     let engines = unique(rows.map(\.engine))
     var text = """
       # Errors of honest engines
@@ -90,6 +97,9 @@ public struct SharpnessReport: Sendable {
       Every layer of the built-in suites at batch 1, three passes, NCHW and NHWC. `error_ratio` = the largest error / bound of a row.
       \(origin)
       \(summary.judged) rows: \(summary.contradictions.count) failed, \(summary.mistrusted.count) stayed mistrusted.
+      Largest error_ratio of all layers outside of \(SharpnessSummary.sharpRatios.lowerBound) to \
+      \(SharpnessSummary.sharpRatios.upperBound): \
+      \(!isWhole ? "rows are missing" : summary.blunt.isEmpty ? "no engine" : summary.blunt.joined(separator: ", ")).
 
       ## error_ratio by engine
 
@@ -138,6 +148,28 @@ public struct SharpnessReport: Sendable {
     text += list("Failed, and must not", summary.contradictions)
     text += list("Stayed mistrusted", summary.mistrusted, upTo: 80)
     return text
+  }
+
+  /// A table of comma-separated values, one line for each layer, pass and format: verdict and ratio (as in `coarse`) of each engine.
+  public func lines(_ tables: Set<SharpnessRow.Table>) -> String {
+    let rows = rows.filter { tables.contains($0.table) }
+    let engines = unique(rows.map(\.engine))
+    var order: [String] = []
+    var cells: [String: [String: String]] = [:]
+    for row in rows {
+      let data = row.table == .data ? row.distribution.rawValue : ""
+      let place = [row.suite, row.layer, "\(row.problem)", row.pass.rawValue, row.format.rawValue, data]
+        .joined(separator: ",")
+      if cells[place] == nil { order.append(place) }
+      let repeated = row.attempts > 1 ? " \(row.attempts)×" : ""
+      cells[place, default: [:]][row.engine] =
+        row.verdict == .unsupported ? "" : "\(row.verdict.rawValue) \(short(row.ratio))\(repeated)"
+    }
+    let header = "suite,layer,problem,pass,format,data," + engines.joined(separator: ",")
+    return
+      ([header]
+      + order.map { place in ([place] + engines.map { cells[place]?[$0] ?? "" }).joined(separator: ",") })
+      .joined(separator: "\n") + "\n"
   }
 
   // MARK: Parts

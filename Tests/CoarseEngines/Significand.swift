@@ -1,9 +1,9 @@
 /// Rounding of float32 numbers to fewer significant bits, to nearest even.
 enum Significand {
-  /// `value` with `bits` significant bits, the leading one included; 8 are bfloat16's. What is not finite stays.
+  /// `value` with `bits` significant bits, the leading one included; 8 are bfloat16's, 24 float32's own. What is not finite stays.
   @inline(__always)
   static func rounded(_ value: Float, bits: Int) -> Float {
-    guard value.isFinite else { return value }
+    guard value.isFinite, bits < 24 else { return value }
     let dropped = UInt32(24 - bits)
     let pattern = value.bitPattern
     let half = (UInt32(1) << (dropped - 1)) - 1 + (pattern >> dropped & 1)

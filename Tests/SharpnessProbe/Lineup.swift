@@ -41,6 +41,7 @@ enum Lineup {
         let defect = Defect.roundedOperands(bits: bits)
         engines.append(("\(defect.name) of \(honest.name)", CoarseEngine(defect, of: honest)))
       }
+      engines.append(("coefficients-16-bits of \(honest.name)", RoundedTransforms(of: honest)))
     }
     return engines
   }

@@ -14,6 +14,8 @@ struct SharpnessProbe: ParsableCommand {
     commandName: "sharpness-probe",
     abstract: "Verifies coarse and honest engines on every layer of the built-in suites.")
 
+  static let allTables = SharpnessRow.Table.allCases.map(\.rawValue).joined(separator: ",")
+
   @Option(name: .customLong("suite"), help: "Only these suites (repeatable).")
   var suites: [String] = []
 
@@ -21,13 +23,13 @@ struct SharpnessProbe: ParsableCommand {
   var engines: String?
 
   @Option(help: "Only these tables: coarse, honest, data; comma-separated.")
-  var tables = "coarse,honest,data"
+  var tables = SharpnessProbe.allTables
 
   @Option(help: "Ends after so many seconds; the next run goes on.")
   var seconds: Double?
 
-  @Option(help: "Folder of the report.")
-  var output = "Reports/sharpness"
+  @Option(help: "Folder of the report; Reports/sharpness where every row is there, else .build/sharpness.")
+  var output: String?
 
   @Option(help: "File of rows found so far.")
   var journal = ".build/sharpness.csv"
@@ -83,33 +85,35 @@ struct SharpnessProbe: ParsableCommand {
     throws
   {
     let ordered = tasks.compactMap { rows[$0.key] }
-    let isWhole = suites.isEmpty && engines == nil
+    let chosen = suites.map { "--suite \($0)" } + (engines.map { ["--engines \($0)"] } ?? [])
+    let isAll = chosen.isEmpty && tables == SharpnessProbe.allTables
+    let isWhole = isAll && tasks.count == ordered.count
     let report = SharpnessReport(
       ordered, machine: "\(MachineIdentity.current(threads: pool.threads))",
-      command: isWhole
-        ? "make sharp" : "sharpness-probe " + CommandLine.arguments.dropFirst().joined(separator: " "),
-      missing: tasks.count - ordered.count)
+      command: isAll
+        ? "make sharp" : (["sharpness-probe"] + chosen + ["--tables \(tables)"]).joined(separator: " "),
+      missing: tasks.count - ordered.count, isWhole: isWhole)
+    let output = output ?? (isWhole ? "Reports/sharpness" : ".build/sharpness")
     let folder = URL(fileURLWithPath: output)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     func store(_ name: String, _ text: String) throws {
       try Data(text.utf8).write(to: folder.appendingPathComponent(name), options: .atomic)
     }
-    func lines(_ tables: Set<SharpnessRow.Table>) -> String {
-      ([SharpnessRow.header] + ordered.filter { tables.contains($0.table) }.map(\.line))
-        .joined(separator: "\n") + "\n"
-    }
     if ordered.contains(where: { $0.table == .coarse }) {
       try store("coarse.md", report.coarse)
-      try store("coarse.csv", lines([.coarse]))
+      try store("coarse.csv", report.lines([.coarse]))
     }
     if ordered.contains(where: { $0.table != .coarse }) {
       try store("honest.md", report.honest)
-      try store("honest.csv", lines([.honest, .data]))
+      try store("honest.csv", report.lines([.honest, .data]))
     }
-    let summary = SharpnessSummary(ordered)
+    let summary = SharpnessSummary(ordered, isWhole: isWhole)
     say(
       "\(summary.judged) rows count: \(summary.contradictions.count) contradict, "
-        + "\(summary.mistrusted.count) stayed mistrusted; see \(output)\n")
+        + "\(summary.mistrusted.count) stayed mistrusted"
+        + (summary.blunt.isEmpty
+          ? "" : ", errors too far from their bounds: \(summary.blunt.joined(separator: ", "))")
+        + "; see \(output)\n")
     if !summary.isSharp { throw ExitCode(1) }
   }
 }
