@@ -1,4 +1,4 @@
-import ConvCore
+public import ConvCore
 
 /// What a coarse engine does worse than the honest one whose plans it hides behind.
 public enum Defect: Hashable, Sendable {

@@ -37,6 +37,13 @@ public final class SharpnessTrial {
     public let attempts: Int
     /// The last attempt's data.
     public let distribution: DataDistribution
+
+    /// As a trial finds it.
+    public init(verification: Verification, attempts: Int, distribution: DataDistribution) {
+      self.verification = verification
+      self.attempts = attempts
+      self.distribution = distribution
+    }
   }
 
   /// The verdict on an engine.
