@@ -72,6 +72,22 @@ import Testing
     }
   }
 
+  /// Zeros convict nobody: what is mistrusted for its data is judged on other data.
+  @Test func mistrustedResultsAreRepeated() throws {
+    let direct = try #require(Self.direct)
+    let trial = SharpnessTrial(
+      try ConvProblem(parsing: "conv2d:n1c1h1w1k1r1s1"), distributions: [.sparse, .sparse, .uniform])
+    let honest = try trial.judge(direct, .forward, .nchw)
+    #expect(honest.verification.verdict == .passed, "\(honest.verification.reason)")
+    #expect(honest.attempts == 3)
+    #expect(honest.distribution == .uniform)
+    let coarse = try trial.judge(CoarseEngine(.lostTap(.last), of: direct), .forward, .nchw)
+    #expect(coarse.verification.verdict == .failed)
+    #expect(coarse.attempts == 3)
+    let once = SharpnessTrial(trial.problem, distributions: [.sparse])
+    #expect(try once.judge(direct, .forward, .nchw).verification.verdict == .mistrusted)
+  }
+
   /// The wrappers spoil what they say and nothing else: with all of float32's bits they are honest engines.
   @Test(arguments: problems)
   func withAllBitsTheyAreRight(_ problem: ConvProblem) throws {
