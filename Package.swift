@@ -123,6 +123,11 @@ let package = Package(
       ],
       path: "Tests/SharpnessProbe"),
 
+    // Tolerances of the layers' and optimizers' tests, derived from the roundings of their formulas.
+    .target(
+      name: "TestBounds", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/TestBounds",
+      swiftSettings: fastSwift),
+
     // One test target per source target.
     .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
@@ -139,10 +144,14 @@ let package = Package(
     .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
     .testTarget(
       name: "ConvNNTests",
-      dependencies: ["ConvNN", "ConvAutograd", "ConvOptim", "ConvCore", "ConvNaive", "ConvHarness"]),
+      dependencies: [
+        "ConvNN", "ConvAutograd", "ConvOptim", "ConvCore", "ConvNaive", "ConvHarness", "TestBounds",
+      ]),
     .testTarget(
       name: "ConvOptimTests",
-      dependencies: ["ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness"]),
+      dependencies: [
+        "ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness", "TestBounds",
+      ]),
     .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
     .testTarget(
       name: "ConvHarnessTests",

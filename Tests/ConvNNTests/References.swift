@@ -18,14 +18,4 @@ extension ReferenceFile {
   }
 
   func sizes(_ key: String) throws -> Sizes { Sizes(try #require(attributes[key]?.integers)) }
-
-  /// Compares with an expected tensor: |error| ≤ tolerance · (largest expected entry).
-  func check(_ name: String, _ found: Tensor?, tolerance: Double) throws {
-    if let deviation = try deviation(of: found, from: name, tolerance: tolerance) {
-      Issue.record("\(deviation)")
-    }
-  }
 }
-
-/// Both types that networks compute in, with the tolerance of one layer relative to the largest entry.
-let precisions: [(type: ElementType, tolerance: Double)] = [(.float64, 1e-12), (.float32, 4e-6)]

@@ -1,0 +1,151 @@
+import ConvCore
+
+/// Batch normalisation of x [N, C, area], as the library computes it: float32 in blocks around a value of their own, whose sums are joined
+/// in float64; float64 by plain loops in two passes.
+public struct NormalizationTrace {
+  private let tape: RoundingTape
+  private let places: [[Int]]
+  private let training: Bool
+  private let scale: [Traced]
+  /// x − mean and 1/√(variance + eps).
+  private let deviations: [Traced]
+  private let inverses, factors: [Traced]
+  /// Blocks of each channel's elements.
+  private let blocks: [[[Int]]]
+  private let means, storedMeans: [Traced]
+  /// Mean and biased variance per channel, in float64.
+  public private(set) var moments: [(mean: Traced, variance: Traced)] = []
+  /// y = (x − mean)/√(variance + eps) · weight + bias.
+  public let output: [Traced]
+
+  /// - Parameter given: mean and variance per channel in evaluation; nil in training.
+  public init(
+    _ tape: RoundingTape, _ x: [Traced], channels: Int, area: Int, weight: [Traced]? = nil,
+    bias: [Traced]? = nil, eps: Double, given: (mean: [Traced], variance: [Traced])? = nil,
+    format: MemoryFormat = .nchw
+  ) {
+    self.tape = tape
+    training = given == nil
+    let places = (0..<channels).map { channel in x.indices.filter { $0 / area % channels == channel } }
+    self.places = places
+    // Planes of NCHW, runs of at most 128 pixels of NHWC.
+    let length = format == .nchw && area > 1 ? area : 128
+    blocks = places.map { all in
+      stride(from: 0, to: all.count, by: length).map { Array(all[$0..<min(all.count, $0 + length)]) }
+    }
+    if let given {
+      moments = zip(given.mean, given.variance).map { ($0, $1) }
+    } else {
+      moments = zip(places, blocks).map { all, blocks in
+        tape.isDouble ? Self.plainMoments(tape, all.map { x[$0] }) : Self.blockMoments(tape, x, blocks)
+      }
+    }
+    scale = weight ?? (0..<channels).map { _ in tape.exact(1) }
+    means = moments.map(\.mean)
+    storedMeans = means.map(tape.stored)
+    inverses = moments.map { moment in
+      tape.inDouble { tape.exact(1) / (moment.variance + tape.exact(eps)).squareRoot() }
+    }
+    factors = zip(inverses, scale).map { inverse, scale in tape.stored(tape.inDouble { inverse * scale }) }
+    var (deviations, output) = (x, x)
+    for (channel, all) in places.enumerated() {
+      let shift = bias?[channel] ?? tape.exact(0)
+      // PyTorch's kernel for the CPU multiplies x itself: what cancels is as large as the mean.
+      let constant = tape.isStored ? shift - storedMeans[channel] * factors[channel] : shift
+      for i in all {
+        deviations[i] = x[i] - storedMeans[channel]
+        output[i] = (tape.isStored ? x[i] : deviations[i]) * factors[channel] + constant
+      }
+    }
+    (self.deviations, self.output) = (deviations, output)
+  }
+
+  private static func plainMoments(_ tape: RoundingTape, _ x: [Traced]) -> (Traced, Traced) {
+    let count = tape.exact(Double(x.count))
+    let mean = tape.sum(x) / count
+    let deviations = x.map { $0 - mean }
+    return (mean, tape.sum(products: deviations.map { ($0, $0) }) / count)
+  }
+
+  private static func blockMoments(
+    _ tape: RoundingTape, _ x: [Traced], _ blocks: [[Int]]
+  ) -> (Traced, Traced) {
+    var (count, mean, squares) = (0.0, tape.exact(0), tape.exact(0))
+    for block in blocks {
+      let first = x[block[0]]
+      let sum = tape.sum(block.map { x[$0] - first })
+      let n = Double(block.count)
+      let own = tape.inDouble { first + sum / tape.exact(n) }
+      let center = tape.stored(own)
+      let deviations = block.map { x[$0] - center }
+      let ownSquares = tape.sum(products: deviations.map { ($0, $0) })
+      tape.inDouble {
+        let share = tape.exact(n) / tape.exact(count + n)
+        let shift = own - mean
+        mean = count == 0 ? own : mean + shift * share
+        squares =
+          count == 0 ? ownSquares : squares + ownSquares + shift * shift * tape.exact(count) * share
+      }
+      count += n
+    }
+    return (mean, tape.inDouble { squares / tape.exact(count) })
+  }
+
+  /// The gradients; dx = weight/√(variance + eps) · (dy − mean(dy) − x̂·mean(dy·x̂)) in training.
+  public func backward(_ dy: [Traced]) -> (input: [Traced], weight: [Traced], bias: [Traced]) {
+    var input = dy
+    var (weights, biases): ([Traced], [Traced]) = ([], [])
+    for (channel, all) in places.enumerated() {
+      let count = tape.exact(Double(all.count))
+      let inverse = inverses[channel]
+      let (sum, normalized) = sums(dy, channel)
+      weights.append(tape.stored(normalized))
+      biases.append(tape.stored(sum))
+      let offset = tape.stored(tape.inDouble { training ? sum / count : tape.exact(0) })
+      let slope = tape.stored(
+        tape.inDouble { training ? normalized / count * inverse : tape.exact(0) })
+      for i in all { input[i] = factors[channel] * (dy[i] - offset - deviations[i] * slope) }
+    }
+    return (input, weights, biases)
+  }
+
+  /// Σ dy and Σ dy·x̂ of a channel.
+  private func sums(_ dy: [Traced], _ channel: Int) -> (Traced, Traced) {
+    let inverse = inverses[channel]
+    if tape.isDouble {
+      let all = places[channel]
+      return (
+        tape.sum(all.map { dy[$0] }),
+        tape.sum(products: all.map { (dy[$0], deviations[$0] * inverse) })
+      )
+    }
+    let parts = blocks[channel].map { block in
+      (tape.sum(block.map { dy[$0] }), tape.sum(products: block.map { (dy[$0], deviations[$0]) }))
+    }
+    return tape.inDouble {
+      let sum = tape.sum(parts.map(\.0))
+      // What the rounding of the mean has left out.
+      let product = tape.sum(parts.map(\.1)) + (storedMeans[channel] - means[channel]) * sum
+      return (sum, product * inverse)
+    }
+  }
+
+  /// (1 − momentum)·before + momentum·batch of the mean, and of the unbiased variance.
+  public func running(
+    mean: [Traced], variance: [Traced], momentum: Double
+  ) -> (mean: [Traced], variance: [Traced]) {
+    guard training else { return (mean, variance) }
+    let newest = tape.exact(momentum)
+    func updated(_ before: Traced, _ batch: Traced, _ factor: Traced) -> Traced {
+      let batch = tape.stored(batch)
+      return tape.stored(
+        tape.inDouble { (tape.exact(1) - newest) * before + newest * factor * batch })
+    }
+    let count = Double(places[0].count)
+    let unbiased = tape.inDouble { tape.exact(count) / tape.exact(count - 1) }
+    return (
+      zip(mean, moments).map { updated($0, $1.mean, tape.exact(1)) },
+      zip(variance, moments).map { updated($0, $1.variance, unbiased) }
+    )
+  }
+}
