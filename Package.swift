@@ -129,7 +129,7 @@ let package = Package(
       swiftSettings: fastSwift),
 
     // One test target per source target.
-    .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive"]),
+    .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive", "TestBounds"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(
       name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),

@@ -1,3 +1,4 @@
+import TestBounds
 import Testing
 
 @testable import ConvCore
@@ -15,13 +16,23 @@ import Testing
     return (0..<count).map { Float(philox.normal(at: UInt64($0)) + mean) }
   }
 
-  /// Compares with tolerances of a few roundings of the terms' own size.
-  private func check(_ what: String, _ found: [Double], _ expected: [Double], within allowed: [Double]) {
-    let wrong = found.indices.first { !(abs(found[$0] - expected[$0]) <= allowed[$0]) }
-    #expect(
-      wrong == nil,
-      "\(what)[\(wrong ?? 0)]: \(found[wrong ?? 0]) for \(expected[wrong ?? 0]) ± \(allowed[wrong ?? 0])"
-    )
+  /// Compares with what the roundings of the formula allow.
+  private func check(
+    _ block: ChannelNormalization, _ found: [String: [Double]],
+    _ trace: (RoundingTape) -> [String: [Traced]]
+  ) {
+    let bounds = RoundingBounds(.float32, trace)
+    for (name, allowed) in bounds.allowed {
+      let worst = RoundingBounds.worst(
+        "\(name) of \(block)", bounds.values[name] ?? [], found[name] ?? [], allowed)
+      #expect(worst.ratio <= 1, "\(worst)")
+    }
+  }
+
+  /// Rows of the sums that are float32: those of one channel in lanes, at most 128 of several.
+  private func parts(_ block: ChannelNormalization) -> [[Int]] {
+    let length = block.channels == 1 ? 4096 : 128
+    return stride(from: 0, to: block.rows, by: length).map { Array($0..<min(block.rows, $0 + length)) }
   }
 
   @Test(arguments: blocks, [0.0, 300])
@@ -31,16 +42,16 @@ import Testing
     var mean = [Double](repeating: .nan, count: channels)
     var squares = mean
     block.moments(x, mean: &mean, squares: &squares)
-    var (means, sums) = (mean, mean)
-    for c in 0..<channels {
-      let column = (0..<rows).map { Double(x[$0 * channels + c]) }
-      means[c] = column.reduce(0, +) / Double(rows)
-      sums[c] = column.reduce(0) { $0 + ($1 - means[c]) * ($1 - means[c]) }
+    check(block, ["mean": mean, "squares": squares]) { tape in
+      var results: [String: [Traced]] = [:]
+      for c in 0..<channels {
+        let column = (0..<rows).map { tape.exact(Double(x[$0 * channels + c])) }
+        let moments = tape.isStored ? tape.plainMoments(column) : tape.blockMoments(column, parts(block))
+        results["mean", default: []].append(moments.mean)
+        results["squares", default: []].append(moments.squares)
+      }
+      return results
     }
-    // Differences of neighbours are exact, or rounded at the size of the deviations; so the mean's size does not matter much.
-    check("mean of \(block)", mean, means, within: means.map { _ in 4e-6 })
-    check(
-      "squares of \(block)", squares, sums, within: sums.map { $0 * 4e-6 + Double(rows) * 1e-11 * offset })
   }
 
   @Test(arguments: blocks, [(false, false), (true, false), (false, true), (true, true)])
@@ -57,16 +68,6 @@ import Testing
         x, mean: mean, factor: factor, shift: shift, adding: options.adds ? other.baseAddress : nil,
         relu: options.relu, into: &y)
     }
-    let u = 0x1p-24
-    var (values, allowed) = ([Double](), [Double]())
-    for i in 0..<count {
-      let c = i % channels
-      let product = (Double(x[i]) - Double(mean[c])) * Double(factor[c])
-      let sum = product + Double(shift[c]) + (options.adds ? Double(other[i]) : 0)
-      values.append(options.relu ? max(sum, 0) : sum)
-      allowed.append(4 * u * (abs(product) + abs(Double(shift[c])) + abs(Double(other[i])) + abs(sum)))
-    }
-    check("y of \(block)", y.map { Double($0) }, values, within: allowed)
 
     // Backward. What is masked is written where both y and a place for it are given.
     let keeps = options.adds && options.relu
@@ -87,24 +88,42 @@ import Testing
     }
     let gradient = (0..<count).map { options.relu && y[$0] <= 0 ? 0 : g[$0] }
     if keeps { #expect(masked == gradient, "\(block)") }
-    var (sums, products, sizes) = (
-      [Double](repeating: 0, count: channels), [Double](repeating: 0, count: channels),
-      [Double](repeating: 0, count: channels)
-    )
-    var (slopes, slopeSizes) = ([Double](), [Double]())
-    for i in 0..<count {
-      let c = i % channels
-      let (d, deviation) = (Double(gradient[i]), Double(x[i]) - Double(mean[c]))
-      sums[c] += d
-      products[c] += d * deviation
-      sizes[c] += abs(d) + abs(d * deviation)
-      let terms = [d, -Double(offset[c]), -deviation * Double(slope[c])]
-      slopes.append(Double(factor[c]) * terms.reduce(0, +))
-      slopeSizes.append(4 * u * abs(Double(factor[c])) * terms.reduce(0) { $0 + abs($1) })
+    // max(y, 0) errs by no more than y.
+    let bounds = RoundingBounds(.float32) { tape in
+      func exact(_ x: Float) -> Traced { tape.exact(Double(x)) }
+      let values = (0..<count).map { i in
+        let c = i % channels
+        let product = (exact(x[i]) - exact(mean[c])) * exact(factor[c])
+        return product + exact(shift[c]) + (options.adds ? exact(other[i]) : tape.exact(0))
+      }
+      return ["y": values]
     }
-    check("sums of \(block)", sum, sums, within: sizes.map { 16 * u * $0 })
-    check("products of \(block)", product, products, within: sizes.map { 16 * u * $0 })
-    check("dx of \(block)", dx.map { Double($0) }, slopes, within: slopeSizes)
+    let plain = (bounds.values["y"] ?? []).map { options.relu ? max($0, 0) : $0 }
+    let worst = RoundingBounds.worst("y of \(block)", plain, y.map { Double($0) }, bounds.allowed["y"] ?? [])
+    #expect(worst.ratio <= 1, "\(worst)")
+    check(block, ["sums": sum, "products": product, "dx": dx.map { Double($0) }]) { tape in
+      func exact(_ x: Float) -> Traced { tape.exact(Double(x)) }
+      let deviations = (0..<count).map { exact(x[$0]) - exact(mean[$0 % channels]) }
+      var results: [String: [Traced]] = [:]
+      results["dx"] = (0..<count).map { i in
+        let c = i % channels
+        return exact(factor[c]) * (exact(gradient[i]) - exact(offset[c]) - deviations[i] * exact(slope[c]))
+      }
+      for c in 0..<channels {
+        let sums = parts(block).map { rows in
+          (
+            tape.sum(rows.map { exact(gradient[$0 * channels + c]) }),
+            tape.sum(
+              products: rows.map { (exact(gradient[$0 * channels + c]), deviations[$0 * channels + c]) })
+          )
+        }
+        tape.inDouble {
+          results["sums", default: []].append(tape.sum(sums.map(\.0)))
+          results["products", default: []].append(tape.sum(sums.map(\.1)))
+        }
+      }
+      return results
+    }
   }
 
   @Test(arguments: [1, 3]) func nanStays(_ channels: Int) {

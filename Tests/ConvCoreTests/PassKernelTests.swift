@@ -1,3 +1,4 @@
+import TestBounds
 import Testing
 
 @testable import ConvCore
@@ -59,7 +60,18 @@ import Testing
     #expect(sum == sums && maskedSum == maskedSums, "\(size)")
   }
 
-  /// Against the formula in Double: a step's result has a few roundings of its own size.
+  /// Compares with a formula whose roundings bound what the kernel may differ.
+  private func check(
+    _ found: [String: [Float]], _ trace: (RoundingTape) -> [String: [Traced]]
+  ) {
+    let bounds = RoundingBounds(.float32, trace)
+    for (name, allowed) in bounds.allowed {
+      let worst = RoundingBounds.worst(
+        name, bounds.values[name] ?? [], found[name]?.map { Double($0) } ?? [], allowed)
+      #expect(worst.ratio <= 1, "\(worst)")
+    }
+  }
+
   @Test(arguments: [1, 8, 37])
   func adamStep(_ count: Int) {
     let factors = Elementwise.AdamFactors(
@@ -70,21 +82,25 @@ import Testing
     let v0 = random(count, seed: 4).map { abs($0) + 0.5 }
     var (p, m, v) = (start, m0, v0)
     Elementwise.adam(count: count, factors, parameters: &p, gradients: g, first: &m, second: &v)
-    for i in 0..<count {
-      let s = Double(start[i]) * Double(factors.keep)
-      let gradient = Double(g[i]) + Double(factors.decay) * s
-      let mean = Double(m0[i]) + Double(factors.new1) * (gradient - Double(m0[i]))
-      let square = Double(factors.keep2) * Double(v0[i]) + Double(factors.new2) * gradient * gradient
-      let step =
-        Double(factors.rate) * mean / (square.squareRoot() / Double(factors.root) + Double(factors.eps))
-      let u = 0x1p-24
-      #expect(abs(Double(m[i]) - mean) <= 4 * u * (abs(Double(m0[i])) + abs(gradient)))
-      #expect(abs(Double(v[i]) - square) <= 6 * u * square)
-      #expect(abs(Double(p[i]) - (s - step)) <= 4 * u * abs(s) + 12 * u * (abs(step) + 0.01))
+    check(["parameter": p, "first": m, "second": v]) { tape in
+      func exact(_ x: Float) -> Traced { tape.exact(Double(x)) }
+      var results: [String: [Traced]] = [:]
+      for i in 0..<count {
+        let s = exact(start[i]) * exact(factors.keep)
+        let gradient = exact(g[i]) + exact(factors.decay) * s
+        let mean = exact(m0[i]) + exact(factors.new1) * (gradient - exact(m0[i]))
+        let square = exact(factors.keep2) * exact(v0[i]) + exact(factors.new2) * gradient * gradient
+        let step =
+          exact(factors.rate) * mean / (square.squareRoot() / exact(factors.root) + exact(factors.eps))
+        results["first", default: []].append(mean)
+        results["second", default: []].append(square)
+        results["parameter", default: []].append(s - step)
+      }
+      return results
     }
   }
 
-  /// Against the formula in Double, with and without a velocity and Nesterov's look ahead.
+  /// With and without a velocity and Nesterov's look ahead.
   @Test(arguments: [1, 8, 37], [(false, false), (true, false), (true, true)])
   func sgdStep(_ count: Int, _ options: (momentum: Bool, nesterov: Bool)) {
     let factors = Elementwise.SGDFactors(
@@ -97,19 +113,20 @@ import Testing
       Elementwise.sgd(
         count: count, factors, parameters: &p, gradients: g, velocity: options.momentum ? v.baseAddress : nil)
     }
-    for i in 0..<count {
-      let gradient = Double(g[i]) + Double(factors.decay) * Double(start[i])
-      var (velocity, step) = (Double(v0[i]), gradient)
-      if options.momentum {
-        velocity = Double(factors.keep) * velocity + Double(factors.take) * gradient
-        step = options.nesterov ? gradient + Double(factors.keep) * velocity : velocity
+    check(["parameter": p, "velocity": v]) { tape in
+      func exact(_ x: Float) -> Traced { tape.exact(Double(x)) }
+      var results: [String: [Traced]] = [:]
+      for i in 0..<count {
+        let gradient = exact(g[i]) + exact(factors.decay) * exact(start[i])
+        var (velocity, step) = (exact(v0[i]), gradient)
+        if options.momentum {
+          velocity = exact(factors.keep) * velocity + exact(factors.take) * gradient
+          step = options.nesterov ? gradient + exact(factors.keep) * velocity : velocity
+        }
+        results["velocity", default: []].append(velocity)
+        results["parameter", default: []].append(exact(start[i]) - exact(factors.rate) * step)
       }
-      let u = 0x1p-24
-      let size = abs(gradient) + abs(Double(v0[i]))
-      #expect(abs(Double(v[i]) - velocity) <= 4 * u * size)
-      #expect(
-        abs(Double(p[i]) - (Double(start[i]) - Double(factors.rate) * step)) <= 2 * u
-          * (abs(Double(start[i])) + size))
+      return results
     }
   }
 }

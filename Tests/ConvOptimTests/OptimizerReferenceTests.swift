@@ -153,7 +153,7 @@ import Testing
     let bounds = try bounds(stored, .float32)
     let constants: [(String, WritableKeyPath<Rule, Double>, Double)] = [
       ("learning rate", \.rate, 0.999), ("momentum", \.momentum, 0.999), ("dampening", \.dampening, 0.999),
-      ("beta 1", \.beta1, 0.999), ("beta 2", \.beta2, 0.9999), ("eps", \.eps, 0.99), ("decay", \.decay, 0.99),
+      ("beta 1", \.beta1, 0.999), ("beta 2", \.beta2, 0.999), ("eps", \.eps, 0.9), ("decay", \.decay, 0.9),
     ]
     for (name, constant, factor) in constants {
       var rule = try Rule(stored)

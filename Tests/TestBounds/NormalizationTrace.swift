@@ -37,7 +37,10 @@ public struct NormalizationTrace {
       moments = zip(given.mean, given.variance).map { ($0, $1) }
     } else {
       moments = zip(places, blocks).map { all, blocks in
-        tape.isDouble ? Self.plainMoments(tape, all.map { x[$0] }) : Self.blockMoments(tape, x, blocks)
+        let count = tape.exact(Double(all.count))
+        let (mean, squares) =
+          tape.isDouble ? tape.plainMoments(all.map { x[$0] }) : tape.blockMoments(x, blocks)
+        return (mean, tape.inDouble { squares / count })
       }
     }
     scale = weight ?? (0..<channels).map { _ in tape.exact(1) }
@@ -58,37 +61,6 @@ public struct NormalizationTrace {
       }
     }
     (self.deviations, self.output) = (deviations, output)
-  }
-
-  private static func plainMoments(_ tape: RoundingTape, _ x: [Traced]) -> (Traced, Traced) {
-    let count = tape.exact(Double(x.count))
-    let mean = tape.sum(x) / count
-    let deviations = x.map { $0 - mean }
-    return (mean, tape.sum(products: deviations.map { ($0, $0) }) / count)
-  }
-
-  private static func blockMoments(
-    _ tape: RoundingTape, _ x: [Traced], _ blocks: [[Int]]
-  ) -> (Traced, Traced) {
-    var (count, mean, squares) = (0.0, tape.exact(0), tape.exact(0))
-    for block in blocks {
-      let first = x[block[0]]
-      let sum = tape.sum(block.map { x[$0] - first })
-      let n = Double(block.count)
-      let own = tape.inDouble { first + sum / tape.exact(n) }
-      let center = tape.stored(own)
-      let deviations = block.map { x[$0] - center }
-      let ownSquares = tape.sum(products: deviations.map { ($0, $0) })
-      tape.inDouble {
-        let share = tape.exact(n) / tape.exact(count + n)
-        let shift = own - mean
-        mean = count == 0 ? own : mean + shift * share
-        squares =
-          count == 0 ? ownSquares : squares + ownSquares + shift * shift * tape.exact(count) * share
-      }
-      count += n
-    }
-    return (mean, tape.inDouble { squares / tape.exact(count) })
   }
 
   /// The gradients; dx = weight/√(variance + eps) · (dy − mean(dy) − x̂·mean(dy·x̂)) in training.
@@ -147,5 +119,36 @@ public struct NormalizationTrace {
       zip(mean, moments).map { updated($0, $1.mean, tape.exact(1)) },
       zip(variance, moments).map { updated($0, $1.variance, unbiased) }
     )
+  }
+}
+
+extension RoundingTape {
+  /// Mean and Σ (x − mean)² by plain sums in two passes.
+  public func plainMoments(_ x: [Traced]) -> (mean: Traced, squares: Traced) {
+    let mean = sum(x) / exact(Double(x.count))
+    let deviations = x.map { $0 - mean }
+    return (mean, sum(products: deviations.map { ($0, $0) }))
+  }
+
+  /// The same by float32 sums of blocks around a value of their own, joined in float64.
+  public func blockMoments(_ x: [Traced], _ blocks: [[Int]]) -> (mean: Traced, squares: Traced) {
+    var (count, mean, squares) = (0.0, exact(0), exact(0))
+    for block in blocks {
+      let first = x[block[0]]
+      let total = sum(block.map { x[$0] - first })
+      let n = Double(block.count)
+      let own = inDouble { first + total / exact(n) }
+      let center = stored(own)
+      let deviations = block.map { x[$0] - center }
+      let ownSquares = sum(products: deviations.map { ($0, $0) })
+      inDouble {
+        let share = exact(n) / exact(count + n)
+        let shift = own - mean
+        mean = count == 0 ? own : mean + shift * share
+        squares = count == 0 ? ownSquares : squares + ownSquares + shift * shift * exact(count) * share
+      }
+      count += n
+    }
+    return (mean, squares)
   }
 }

@@ -139,10 +139,13 @@ public final class RoundingTape {
   public func bound(of result: Traced, lambda: Double) -> Double {
     guard result.step >= 0 else { return 0 }
     adjoints[result.step] = 1
+    var (step, lowest) = (result.step, result.step)
     // The root of a sum of squares, scaled by the largest, so that tiny numbers keep theirs.
     var (largest, squares, certain) = (0.0, 0.0, 0.0)
-    for step in stride(from: result.step, through: 0, by: -1) where adjoints[step] != 0 {
+    while step >= lowest {
+      defer { step -= 1 }
       let adjoint = adjoints[step]
+      if adjoint == 0 { continue }
       adjoints[step] = 0
       let part = abs(adjoint * roots[step])
       certain += abs(adjoint * masses[step])
@@ -153,7 +156,9 @@ public final class RoundingTape {
         squares += part / largest * (part / largest)
       }
       for edge in (step == 0 ? 0 : ends[step - 1])..<ends[step] {
-        adjoints[Int(parents[edge])] += adjoint * partials[edge]
+        let parent = Int(parents[edge])
+        adjoints[parent] += adjoint * partials[edge]
+        lowest = min(lowest, parent)
       }
     }
     return min(lambda * largest * squares.squareRoot(), certain)
