@@ -52,8 +52,8 @@ public final class SharpnessTrial {
   public func judge(
     _ backend: any ConvolutionBackend, _ pass: ConvPass, _ format: MemoryFormat, variant: String? = nil
   ) throws -> Finding {
-    let operation = ConvOperation(
-      pass, problem, inputFormat: format, outputFormat: format, filterFormat: format)
+    // Filters in the network's own format, as in runs.
+    let operation = ConvOperation(pass, problem, inputFormat: format, outputFormat: format)
     let options = PlanOptions(threads: pool.threads, variant: variant)
     let verifier = Verifier(pool: pool)
     if let reason = backend.support(for: operation, options).reason {
