@@ -271,7 +271,7 @@ import Testing
       func proxies(_ data: ProblemData) -> (ConvHarness.Expectation, [Double]) {
         let expectation = Expectation(grid: grid, data: data)
         let bounds = FourierBounds(height: 12, width: 12, stepH: 4, stepW: 4, depth: 9, data: data)
-        return (expectation, bounds.squares(grid, values: expectation.values, pool: .shared))
+        return (expectation, bounds.squares(expectation, pool: .shared))
       }
       let (expectation, quiet) = proxies(data)
       let (_, loud) = proxies(louder)

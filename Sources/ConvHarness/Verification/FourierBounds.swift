@@ -15,7 +15,7 @@ import Foundation
 ///   square, W's the same, the products' own (two roundings of each part) 2·‖x‖²‖w‖²/L. What is not white is the mean of the data,
 ///   whose errors stay at frequency zero: (Σx)²(Σw)²/L² is added to ‖x‖²‖w‖²/L. The sum over channels of both is E.
 /// - **The sum over channels** is one of `SumRoundings` in each frequency: Σ|M|²/L² = ȳ², the mean square of the tile's results,
-///   stands in the place of y², E in that of Q.
+///   stands in the place of y², E in that of Q; Σs² of a result's terms counts with one of all taps, as sums over channels have.
 /// - **The inverse transform** adds (5/2)·log₂L·ȳ², the result's rounding y².
 ///
 /// ȳ² is at least E, and at least what is known: the largest y² of a tile's samples, and the mean of their image's in that channel.
@@ -39,17 +39,18 @@ struct FourierBounds {
   /// Roundings that reach one result: three transforms of every summed tile.
   var roundings: Double { 10 * elements * levels * Double(2 * depth + 1) }
 
-  /// The proxies of all samples, rows × columns, whose values are known.
-  func squares(_ grid: SampleGrid, values: [Double], pool: WorkerPool) -> [Double] {
+  /// The proxies of all samples, rows × columns.
+  func squares(_ expectation: Expectation, pool: WorkerPool) -> [Double] {
     switch data.elementType {
-    case .float64: evaluate(grid, values, pool, as: Double.self)
-    default: evaluate(grid, values, pool, as: Float.self)
+    case .float64: evaluate(expectation, pool, as: Double.self)
+    default: evaluate(expectation, pool, as: Float.self)
     }
   }
 
   private func evaluate<T: ConvScalar>(
-    _ grid: SampleGrid, _ values: [Double], _ pool: WorkerPool, as: T.Type
+    _ expectation: Expectation, _ pool: WorkerPool, as: T.Type
   ) -> [Double] {
+    let (grid, values) = (expectation.grid, expectation.values)
     let (first, second) = data.operands(of: grid.pass)
     let energies = first.withUnsafePointer(as: T.self) { a in
       second.withUnsafePointer(as: T.self) { b in
@@ -62,10 +63,12 @@ struct FourierBounds {
       ErrorBounds.leastRounding(data.elementType) * (2 * Double(depth) + FourierBounds.perLevel * levels)
     let sums = sums
     let transform = FourierBounds.perLevel * levels
+    // A chain over channels has one of the taps' partial sums each.
+    let share = min(1, Double(depth) / Double(max(1, data.problem.summationDepth(grid.pass))))
     return energies.indices.map { i in
       let energy = energies[i]
       let mean = max(energy, means[i])
-      return 2 * transform * energy + energy + sums.squares(total: mean.squareRoot(), terms: energy, path: 0)
+      return 2 * transform * energy + energy + sums.squares(total: mean.squareRoot(), terms: energy, path: share * expectation.paths[i])
         + transform * mean + values[i] * values[i] + least
     }
   }

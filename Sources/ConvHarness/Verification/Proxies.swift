@@ -58,9 +58,9 @@ struct Proxies {
     case .fft(let height, let width, let stepH, let stepW, let depth):
       let bounds = FourierBounds(
         height: height, width: width, stepH: stepH, stepW: stepW, depth: depth, data: data)
-      let values = expectation().values
+      let expectation = expectation()
       return Parts(
-        values: values, squares: bounds.squares(grid, values: values, pool: pool),
+        values: expectation.values, squares: bounds.squares(expectation, pool: pool),
         roundings: bounds.roundings, sums: bounds.sums)
     case .polyphase:
       return lowered(model, grid, data, pool)
