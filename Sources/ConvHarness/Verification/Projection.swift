@@ -24,7 +24,7 @@ import ConvCore
 ///
 /// Of plain sums Σ Vₖ needs no sum over channels: it is made of Σₖ yₖ², which the engine's own results say (to first order what is wrong with
 /// them does not matter), and of Σₖ Qₖ = Σ x²·(Σₖ wₖ²), a problem with one channel per sum. Transforms have a multiple of that; how much
-/// more, the sample of single results says, and where a sum is beyond the least multiple found there, its own Σ Vₖ is evaluated
+/// more, the sample of single results says: where a sum is beyond the median multiple found there, its own Σ Vₖ is evaluated
 /// (`ProjectionCheck`). The float64 sums of both sides add theirs.
 ///
 /// ## What is seen

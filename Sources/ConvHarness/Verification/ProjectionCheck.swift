@@ -33,8 +33,8 @@ struct ProjectionCheck {
   private let pool: WorkerPool
   private let u, lambda: Double
   private let plain: SumRoundings
-  /// By what the proxies of the sample exceed those of plain sums: the least one and the largest.
-  private let least, largest: Double
+  /// By what the proxies of the sample exceed those of plain sums, in the median and at most.
+  private let typical, largest: Double
 
   private var projection: Projection { expected.projection }
 
@@ -58,18 +58,17 @@ struct ProjectionCheck {
     } else {
       plain = SumRoundings(.chain, terms: terms)
     }
-    var (least, largest) = (Double.infinity, 0.0)
-    for i in expectation.grid.indices {
+    let (plain, u) = (plain, u)
+    var ratios = expectation.grid.indices.compactMap { i -> Double? in
       let square = plain.squares(total: expectation.values[i], terms: expectation.squares[i], path: 0)
-      guard square > 0 else { continue }
       let proxy = bounds.deviations[i] / u
-      let ratio = 3 * proxy * proxy / square
-      (least, largest) = (min(least, ratio), max(largest, ratio))
+      return square > 0 ? 3 * proxy * proxy / square : nil
     }
-    if plain == .oneRounding { (least, largest) = (1, 1) }
+    if plain == .oneRounding || ratios.isEmpty { ratios = [1] }
+    ratios.sort()
+    largest = ratios[ratios.count - 1]
     // Data that nobody drew are not alike everywhere.
-    self.least = data.isDrawn ? least : largest
-    self.largest = largest
+    typical = data.isDrawn ? ratios[ratios.count / 2] : largest
     // Where roundings are not independent, each error is as large as its deterministic bound, and the signs alone are random.
     let excess =
       bounds.isCorrelated
@@ -94,7 +93,7 @@ struct ProjectionCheck {
   /// What one line says.
   private struct Line {
     var worst: Deviation?
-    /// Beyond the least bound; the full one decides.
+    /// Beyond the bound of the median multiple; the full one decides.
     var suspects: [Deviation] = []
     var tiles: [Int] = []
     var channels: [Int] = []
@@ -201,7 +200,7 @@ struct ProjectionCheck {
             for w in 0..<width {
               let square = plain.squares(totals: powers[w], terms: squares[w])
               let rest = 4 * square + 2 * Double(projection.width) * powers[w]
-              let bound = bound(square, rest, excess: least)
+              let bound = bound(square, rest, excess: typical)
               let deviation = Deviation(
                 line: line, sum: sum, w: w, found: actual[w], value: values[w], square: square, rest: rest,
                 bound: bound)
