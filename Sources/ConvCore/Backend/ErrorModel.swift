@@ -60,3 +60,10 @@ public indirect enum ErrorModel: Hashable, Sendable {
   /// forward adds the phases' results, backwardData and backwardFilter interleave them.
   case polyphase([ErrorModel])
 }
+
+extension ErrorModel {
+  /// Plain sums of which an engine knows only that no product takes part in more than `depth` additions.
+  public static func summation(depth: Int, accumulator: ElementType) -> ErrorModel {
+    .summation(.unknown(depth: depth), accumulator: accumulator)
+  }
+}
