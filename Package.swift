@@ -141,7 +141,8 @@ let package = Package(
     .testTarget(
       name: "BackendConformanceTests",
       dependencies: ["CoarseEngines", "ConvCore", "ConvAutograd", "ConvBackends", "ConvHarness", "ConvNN"]),
-    .testTarget(name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive"]),
+    .testTarget(
+      name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive", "TestBounds"]),
     .testTarget(
       name: "ConvNNTests",
       dependencies: [

@@ -29,12 +29,6 @@ import Testing
     }
   }
 
-  /// Rows of the sums that are float32: those of one channel in lanes, at most 128 of several.
-  private func parts(_ block: ChannelNormalization) -> [[Int]] {
-    let length = block.channels == 1 ? 4096 : 128
-    return stride(from: 0, to: block.rows, by: length).map { Array($0..<min(block.rows, $0 + length)) }
-  }
-
   @Test(arguments: blocks, [0.0, 300])
   func momentsAreMeanAndSquares(_ block: ChannelNormalization, _ offset: Double) {
     let (rows, channels) = (block.rows, block.channels)
@@ -43,10 +37,11 @@ import Testing
     var squares = mean
     block.moments(x, mean: &mean, squares: &squares)
     check(block, ["mean": mean, "squares": squares]) { tape in
+      let parts = tape.normalizationBlocks(rows: rows, channels: channels)
       var results: [String: [Traced]] = [:]
       for c in 0..<channels {
         let column = (0..<rows).map { tape.exact(Double(x[$0 * channels + c])) }
-        let moments = tape.isStored ? tape.plainMoments(column) : tape.blockMoments(column, parts(block))
+        let moments = tape.isStored ? tape.plainMoments(column) : tape.blockMoments(column, parts)
         results["mean", default: []].append(moments.mean)
         results["squares", default: []].append(moments.squares)
       }
@@ -110,7 +105,8 @@ import Testing
         return exact(factor[c]) * (exact(gradient[i]) - exact(offset[c]) - deviations[i] * exact(slope[c]))
       }
       for c in 0..<channels {
-        let sums = parts(block).map { rows in
+        let parts = tape.normalizationBlocks(rows: rows, channels: channels)
+        let sums = parts.map { rows in
           (
             tape.sum(rows.map { exact(gradient[$0 * channels + c]) }),
             tape.sum(

@@ -5,10 +5,10 @@ import ConvCore
 public struct NormalizationTrace {
   private let tape: RoundingTape
   private let places: [[Int]]
-  private let training: Bool
+  private let training, summarizes: Bool
   private let scale: [Traced]
-  /// x − mean and 1/√(variance + eps).
-  private let deviations: [Traced]
+  /// x − mean, in sums and in the results, and 1/√(variance + eps).
+  private let deviations, centered: [Traced]
   private let inverses, factors: [Traced]
   /// Blocks of each channel's elements.
   private let blocks: [[[Int]]]
@@ -18,20 +18,27 @@ public struct NormalizationTrace {
   /// y = (x − mean)/√(variance + eps) · weight + bias.
   public let output: [Traced]
 
-  /// - Parameter given: mean and variance per channel in evaluation; nil in training.
+  /// - Parameters:
+  ///   - given: mean and variance per channel in evaluation; nil in training.
+  ///   - summarizes: whether results forget what the errors of a channel's numbers have in common: wider, but fast for many elements.
   public init(
     _ tape: RoundingTape, _ x: [Traced], channels: Int, area: Int, weight: [Traced]? = nil,
     bias: [Traced]? = nil, eps: Double, given: (mean: [Traced], variance: [Traced])? = nil,
-    format: MemoryFormat = .nchw
+    format: MemoryFormat = .nchw, summarizes: Bool = false
   ) {
     self.tape = tape
+    self.summarizes = summarizes
     training = given == nil
     let places = (0..<channels).map { channel in x.indices.filter { $0 / area % channels == channel } }
     self.places = places
-    // Planes of NCHW, runs of at most 128 pixels of NHWC.
-    let length = format == .nchw && area > 1 ? area : 128
+    // Planes of NCHW; of NHWC runs of pixels, which the kernel takes in blocks.
+    let run = format == .nchw && area > 1 ? area : max(128, (1 << 16) / channels)
     blocks = places.map { all in
-      stride(from: 0, to: all.count, by: length).map { Array(all[$0..<min(all.count, $0 + length)]) }
+      tape.parts(all.count, of: run).flatMap { run in
+        tape.normalizationBlocks(rows: run.count, channels: format == .nchw && area > 1 ? 1 : channels).map {
+          $0.map { all[run[$0]] }
+        }
+      }
     }
     if let given {
       moments = zip(given.mean, given.variance).map { ($0, $1) }
@@ -50,18 +57,25 @@ public struct NormalizationTrace {
       tape.inDouble { tape.exact(1) / (moment.variance + tape.exact(eps)).squareRoot() }
     }
     factors = zip(inverses, scale).map { inverse, scale in tape.stored(tape.inDouble { inverse * scale }) }
-    var (deviations, output) = (x, x)
+    var (deviations, centered, output) = (x, x, x)
     for (channel, all) in places.enumerated() {
       let shift = bias?[channel] ?? tape.exact(0)
       // PyTorch's kernel for the CPU multiplies x itself: what cancels is as large as the mean.
-      let constant = tape.isStored ? shift - storedMeans[channel] * factors[channel] : shift
+      let (mean, factor) = (storedMeans[channel], factors[channel])
+      let (sharedMean, sharedFactor) =
+        summarizes ? (Self.summary(mean), Self.summary(factor)) : (mean, factor)
+      let constant = tape.isStored ? shift - sharedMean * sharedFactor : shift
       for i in all {
-        deviations[i] = x[i] - storedMeans[channel]
-        output[i] = (tape.isStored ? x[i] : deviations[i]) * factors[channel] + constant
+        deviations[i] = x[i] - mean
+        centered[i] = summarizes ? x[i] - sharedMean : deviations[i]
+        output[i] = (tape.isStored ? x[i] : centered[i]) * sharedFactor + constant
       }
     }
-    (self.deviations, self.output) = (deviations, output)
+    (self.deviations, self.centered, self.output) = (deviations, centered, output)
   }
+
+  /// A result depends on four numbers of its channel: mean, factor, offset and slope.
+  private static func summary(_ x: Traced) -> Traced { x.tape.summary(of: x, count: 4) }
 
   /// The gradients; dx = weight/√(variance + eps) · (dy − mean(dy) − x̂·mean(dy·x̂)) in training.
   public func backward(_ dy: [Traced]) -> (input: [Traced], weight: [Traced], bias: [Traced]) {
@@ -73,10 +87,14 @@ public struct NormalizationTrace {
       let (sum, normalized) = sums(dy, channel)
       weights.append(tape.stored(normalized))
       biases.append(tape.stored(sum))
-      let offset = tape.stored(tape.inDouble { training ? sum / count : tape.exact(0) })
-      let slope = tape.stored(
+      var factor = factors[channel]
+      var offset = tape.stored(tape.inDouble { training ? sum / count : tape.exact(0) })
+      var slope = tape.stored(
         tape.inDouble { training ? normalized / count * inverse : tape.exact(0) })
-      for i in all { input[i] = factors[channel] * (dy[i] - offset - deviations[i] * slope) }
+      if summarizes {
+        (factor, offset, slope) = (Self.summary(factor), Self.summary(offset), Self.summary(slope))
+      }
+      for i in all { input[i] = factor * (dy[i] - offset - centered[i] * slope) }
     }
     return (input, weights, biases)
   }
@@ -123,6 +141,16 @@ public struct NormalizationTrace {
 }
 
 extension RoundingTape {
+  /// 0..<count in parts of a length.
+  fileprivate func parts(_ count: Int, of length: Int) -> [[Int]] {
+    stride(from: 0, to: count, by: length).map { Array($0..<min(count, $0 + length)) }
+  }
+
+  /// The rows of each float32 sum over a block of rows × channels: of one channel in lanes, of several as many as stay in the cache.
+  public func normalizationBlocks(rows: Int, channels: Int) -> [[Int]] {
+    parts(rows, of: channels == 1 ? 4096 : min(128, max(16, 8192 / channels)))
+  }
+
   /// Mean and Σ (x − mean)² by plain sums in two passes.
   public func plainMoments(_ x: [Traced]) -> (mean: Traced, squares: Traced) {
     let mean = sum(x) / exact(Double(x.count))

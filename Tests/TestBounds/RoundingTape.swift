@@ -30,8 +30,9 @@ public final class RoundingTape {
   private var ends: [Int] = []
   private var parents: [Int32] = []
   private var partials: [Double] = []
-  /// Room for a sweep: 0 between two of them.
+  /// Room for a sweep: sensitivities, and a bit for each step that waits for its turn. All 0 between two sweeps.
   private var adjoints: [Double] = []
+  private var pending: [UInt64] = []
   /// Numbers whose sign decides the way of the formula: inputs of ReLUs, differences of a maximum to its rivals.
   public private(set) var decisions: [Traced] = []
 
@@ -100,6 +101,7 @@ public final class RoundingTape {
     masses.append(mass)
     ends.append(parents.count)
     adjoints.append(0)
+    if pending.count << 6 < adjoints.count { pending.append(0) }
     return Traced(value: value, step: roots.count - 1, tape: self)
   }
 
@@ -137,15 +139,34 @@ public final class RoundingTape {
 
   /// How far a machine's result may be from the exact one, for a given λ.
   public func bound(of result: Traced, lambda: Double) -> Double {
-    guard result.step >= 0 else { return 0 }
+    let (root, certain) = deviation(of: result)
+    return min(lambda * root, certain)
+  }
+
+  /// A number in the place of `x`, of whose roundings no more than the sums are known: sweeps from what depends on it are short. A result
+  /// may depend on `count` of them, whose errors are no more independent: (Σ e)² ≤ count · Σ e².
+  public func summary(of x: Traced, count: Double) -> Traced {
+    let (root, certain) = deviation(of: x)
+    return append(x.value, root: root * count.squareRoot(), mass: certain) {}
+  }
+
+  /// √(Σ (∂y/∂r · u·r)²) and Σ |∂y/∂r · u·r|.
+  private func deviation(of result: Traced) -> (root: Double, certain: Double) {
+    guard result.step >= 0 else { return (0, 0) }
     adjoints[result.step] = 1
-    var (step, lowest) = (result.step, result.step)
+    var (word, lowest) = (result.step >> 6, result.step >> 6)
+    pending[word] = 1 << (result.step & 63)
     // The root of a sum of squares, scaled by the largest, so that tiny numbers keep theirs.
     var (largest, squares, certain) = (0.0, 0.0, 0.0)
-    while step >= lowest {
-      defer { step -= 1 }
+    while word >= lowest {
+      if pending[word] == 0 {
+        word -= 1
+        continue
+      }
+      let bit = 63 - pending[word].leadingZeroBitCount
+      pending[word] ^= 1 << bit
+      let step = word << 6 | bit
       let adjoint = adjoints[step]
-      if adjoint == 0 { continue }
       adjoints[step] = 0
       let part = abs(adjoint * roots[step])
       certain += abs(adjoint * masses[step])
@@ -158,10 +179,11 @@ public final class RoundingTape {
       for edge in (step == 0 ? 0 : ends[step - 1])..<ends[step] {
         let parent = Int(parents[edge])
         adjoints[parent] += adjoint * partials[edge]
-        lowest = min(lowest, parent)
+        pending[parent >> 6] |= 1 << (parent & 63)
+        lowest = min(lowest, parent >> 6)
       }
     }
-    return min(lambda * largest * squares.squareRoot(), certain)
+    return (largest * squares.squareRoot(), certain)
   }
 }
 
