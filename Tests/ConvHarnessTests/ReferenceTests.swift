@@ -35,25 +35,4 @@ import Testing
       }
     }
   }
-
-  @Test func deviationsFromStoredTensors() throws {
-    let path = try #require(try ReferenceLibrary(root: referencesRoot + "/cases/linear").paths.first)
-    let file = try ReferenceFile(path: path)
-    let stored = try file.tensor("output", .float64)
-    func deviation(_ change: (inout [Double]) -> Void) throws -> String? {
-      var values = stored.values(as: Double.self)
-      change(&values)
-      return try file.deviation(
-        of: Tensor(values, shape: stored.shape), from: "output", tolerance: 1e-3)
-    }
-    let largest = stored.values(as: Double.self).map(abs).max()!
-    #expect(try deviation { _ in } == nil)
-    #expect(try deviation { $0[1] += 0.9e-3 * largest } == nil)
-    #expect(try deviation { $0[1] += 1.1e-3 * largest }?.contains("output[1]") == true)
-    #expect(try deviation { $0[1] = .nan }?.contains("nan") == true)
-    #expect(try file.deviation(of: nil, from: "output", tolerance: 1)?.contains("no output") == true)
-    let flat = try Tensor(stored.values(as: Double.self), shape: [stored.count])
-    #expect(try file.deviation(of: flat, from: "output", tolerance: 1)?.contains("shape") == true)
-    #expect(try file.deviation(of: nil, from: "nothing stored", tolerance: 1) == nil)
-  }
 }

@@ -163,21 +163,4 @@ public struct ReferenceFile: Sendable {
 extension ReferenceFile: CustomStringConvertible {
   /// As in `linear/no-bias`.
   public var description: String { "\(op)/\(name)" }
-
-  /// The first element of a result that is further from its stored value than `tolerance` times the largest stored value of the
-  /// tensor, as a sentence; nil where there is none, or where nothing is stored.
-  ///
-  /// - Throws: `FileError.malformed` where the stored tensor is not float64; `ConvError` where `found` cannot be converted.
-  public func deviation(of found: Tensor?, from name: String, tolerance: Double) throws -> String? {
-    guard let expected = try optionalTensor(name, .float64) else { return nil }
-    guard let found = try found?.converted(to: .float64) else { return "\(self): there is no \(name)" }
-    guard found.shape == expected.shape else {
-      return "\(self): \(name) has shape \(found.shape), \(expected.shape) is stored"
-    }
-    let (want, have) = (expected.values(as: Double.self), found.values(as: Double.self))
-    let allowed = tolerance * max(want.reduce(0) { max($0, abs($1)) }, 1e-30)
-    // Not `>`: NaN deviates.
-    guard let i = want.indices.first(where: { !(abs(want[$0] - have[$0]) <= allowed) }) else { return nil }
-    return "\(self): \(name)[\(i)] is \(have[i]), \(want[i]) ± \(allowed) is stored"
-  }
 }
