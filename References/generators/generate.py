@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 MODULES = ["conv", "conv_transpose", "layers", "losses", "sequential", "optimizers", "images", "trajectories",
-           "networks"]
+           "networks", "perturbed_step"]
 
 
 def write_manifest(out: Path) -> int:

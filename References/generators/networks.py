@@ -16,8 +16,8 @@ from perturbation import Noise, perturb
 from vbref import save
 
 SEED, BATCH = 20240301, 2
-# The last is four times the largest kappa of any engine and variant and more (README.md).
-LEVELS = [1, 16, 256, 4096, 16384, 65536]
+# At most four times apart, twice where the kappa of engines lie: the upper of two levels counts (README.md).
+LEVELS = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096, 16384, 65536]
 RUNS = 3
 SAMPLE = 16
 

@@ -21,6 +21,9 @@ SAMPLE = 64
 STEP_SAMPLE = 16  # after each step; few, because there are many steps
 SGD = {"op": "sgd", "lr": 0.01, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
 ADAM = {"op": "adam", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+# What a level's envelopes are of.
+QUANTITIES = ["loss", "grad_norm", "step_inputs", "step_gradients", "step_distance", "step_medians", "distance", "norm",
+              "update_norm", "sample_distance", "sample_max"]
 # file: network, optimizer, steps, images of a step, perturbed runs per level
 TRAJECTORIES = {
     "seed-cnn-sgd": ("seed-cnn", SGD, STEPS, BATCH, 6),
@@ -164,6 +167,13 @@ def distances(found: np.ndarray, exact: np.ndarray, sizes: list) -> np.ndarray:
     return np.sqrt(((found - exact) ** 2 * weights).sum(1) / (exact**2 * weights).sum(1))
 
 
+def medians(found: np.ndarray, exact: np.ndarray, sizes: list) -> np.ndarray:
+    """[steps, parameters]: of each parameter the median distance of its sampled entries. A few entries whose gradient's
+    sign is lost move it little."""
+    ends = np.cumsum([min(size, STEP_SAMPLE) for size in sizes])[:-1]
+    return np.stack([np.median(part, axis=1) for part in np.split(np.abs(found - exact), ends, axis=1)], axis=1)
+
+
 def deviations(runs: list, exact: dict, start: dict, indices: dict) -> dict:
     """The largest deviation of `runs` from the exact run, in everything that a checker can look at."""
     def norm(a):
@@ -182,6 +192,8 @@ def deviations(runs: list, exact: dict, start: dict, indices: dict) -> dict:
     return stepwise | {
         "step_distance": np.max(
             [distances(r["step_samples"], exact["step_samples"], sizes) for r in runs], axis=0),
+        "step_medians": np.max(
+            [medians(r["step_samples"], exact["step_samples"], sizes) for r in runs], axis=0),
         "distance": per_parameter(lambda name, a, e: norm(a - e) / norm(e)),
         "norm": per_parameter(lambda name, a, e: abs(norm(a) - norm(e))),
         "update_norm": per_parameter(lambda name, a, e: abs(norm(a - start[name]) - norm(e - start[name]))),

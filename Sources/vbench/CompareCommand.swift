@@ -114,6 +114,7 @@ struct CompareCommand: ParsableCommand {
     report.isPartial = Interruption.isRequested
     try report.write(to: output)
     print(CompareCommand.summary(report))
+    if let note = report.trainingNote { print(note) }
     print("comparison: \(output)/comparison.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }

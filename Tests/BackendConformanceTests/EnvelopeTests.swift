@@ -3,27 +3,35 @@ import Testing
 
 @testable import ConvHarness
 
-/// Envelopes between levels.
+/// Which envelope a κ is judged by.
 @Suite struct EnvelopeTests {
-  @Test func chordsLieAbovePowers() throws {
-    let levels = [4096, 1, 16, 256]
-    for powers in [[(2.0, 1.0)], [(3e-3, 1.0), (2e-6, 2.0)], [(1e-2, 0.5), (1e-3, 1.0)], [(5.0, 0.5)]] {
-      func envelope(_ kappa: Double) -> Double { powers.reduce(0) { $0 + $1.0 * pow(kappa, $1.1) } }
-      for kappa in [1.0, 1.5, 7, 16, 17, 100, 255.9, 256, 3000, 4096] {
-        let scale = try #require(EnvelopeScale(kappa, levels: levels))
-        let found = scale.envelope { [envelope(Double($0))] }[0]
-        let exact = envelope(kappa)
-        #expect(found >= exact * (1 - 1e-12), "\(powers) at \(kappa)")
-        #expect(found <= exact * (powers.count == 1 ? 1 + 1e-12 : 2), "\(powers) at \(kappa)")
-      }
+  @Test func theUpperLevelCounts() throws {
+    let levels = [256, 1, 16, 4]
+    for (kappa, level) in [(0.1, 1), (0.5, 1), (0.51, 4), (2, 4), (2.01, 16), (8, 16), (128, 256)] {
+      let scale = try #require(EnvelopeScale(kappa, levels: levels))
+      #expect(scale.level == level)
+      #expect(scale.allowance { [Double($0), 0] } == [2 * Double(level), 0])
     }
+    #expect(EnvelopeScale(128.1, levels: levels) == nil)
   }
 
-  @Test func endsAndZeros() throws {
-    #expect(EnvelopeScale(4097, levels: [1, 4096]) == nil)
-    let low = try #require(EnvelopeScale(0.5, levels: [1, 16]))
-    #expect(low.lower == 1 && low.upper == 1 && low.envelope { [Double($0)] } == [1])
-    let middle = try #require(EnvelopeScale(4, levels: [1, 16]))
-    #expect(middle.envelope { $0 == 1 ? [0, 2] : [8, 8] } == [8, 4])
+  /// A step of ResNet-18 with a perturbation of exactly κ = 4 is what κ = 4 says, whichever levels are stored. The chord between 1 and 16
+  /// would call it wrong: one ReLU that falls the other way changes every gradient before it.
+  @Test(arguments: [[1, 16, 256], [1, 2, 4, 8, 16, 32, 64], [8], [1, 8, 64]])
+  func exactPerturbationPasses(_ levels: [Int]) throws {
+    let reference = try NetworkReference(path: "\(referencesRoot)/networks/resnet18.safetensors")
+    let step = try ReferenceFile(path: "\(referencesRoot)/networks/perturbed/resnet18.safetensors")
+    let kappa = Double(try step.integer("level", least: 1))
+    let model = try reference.network.make()
+    let sizes = Dictionary(model.namedParameters().map { ($0.name, $0.parameter.value.count) }) { $1 }
+    func ratios(_ scale: EnvelopeScale, _ kappa: Double) throws -> [Double] {
+      try reference.judge(scale, kappa: kappa, sizes: sizes) {
+        try step.tensor($0, .float64).values(as: Double.self)
+      }.map(\.ratio)
+    }
+    let found = try ratios(try #require(EnvelopeScale(kappa, levels: levels)), kappa)
+    #expect(found.count == reference.quantities.count && found.allSatisfy { $0 <= 1 }, "\(found.max() ?? 0)")
+    // That it is one is seen: sums with a sixteenth of its κ do not deviate so.
+    #expect(try ratios(try #require(EnvelopeScale(kappa / 16, levels: [1])), kappa / 16).contains { $0 > 1 })
   }
 }

@@ -295,6 +295,32 @@ import Testing
     #expect(throws: PeerError.self) { try reason("{\"losses\": [\(first)]}") }
   }
 
+  /// A peer that answers with losses is not verified beyond them, and row, report and console say so.
+  @Test func aTrainingIsNotVerifiedBeyondTheLoss() throws {
+    let network = ImageNetwork(name: "tiny", side: 8, batch: 2, summary: "") {
+      Sequential(Flatten(), try Linear(192, 10))
+    }
+    var rows: [ComparisonRow] = []
+    try FakePeer.withPeer(training: #"{"loss": 9}"#) { peer in
+      rows = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0, times: false))
+        .trainingRows(
+          for: TrainingItem(network: network), pool: .pool(threads: 1),
+          competitors: [Competitor(NaiveBackend())])
+    }
+    #expect(
+      rows.count == 1 && rows[0].peerVerification.reason == "first loss 9; not verified beyond the loss")
+    var report = ComparisonReport(environment: [], command: "c", date: "d", peer: rows[0].peer)
+    var layer = rows[0]
+    layer.group = .other
+    layer.peerVerification = Verification(.passed, reason: "")
+    report.rows = [layer]
+    #expect(report.trainingNote == nil && !report.markdown.contains("not verified"))
+    report.rows += rows
+    let note = try #require(report.trainingNote)
+    #expect(note.contains("training steps of \(rows[0].peer.name) are not verified beyond the loss"))
+    #expect(report.markdown.contains("**\(note)**"))
+  }
+
   /// The first losses agree to rounding, later ones to an eighth of what training changed.
   @Test func lossesAgree() {
     let theirs = [2.0, 1.9, 1.6]

@@ -32,6 +32,14 @@ public struct ComparisonReport: Sendable {
     }
   }
 
+  /// What is known of the peer's training steps; nil where there are none.
+  public var trainingNote: String? {
+    guard rows.contains(where: { $0.group == .training }) else { return nil }
+    return
+      "The training steps of \(peer.name) are \(LossAgreement.unverified): it answers with its losses alone, "
+      + "which are compared for \(Comparison.comparedSteps) steps, and a step with wrong gradients may be among them."
+  }
+
   /// Writes both files whole, or none.
   ///
   /// - Throws: `FileError`.
@@ -112,6 +120,7 @@ public struct ComparisonReport: Sendable {
     text +=
       "in turn, with its 95 % bootstrap interval; of the peer's configurations the one with the least median counts. Both "
     text += "sides were verified on the same operands.\n\n"
+    if let trainingNote { text += "**\(trainingNote)**\n\n" }
     text += meansTable + rowsTable + correlated + problems
     return text
   }

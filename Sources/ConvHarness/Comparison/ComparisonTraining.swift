@@ -52,7 +52,8 @@ extension Comparison {
           training(configuration), repetitions: Comparison.comparedSteps, first: true
         ).losses
         peerLosses.append((configuration, losses))
-        peerVerification = Verification(.passed, reason: LossAgreement.text(losses))
+        peerVerification = Verification(
+          .passed, reason: LossAgreement.text(losses) + "; \(LossAgreement.unverified)")
       } catch PeerError.declined(let reason) {
         if peerLosses.isEmpty { peerVerification = Verification(.unsupported, reason: reason) }
       }
@@ -104,6 +105,9 @@ extension Comparison {
 /// by an eighth of what training has changed since the first, too: a parameter whose gradient is little more than rounding moves
 /// either way by a whole step of Adam, and another learning rate or moment changes the loss by more than an eighth.
 enum LossAgreement {
+  /// What is not known of a peer that answers with losses alone: logits, gradients and updates.
+  static let unverified = "not verified beyond the loss"
+
   /// What differs, in words; nil where nothing does.
   static func difference(_ ours: [Double], _ theirs: [Double], _ configuration: String) -> String? {
     var change = 0.0

@@ -89,6 +89,10 @@ enum TrajectoryTable {
       step.distanceAllowed = try number(8)
       step.lossAllowed = try number(10)
       step.gradientNormAllowed = try number(11)
+      // What else failed is not in the table, but that it did.
+      if fields[places[9]].text == Verdict.failed.rawValue, step.isWithinAllowance {
+        step.updateRatio = .infinity
+      }
       rows[row].trajectory?.steps.append(step)
     }
   }

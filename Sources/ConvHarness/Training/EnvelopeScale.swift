@@ -1,34 +1,28 @@
-import Foundation
-
-/// Envelopes at a κ between the stored levels.
+/// What a quantity may deviate by at a κ, from its envelopes at the stored levels: 2 × the envelope of the least level at or above
+/// 2·κ.
 ///
-/// What perturbations of size κ make of a quantity is a sum of powers of κ with positive factors: κ itself where the network is
-/// differentiable, κ² where a ReLU or a maximum falls the other way (as many as κ, each with a step of size κ), √κ for the norm of
-/// as many steps of a fixed size (Adam's first ones). The logarithm of such a sum is a convex function of log κ (as is every
-/// log-sum-exp), so that it lies below the chord between two levels: the envelope at κ is at most
-/// envelope(l)^(1−t)·envelope(L)^t with t = log(κ/l)/log(L/l), for levels l ≤ κ ≤ L. Below the first level that level counts; where the
-/// lower envelope is 0, the upper one does.
-struct EnvelopeScale: Sendable {
-  /// The stored levels on both sides.
-  let lower: Int, upper: Int
-  private let share: Double
+/// **Nothing is interpolated.** Between two levels an envelope has steps, one wherever a ReLU or a maximum falls the other way, and
+/// where the step is nobody knows: it may lie just above the lower level, and the chord between both would be far below what happens.
+/// The upper level has it whatever the place, since the runs of a level keep the bounds of all levels above it.
+///
+/// **The margin of 4 in two parts.** An envelope is the maximum of a few runs. Where the network is differentiable another run
+/// exceeds it by a factor, which 2 × covers; where a ReLU falls the other way in one run of ten it exceeds it by any factor, and what
+/// helps is a larger perturbation, which makes more of them fall. Both together are as wide as 4 × the envelope at κ where deviations
+/// are linear: there twice the level is twice the envelope.
+struct EnvelopeScale: Hashable, Sendable {
+  /// Both parts.
+  static let margin = 2.0
+  /// The stored level that counts.
+  let level: Int
 
-  /// Nil where κ is above every level.
+  /// Nil where 2·κ is above every level.
   init?(_ kappa: Double, levels: [Int]) {
-    let sorted = levels.sorted()
-    guard let upper = sorted.first(where: { Double($0) >= kappa }) else { return nil }
-    self.upper = upper
-    lower = sorted.last { Double($0) <= kappa } ?? upper
-    share =
-      lower == upper ? 1 : log(kappa / Double(lower)) / log(Double(upper) / Double(lower))
+    guard let level = levels.filter({ Double($0) >= EnvelopeScale.margin * kappa }).min() else { return nil }
+    self.level = level
   }
 
-  /// The envelope, given those of both levels by `stored`.
-  func envelope(_ stored: (_ level: Int) throws -> [Double]) rethrows -> [Double] {
-    let high = try stored(upper)
-    if lower == upper { return high }
-    return zip(try stored(lower), high).map { low, high in
-      low > 0 && high > low ? low * pow(high / low, share) : high
-    }
+  /// What may be, given the envelopes of a level by `stored`.
+  func allowance(_ stored: (_ level: Int) throws -> [Double]) rethrows -> [Double] {
+    try stored(level).map { EnvelopeScale.margin * $0 }
   }
 }

@@ -68,91 +68,69 @@ public struct NetworkReference: Sendable {
 /// One training step of a network on a backend, compared with a stored one: loss, logits, and of every parameter the gradient's
 /// norm and a sample of it, of every running statistic a sample; and each layer by itself (`LayerCheck`).
 ///
-/// In float32 each may deviate by 4 × envelope + floor at the backend's κ (`EnvelopeScale`), in float64 by 2⁻²⁹ of that, the quotient
+/// In float32 each may deviate by what the envelopes allow and a floor at the backend's κ (`EnvelopeScale`), in float64 by 2⁻²⁹ of that, the quotient
 /// of the unit roundoffs, and as much again for the stored values, which a float64 run has made too.
 public struct NetworkCheck: Sendable {
-  /// κ of the engines, and the stored level at or above it; nil where there is none.
+  /// κ of the engines, and the stored level that they are judged by; nil where 2·κ is above all.
   public let kappa: Double, level: Int?
-  /// All comparisons that decide: distances in norm.
-  public let deviations: [TrajectoryCheck.Deviation]
+  /// What was compared of the step: distances in norm.
+  public let quantities: [TrajectoryCheck.Deviation]
+  /// What was compared of each operation by itself (`LayerCheck`).
+  public let operations: [TrajectoryCheck.Deviation]
+  /// Which operation would pass a wrong result, and why; nil where none would.
+  public let doubt: String?
 
-  /// `passed`, `failed`, or `mistrusted` where the bounds are above every stored level.
+  /// All comparisons that decide.
+  public var deviations: [TrajectoryCheck.Deviation] { operations + quantities }
+
+  /// `passed`, `failed`, or `mistrusted` where the bounds are above every stored level or an operation would pass wrong results.
   public var verification: Verification {
-    if let worst = deviations.max(by: { $0.ratio < $1.ratio }), !(worst.ratio <= 1) {
-      return Verification(
-        .failed, reason: "\(worst.quantity) deviates by \(worst.found), \(worst.allowed) is allowed")
-    }
-    if level == nil { return Verification(.mistrusted, reason: "κ = \(kappa) is above every stored level") }
-    return Verification(.passed, reason: "")
+    let unjudged = level == nil ? "2·κ = \(2 * kappa) is above every stored level" : nil
+    return Verification(deviations, doubt: doubt ?? unjudged)
   }
 
   /// Makes the step.
   ///
-  /// - Parameter fallback: runs the layers that the competitor declines.
-  /// - Throws: `FileError` about the reference; what the backend throws.
+  /// - Parameters:
+  ///   - fallback: runs the layers that the competitor declines.
+  ///   - setup: how the step is made, but for its optimizer, which it does not reach.
+  /// - Throws: `FileError` about the reference; what the backend and the setup throw.
   public init(
     _ competitor: Competitor, fallback: Competitor? = nil, reference: NetworkReference,
-    elementType: ElementType = .float32, format: MemoryFormat = .nhwc, pool: WorkerPool = .shared
+    elementType: ElementType = .float32, format: MemoryFormat = .nhwc,
+    setup: TrainingSetup = TrainingSetup(), pool: WorkerPool = .shared
   ) throws {
-    let model = try reference.network.make()
+    let model = try setup.model(reference.network)
     try initialize(model, seed: reference.seed)
     try model.convert(to: elementType)
-    let (images, labels) = try reference.data(elementType, format)
+    let batch = try setup.batch([reference.data(elementType, format)], 0)
     let recorder = ExecutionRecorder()
     let found = try withBackend(
       competitor.backend, fallback: fallback?.backend, variant: competitor.variant,
       fallbackVariant: fallback?.variant, pool: pool, recorder: recorder
-    ) { try NetworkCheck.step(model, images, labels) }
+    ) { try NetworkCheck.step(model) { try setup.gradients(model, batch) } }
 
     let layers = try LayerCheck.all(of: competitor, fallback, recorder.entries, pool: pool)
-    let kappa = layers.map(\.kappa).max() ?? 0
-    self.kappa = kappa
+    (kappa, doubt, operations) = (layers.kappa, layers.doubt, layers.flatMap(\.deviations))
     let scale = EnvelopeScale(kappa, levels: reference.levels)
-    level = scale?.upper
-    guard let envelope = try scale?.envelope({ try reference.values("envelope.k\($0)") }) else {
-      deviations = layers.flatMap(\.deviations)
-      return
-    }
-    // Deviations are linear in the unit roundoff or smaller. In float64 the stored values have as many of their own.
-    let u = elementType.unitRoundoff
-    let unit = (elementType == .float64 ? 2 : 1) * u / 0x1p-24
-    deviations =
-      try layers.flatMap(\.deviations)
-      + reference.quantities.enumerated().map { index, quantity in
-        let expected = try reference.values(quantity)
-        let values = try NetworkCheck.values(of: quantity, in: found)
-        let picked =
-          quantity.contains("_sample.")
-          ? (0..<expected.count).map { values[$0 * values.count / expected.count] } : values
-        guard picked.count == expected.count, envelope.count == reference.quantities.count
-        else { throw reference.file.malformed("'\(quantity)' or the envelopes do not fit the network") }
-        let distance = length(zip(picked, expected).map { $0 - $1 })
-        let size = length(expected) + (quantity == "loss" ? 1 : 0)
-        var floor = 8 * 0x1p-24 * size
-        if quantity.hasPrefix("grad_sample.") {
-          // Where all terms of a sum are 0 there is no envelope, but transforms leave an error of the neighbours' size: κ·u·rms(Σ|a·b|),
-          // of which the gradient's own rms is the part that is known.
-          let share = (Double(picked.count) / Double(max(1, values.count))).squareRoot()
-          floor = max(floor, kappa * 0x1p-24 * length(values) * share)
+    level = scale?.level
+    let sizes = Dictionary(model.namedParameters().map { ($0.name, $0.parameter.value.count) }) { $1 }
+    quantities =
+      try scale.map {
+        try reference.judge($0, kappa: layers.kappa, elementType, sizes: sizes) { quantity in
+          let values = try NetworkCheck.values(of: quantity, in: found)
+          guard quantity.contains("_sample.") else { return values }
+          let count = try reference.values(quantity).count
+          return (0..<count).map { values[$0 * values.count / count] }
         }
-        // The norm itself is a sum of squares in float64, in the stored run too; a square root halves both their errors.
-        let summed = found[quantity.replacing("grad_norm.", with: "grad.")]?.count ?? 0
-        let norm = quantity.hasPrefix("grad_norm.")
-          ? ErrorBounds.lambda(judged: 1) * Double(summed).squareRoot() * 0x1p-53 * size : 0
-        let allowed = unit * (4 * envelope[index] + floor) + norm
-        // Behind a dead ReLU gradients are 0, and nothing but 0 is right.
-        return TrajectoryCheck.Deviation(
-          quantity: quantity, found: distance, expected: 0, allowed: max(allowed, .leastNonzeroMagnitude))
-      }
+      } ?? []
   }
 
   /// Loss, logits, gradients and running statistics by name.
   private static func step(
-    _ model: any Module, _ images: Tensor, _ labels: Tensor
+    _ model: any Module, _ body: () throws -> (loss: Variable, logits: Variable)
   ) throws -> [String: [Double]] {
-    let logits = try model(Variable(images))
-    let loss = try CrossEntropyLoss()(logits, labels)
-    try loss.backward()
+    let (loss, logits) = try body()
     func doubles(_ tensor: Tensor) throws -> [Double] {
       try tensor.converted(to: .float64).values(as: Double.self)
     }
@@ -172,6 +150,47 @@ public struct NetworkCheck: Sendable {
       .replacing("buffer_sample.", with: "buffer.")
     guard let values = found[key] else { throw ConvError.operand("the network has no '\(key)'") }
     return quantity.hasPrefix("grad_norm.") ? [length(values)] : values
+  }
+}
+
+extension NetworkReference {
+  /// The stored quantities beside those of a step at κ.
+  ///
+  /// - Parameters:
+  ///   - sizes: elements of each parameter.
+  ///   - found: a quantity by name, of samples the stored entries.
+  /// - Throws: `FileError`; what `found` throws.
+  func judge(
+    _ scale: EnvelopeScale, kappa: Double, _ elementType: ElementType = .float32, sizes: [String: Int],
+    _ found: (String) throws -> [Double]
+  ) throws -> [TrajectoryCheck.Deviation] {
+    let allowance = try scale.allowance { try values("envelope.k\($0)") }
+    // Deviations are linear in the unit roundoff or smaller. In float64 the stored values have as many of their own.
+    let unit = (elementType == .float64 ? 2 : 1) * elementType.unitRoundoff / 0x1p-24
+    return try quantities.enumerated().map { index, quantity in
+      let (expected, found) = (try values(quantity), try found(quantity))
+      guard found.count == expected.count, allowance.count == quantities.count
+      else { throw file.malformed("'\(quantity)' or the envelopes do not fit the network") }
+      let size = length(expected) + (quantity == "loss" ? 1 : 0)
+      var floor = 8 * 0x1p-24 * size
+      var sum = 0.0
+      if quantity.hasPrefix("grad_sample.") {
+        // Where all terms of a sum are 0 there is no envelope, but transforms leave an error of the neighbours' size: κ·u·rms(Σ|a·b|),
+        // of which the gradient's own rms is the part that is known: the stored gradient's, lest a wrong run set its own tolerance.
+        let name = quantity.replacing("grad_sample.", with: "")
+        let share = Double(expected.count) / Double(max(1, sizes[name] ?? expected.count))
+        floor = max(floor, kappa * 0x1p-24 * (try values("grad_norm.\(name)")[0]) * share.squareRoot())
+      } else if quantity.hasPrefix("grad_norm.") {
+        // The norm itself is a sum of squares in float64, in the stored run too; a square root halves both their errors.
+        let terms = Double(sizes[quantity.replacing("grad_norm.", with: "")] ?? 0)
+        sum = min(terms, ErrorBounds.lambda(judged: quantities.count) * terms.squareRoot()) * 0x1p-53 * size
+      }
+      let allowed = unit * (allowance[index] + floor) + sum
+      // Behind a dead ReLU gradients are 0, and nothing but 0 is right.
+      return TrajectoryCheck.Deviation(
+        quantity: quantity, found: length(zip(found, expected).map { $0 - $1 }), expected: 0,
+        allowed: max(allowed, .leastNonzeroMagnitude))
+    }
   }
 }
 

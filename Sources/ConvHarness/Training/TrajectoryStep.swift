@@ -12,7 +12,7 @@ public struct TrajectoryStep: Sendable {
   public var gradientNorm, gradientNormReference: Double
   /// ‖p − p*‖ / ‖p*‖ of all parameters after the update, estimated from samples.
   public var distance: Double
-  /// 4 × envelope + floor; NaN where nothing is judged.
+  /// What the envelopes allow and a floor; NaN where nothing is judged.
   public var lossAllowed = Double.nan, gradientNormAllowed = Double.nan, distanceAllowed = Double.nan
 
   var deviations: [TrajectoryCheck.Deviation] {
@@ -28,8 +28,11 @@ public struct TrajectoryStep: Sendable {
     ]
   }
 
-  /// Whether all three deviate by at most what is allowed.
-  public var isWithinAllowance: Bool { deviations.allSatisfy { $0.ratio <= 1 } }
+  /// The largest quotient of a parameter's median distance after the update and what is allowed of it.
+  public var updateRatio = 0.0
+
+  /// Whether all of these deviate by at most what is allowed.
+  public var isWithinAllowance: Bool { updateRatio <= 1 && deviations.allSatisfy { $0.ratio <= 1 } }
 
   /// `passed`, `failed`, or `mistrusted` where nothing is judged.
   public var verdict: Verdict {

@@ -1,0 +1,259 @@
+import ConvAutograd
+import ConvBackends
+import ConvCore
+import ConvHarness
+import ConvNN
+import Foundation
+import Testing
+
+/// One thing that a training run does otherwise than the reference says.
+struct TrainingFault: Sendable, CustomTestStringConvertible {
+  let name: String
+  var change: @Sendable (inout TrainingSetup) -> Void = { _ in }
+  /// Puts something wrong in the place of the engine.
+  var engine: @Sendable (any ConvolutionBackend) -> any ConvolutionBackend = { $0 }
+  var testDescription: String { name }
+
+  func setup() -> TrainingSetup {
+    var result = TrainingSetup()
+    change(&result)
+    return result
+  }
+}
+
+extension TrainingFault {
+  // MARK: The optimizer
+
+  static let learningRate = attribute("learning rate × 0.9") {
+    $0["lr"] = .real(($0["lr"]?.number ?? 0) * 0.9)
+  }
+  static let firstMoment = attribute("β₁ 0.8 for 0.9") {
+    $0["betas"] = .array([.real(0.8), .real(0.999)])
+  }
+  static let secondMoment = attribute("β₂ 0.99 for 0.999") {
+    $0["betas"] = .array([.real(0.9), .real(0.99)])
+  }
+  static let epsilon = attribute("ε 1e-6 for 1e-8") { $0["eps"] = .real(1e-6) }
+  static let weightDecay = attribute("weight decay 1e-4 for 0") { $0["weight_decay"] = .real(1e-4) }
+
+  private static func attribute(
+    _ name: String, _ change: @escaping @Sendable (inout [String: JSONValue]) -> Void
+  ) -> TrainingFault {
+    TrainingFault(
+      name: name,
+      change: {
+        $0.optimizer = { parameters, attributes in
+          var attributes = attributes
+          change(&attributes)
+          return try TrainingSetup().optimizer(parameters, attributes)
+        }
+      })
+  }
+
+  /// One bias that is never updated.
+  static func frozen(_ bias: String) -> TrainingFault {
+    TrainingFault(
+      name: "\(bias) frozen",
+      change: {
+        $0.optimizer = { parameters, attributes in
+          try TrainingSetup().optimizer(parameters.filter { $0.name != bias }, attributes)
+        }
+      })
+  }
+
+  // MARK: The data
+
+  static let swappedBatch = TrainingFault(
+    name: "a swapped batch", change: { $0.batch = { stored, step in stored[[0, 2, 1][step]] } })
+  static let dimImages = images("images × 0.9") { values, _ in values.map { $0 * 0.9 } }
+  static let mirroredImages = images("mirrored images") { values, width in
+    values.indices.map { values[$0 / width * width + width - 1 - $0 % width] }
+  }
+
+  /// - Parameter change: of the elements [N, C, H, W], given W.
+  private static func images(
+    _ name: String, _ change: @escaping @Sendable ([Float], Int) -> [Float]
+  ) -> TrainingFault {
+    TrainingFault(
+      name: name,
+      change: {
+        $0.batch = { stored, step in
+          let (images, labels) = stored[step]
+          let values = change(images.values(as: Float.self), images.shape[3])
+          return (try Tensor(values, shape: images.shape).converted(to: images.format), labels)
+        }
+      })
+  }
+
+  // MARK: The network
+
+  static let halfGradients = TrainingFault(
+    name: "gradients × 0.5",
+    change: {
+      $0.gradients = { model, batch in
+        let logits = try model(Variable(batch.images))
+        let loss = try CrossEntropyLoss()(logits, batch.labels)
+        try loss.backward(gradient: Tensor.full(loss.shape, 0.5 as Float))
+        return (loss, logits)
+      }
+    })
+
+  /// The forward and backward passes see zeros, the parameters are there and are updated.
+  static let droppedBiases = TrainingFault(
+    name: "conv biases dropped",
+    change: {
+      $0.gradients = { model, batch in
+        let biases = model.namedModules().compactMap { ($0.module as? ConvolutionLayer)?.bias }
+        let values = biases.map(\.value)
+        for bias in biases { bias.value = try Tensor.zeros(bias.shape) }
+        defer { for (bias, value) in zip(biases, values) { bias.value = value } }
+        return try TrainingSetup().gradients(model, batch)
+      }
+    })
+
+  /// Slope 0.01 below 0, in seed-cnn and vgg11.
+  static let leakyReLU = TrainingFault(
+    name: "leaky ReLU for ReLU",
+    change: {
+      $0.model = { network in
+        if network.name == "vgg11" { return try LeakyVGG11() }
+        return try LeakySeedCNN()
+      }
+    })
+
+  /// One tap of one layer's filter in one pass: not multiplied, or not found.
+  static func lostTap(_ pass: ConvPass, _ layer: String) -> TrainingFault {
+    TrainingFault(
+      name: "a lost tap of \(layer), \(pass.rawValue)",
+      engine: { LostTap(engine: $0, pass: pass, layer: (try? ConvProblem(parsing: layer))) })
+  }
+}
+
+/// max(x, x / 100).
+private final class LeakyReLU: Module {
+  func forward(_ input: Variable) throws -> Variable { try input.relu() - (-input).relu() * 0.01 }
+}
+
+private final class LeakySeedCNN: Module {
+  let conv1, conv2, conv3: Conv2d
+  let fc1, fc2: Linear
+  private let pool = MaxPool2d(kernelSize: 2)
+  private let leaky = LeakyReLU()
+
+  init() throws {
+    conv1 = try Conv2d(3, 32, kernelSize: 3, padding: 1)
+    conv2 = try Conv2d(32, 64, kernelSize: 3, padding: 1)
+    conv3 = try Conv2d(64, 128, kernelSize: 3, padding: 1)
+    fc1 = try Linear(128 * 4 * 4, 1000)
+    fc2 = try Linear(1000, 10)
+  }
+
+  func forward(_ input: Variable) throws -> Variable {
+    let features = try [conv1, conv2, conv3].reduce(input) { try pool(leaky($1($0))) }
+    return try fc2(leaky(fc1(features.flatten())))
+  }
+}
+
+private final class LeakyVGG11: Module {
+  let features = Sequential()
+  let classifier: Sequential
+
+  init() throws {
+    var channels = 3
+    for (outChannels, pools) in [
+      (64, true), (128, true), (256, false), (256, true), (512, false), (512, true), (512, false),
+      (512, true),
+    ] {
+      features.append(try Conv2d(channels, outChannels, kernelSize: 3, padding: 1))
+      features.append(LeakyReLU())
+      if pools { features.append(MaxPool2d(kernelSize: 2)) }
+      channels = outChannels
+    }
+    classifier = Sequential(
+      try Linear(512 * 2 * 2, 4096), LeakyReLU(), try Dropout(p: 0), try Linear(4096, 4096), LeakyReLU(),
+      try Dropout(p: 0), try Linear(4096, 10))
+  }
+
+  func forward(_ input: Variable) throws -> Variable { try classifier(features(input).flatten()) }
+}
+
+/// An engine that loses tap (0, 0) of one layer's filter in one pass.
+struct LostTap: ConvolutionBackend {
+  let engine: any ConvolutionBackend
+  let pass: ConvPass
+  let layer: ConvProblem?
+  var name: String { "tap-losing \(engine.name)" }
+  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
+
+  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
+    guard operation.epilogue.isEmpty else { return .unsupported("no epilogue") }
+    return engine.support(for: operation, options)
+  }
+  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    let inner = try engine.plan(for: operation, options)
+    return operation.pass == pass && operation.problem == layer ? LostTapPlan(inner: inner) : inner
+  }
+  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try forwardPlan(operation, options)
+  }
+  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
+    try forwardPlan(operation, options)
+  }
+}
+
+private struct LostTapPlan: ConvPlan {
+  let inner: any ConvPlan
+  var operation: ConvOperation { inner.operation }
+  var workspaceBytes: Int { inner.workspaceBytes }
+  var executedFLOPs: Double { inner.executedFLOPs }
+  var variant: String { inner.variant }
+  var executedBy: String { "tap-losing \(inner.executedBy)" }
+  var errorModel: ErrorModel { inner.errorModel }
+
+  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
+    var copy = Array(
+      UnsafeBufferPointer(
+        start: filter.assumingMemoryBound(to: Float.self), count: operation.problem.filterCount))
+    copy.withUnsafeMutableBufferPointer { clear($0.baseAddress) }
+    return try copy.withUnsafeBytes { try inner.prepare(filter: $0.baseAddress ?? filter, pool: pool) }
+  }
+
+  func execute(
+    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
+    phases: PhaseRecorder?
+  ) throws {
+    func run(_ operands: ConvOperands) throws {
+      try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
+    }
+    guard let filter = operands.filter else { return try run(operands) }
+    if operation.pass == .backwardFilter {
+      try run(operands)
+      return clear(filter.assumingMemoryBound(to: Float.self))
+    }
+    var copy = Array(
+      UnsafeBufferPointer(
+        start: filter.assumingMemoryBound(to: Float.self), count: operation.problem.filterCount))
+    copy.withUnsafeMutableBufferPointer { clear($0.baseAddress) }
+    try copy.withUnsafeMutableBytes {
+      var operands = operands
+      operands.filter = $0.baseAddress
+      try run(operands)
+    }
+  }
+
+  private func clear(_ filter: UnsafeMutablePointer<Float>?) {
+    guard let filter else { return }
+    let problem = operation.problem
+    let (taps, channels) = (problem.filter.h * problem.filter.w, problem.cPerGroup)
+    for k in 0..<problem.k {
+      for c in 0..<channels {
+        filter[k * channels * taps + (operation.filterFormat == .nhwc ? c : c * taps)] = 0
+      }
+    }
+  }
+}
+
+extension ConvProblem {
+  /// Elements of the filter.
+  fileprivate var filterCount: Int { filterShape.reduce(1, *) }
+}
