@@ -154,6 +154,9 @@ public struct NetworkCheck: Sendable {
 }
 
 extension NetworkReference {
+  /// Of running statistics, which begin at 0 and 1.
+  private static let momentum = 0.1
+
   /// The stored quantities beside those of a step at κ.
   ///
   /// - Parameters:
@@ -180,6 +183,14 @@ extension NetworkReference {
         let name = quantity.replacing("grad_sample.", with: "")
         let share = Double(expected.count) / Double(max(1, sizes[name] ?? expected.count))
         floor = max(floor, kappa * 0x1p-24 * (try values("grad_norm.\(name)")[0]) * share.squareRoot())
+      } else if quantity.hasSuffix(".running_mean") {
+        // Behind a normalisation a batch's mean is 0 by cancellation; what float32 rounds has the size of the values, which the stored
+        // statistics tell.
+        let variances = try values(quantity.replacing("running_mean", with: "running_var"))
+        let squares = zip(expected, variances).map { mean, variance in
+          mean * mean + NetworkReference.momentum * (variance - (1 - NetworkReference.momentum))
+        }
+        floor = max(floor, 8 * 0x1p-24 * squares.reduce(0, +).squareRoot())
       } else if quantity.hasPrefix("grad_norm.") {
         // The norm itself is a sum of squares in float64, in the stored run too; a square root halves both their errors.
         let terms = Double(sizes[quantity.replacing("grad_norm.", with: "")] ?? 0)

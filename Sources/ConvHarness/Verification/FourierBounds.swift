@@ -68,7 +68,8 @@ struct FourierBounds {
     return energies.indices.map { i in
       let energy = energies[i]
       let mean = max(energy, means[i])
-      return 2 * transform * energy + energy + sums.squares(total: mean.squareRoot(), terms: energy, path: share * expectation.paths[i])
+      return 2 * transform * energy + energy
+        + sums.squares(total: mean.squareRoot(), terms: energy, path: share * expectation.paths[i])
         + transform * mean + values[i] * values[i] + least
     }
   }
