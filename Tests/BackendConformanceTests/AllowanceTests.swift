@@ -83,7 +83,16 @@ import Testing
   /// - Parameter wide: of variants that nobody takes by themselves; they do not count.
   private func markdown(_ rows: [Row], _ wide: [Row], _ all: Double) -> String {
     func short(_ value: Double) -> String { String(format: "%.3g", value) }
-    var text =
+    var text = """
+      # What is allowed beside what deviates
+
+      Whole training steps and trajectories of every engine, those that decline a layer with `direct` as their fallback, and
+      variants with wide bounds that nobody takes by himself (they do not count in the medians). Made by
+      `VBENCH_ALLOWANCES=FILE swift test --filter AllowanceTests`; README.md says what the columns rest on.
+
+
+      """
+    text +=
       "| reference | engine | κ | level | quantities | allowed / found: least | median | largest ratio |\n"
     text += "|---|---|---|---|---|---|---|---|\n"
     for row in (rows + wide).sorted(by: { ($0.reference, $0.engine) < ($1.reference, $1.engine) }) {

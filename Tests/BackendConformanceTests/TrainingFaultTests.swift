@@ -9,7 +9,7 @@ import Testing
   static let everywhere: [TrainingFault] = [
     .learningRate, .swappedBatch, .dimImages, .mirroredImages, .halfGradients, .weightDecay,
   ]
-  static let ofAdam: [TrainingFault] = [.firstMoment, .secondMoment, .epsilon]
+  static let ofAdam: [TrainingFault] = [.firstMoment, .secondMoment, .nearSecondMoment, .epsilon]
   /// Steps that show the fault; VBENCH_WIDE looks at all.
   static let steps = 3
 

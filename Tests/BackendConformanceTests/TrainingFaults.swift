@@ -33,6 +33,9 @@ extension TrainingFault {
   static let secondMoment = attribute("β₂ 0.99 for 0.999") {
     $0["betas"] = .array([.real(0.9), .real(0.99)])
   }
+  static let nearSecondMoment = attribute("β₂ 0.998 for 0.999") {
+    $0["betas"] = .array([.real(0.9), .real(0.998)])
+  }
   static let epsilon = attribute("ε 1e-6 for 1e-8") { $0["eps"] = .real(1e-6) }
   static let weightDecay = attribute("weight decay 1e-4 for 0") { $0["weight_decay"] = .real(1e-4) }
 
