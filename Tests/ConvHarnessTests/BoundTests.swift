@@ -1,3 +1,4 @@
+import ConvBackends
 import ConvCore
 import ConvNaive
 import Foundation
@@ -234,10 +235,13 @@ import Testing
   func winogradValuesAreTheOracles(text: String) throws {
     let problem = try ConvProblem(parsing: text)
     let data = try ProblemData(problem: problem, seed: 11)
-    for pass in ConvPass.allCases {
+    // A filter gradient of 3×3 taps in one tile, and in four of 2×2 as where it is derived from the forward pass.
+    let cases = ConvPass.allCases.map {
+      ($0, $0 == .backwardFilter ? VerificationTests.f32 : VerificationTests.f23)
+    }
+    for (pass, transform) in cases + [(.backwardFilter, VerificationTests.f23)] {
       let grid = SampleGrid.all(problem, pass)
       let expectation = Expectation(grid: grid, data: data)
-      let transform = pass == .backwardFilter ? VerificationTests.f32 : VerificationTests.f23
       let bounds = try #require(
         WinogradBounds(
           vertical: transform, horizontal: transform, depth: 1 << 20, pass: pass, data: data))
@@ -253,6 +257,44 @@ import Testing
         }
       }
       #expect(ratios / count > 1 && ratios / count < 400, "\(text) \(pass): on average \(ratios / count)")
+    }
+  }
+
+  /// Filters without a mean on an image far from zero: products cancel, and the roundings of the transformed image alone remain.
+  @Test func transformedImagesCarryTheirRoundings() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c16h24w24k8r3s3p0")
+    var data = try ProblemData(problem: problem, distribution: .normal, seed: 5)
+    data.input = try data.input.mapped { 4096 + $0 }
+    let filters = data.filter.values(as: Float.self)
+    var centred: [Float] = []
+    for first in stride(from: 0, to: filters.count, by: 9) {
+      let taps = filters[first..<first + 9]
+      let mean = taps.reduce(Float(0), +) / 9
+      centred += taps.map { $0 - mean }
+    }
+    data.filter = try Tensor(centred, shape: problem.filterShape)
+    let winograd = try BackendRegistry.named("winograd").backend
+    let expectation = Expectation(grid: .all(problem, .forward), data: data)
+    let result = Verifier().verify(
+      winograd, ConvOperation(.forward, problem), PlanOptions(variant: "tile=4x4"), data: data,
+      expectation: expectation)
+    #expect(result.verdict != .failed && result.errorRatio > 0.02, "\(result)")
+  }
+
+  /// A constant image and constant filters have all of their energy at frequency zero: transforms round each of them by a share of the
+  /// result itself, not of a white spectrum's L-th part.
+  @Test func constantTilesKeepTheirMean() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c1h36w36k1r3s3p0")
+    var data = try ProblemData(problem: problem, seed: 5)
+    data.input = try data.input.mapped { _ in 1 }
+    data.filter = try data.filter.mapped { _ in 1 }
+    let expectation = Expectation(grid: .all(problem, .forward), data: data)
+    let bounds = FourierBounds(height: 12, width: 12, stepH: 10, stepW: 10, depth: 1, data: data)
+    let proxies = bounds.squares(expectation, pool: .shared)
+    // The image's and the filter's transform, each of log₂ 144 levels at least.
+    let least = 2 * FourierBounds.perLevel * log2(144.0) * 81
+    for (row, proxy) in zip(expectation.grid.rows, proxies) where row.at.h < 20 && row.at.w < 20 {
+      #expect(proxy > least + 81 * FourierBounds.perLevel * log2(144.0), "\(row)")
     }
   }
 
