@@ -39,10 +39,11 @@ lint:
 format:
 	swift format -i -r Sources Tests Package.swift
 
-## mutants: applies each patch of Tests/Mutants and demands that the tests turn red
+## mutants: builds all faults of Tests/Mutants at once, runs each and demands that the tests turn red
 mutants: TRAITS = default,OneDNN
 mutants: deps
-	Tests/Mutants/run $(ARGS)
+	swift build --package-path Tests/Mutants/Tool --scratch-path .build/mutants-tool
+	.build/mutants-tool/debug/mutants $(ARGS)
 
 ## compare: our engines and PyTorch in turn, in some 30 minutes; writes Reports/comparison
 COMPARE = --suite Reports/peers/layers.txt --network seed-cnn,resnet18,vgg11 --fallback direct --output Reports/comparison

@@ -46,6 +46,11 @@ import Testing
       #expect(pool.usedBytes == 2 * block && first.baseAddress != second.baseAddress)
     }
     #expect(pool.usedBytes == 0 && pool.peakUsedBytes == 2 * block)
+    // Less than before leaves the peak where it was.
+    do {
+      let less = try PooledBuffer(byteCount: 10_000, pool: pool)
+      #expect(pool.usedBytes == block && pool.peakUsedBytes == 2 * block && less.byteCount == 10_000)
+    }
     pool.resetPeak()
     #expect(pool.peakUsedBytes == 0)
     // Out of the cache, and after the cache was emptied.
