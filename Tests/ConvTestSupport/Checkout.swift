@@ -11,9 +11,6 @@ public let referencesRoot =
   ProcessInfo.processInfo.environment["VBENCH_REFERENCES"]
   ?? checkout.appendingPathComponent("References").path
 
-/// Whether VBENCH_WIDE=1 asks for what is too long for every test run; `make wide` sets it.
-public let isWide = ProcessInfo.processInfo.environment["VBENCH_WIDE"] == "1"
-
 /// A folder of its own for one test, removed afterwards.
 public func withTemporaryFolder<R>(_ body: (String) throws -> R) throws -> R {
   let folder = FileManager.default.temporaryDirectory.appendingPathComponent("vbench-\(UUID().uuidString)")

@@ -29,6 +29,9 @@ public struct FakeBackend: ConvolutionBackend, CustomStringConvertible {
   public var onThreads: @Sendable (String) -> Void = { _ in }
   /// What a test's argument is called.
   public var description: String
+  /// Plans are cached by an engine's stored values, among which all closures look alike.
+  private let number = made.add()
+  private static let made = Counter()
 
   /// The oracle and all passes, unless said otherwise. Plans are executed by `name`.
   public init(
