@@ -53,7 +53,7 @@
     func checkWhereSupported() throws {
       let (problem, one) = (operation.problem, Extent(w: 1))
       let isPlain =
-        problem.spatialRank == 2 && problem.stride == one && problem.dilation == one && problem.groups == 1
+        problem.spatialRank == 2 && problem.stride == one && problem.dilation == one
         && problem.filter != one
       if let reason = backend.nativeSupport(for: operation, options).reason {
         #expect(options.variant == "transform=own" && !isPlain, "\(reproduction): \(reason)")
