@@ -85,15 +85,3 @@ public struct FakeBackend: ConvolutionBackend, CustomStringConvertible {
     return plan
   }
 }
-
-extension FakeBackend {
-  /// An engine whose executions take that much longer than the oracle's: differences that need no clock to be believed.
-  public static func sleeping(_ name: String, milliseconds: Double) -> FakeBackend {
-    FakeBackend(name, changing: { $0.sleep(milliseconds: milliseconds) })
-  }
-
-  /// An engine that throws `error` whenever it is executed.
-  public static func throwing(_ name: String, _ error: any Error & Sendable) -> FakeBackend {
-    FakeBackend(name, changing: { $0.precede { throw error } })
-  }
-}

@@ -1,6 +1,5 @@
 import ConvCore
 import ConvHarness
-import Foundation
 
 /// A plan that does what another does, with hooks before, around and behind it. Formats, prepared filters and workspaces are the inner
 /// plan's.
@@ -42,17 +41,12 @@ public struct FakePlan: ConvPlan {
   /// `hook` executes the plan as it is so far.
   public mutating func surround(_ hook: @escaping Around) { around.append(hook) }
 
-  /// Before each execution: to count, to throw.
+  /// Before each execution: to count, to throw, to wait.
   public mutating func precede(_ hook: @escaping @Sendable () throws -> Void) {
     surround { operands, _, execute in
       try hook()
       try execute(operands)
     }
-  }
-
-  /// Each execution takes that much longer.
-  public mutating func sleep(milliseconds: Double) {
-    precede { Thread.sleep(forTimeInterval: milliseconds / 1000) }
   }
 
   /// After each execution the result is changed.
