@@ -34,6 +34,8 @@ deps:
 ## lint: formatting and style, as CI checks them
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
+	@! grep -rnE --include='*.swift' '\{ return \}$$' Tests/*Tests || \
+	  { echo "what returns early counts as passed: disable it with a reason, or take it out of the arguments" >&2; exit 1; }
 
 ## format: applies the formatting
 format:
@@ -52,10 +54,10 @@ compare: release
 	.build/peer-venv/bin/pip install -q -r References/generators/requirements.txt
 	$(VBENCH) compare --peer ".build/peer-venv/bin/python Reports/peers/pytorch.py" $(COMPARE) $(ARGS)
 
-## wide: what is too long for every test run: the probes of the machine's limits in turn with a C program of their own
+## wide: what is too long for every test run, part by part (ARGS="laws faults"); its table is Tests/Wide/RESULTS.md
+wide: TRAITS = default,OneDNN
 wide: deps
-	swift build -c release $(TRAIT_FLAGS) --product limits-probe
-	Tests/Wide/run .build/release/limits-probe $(ARGS)
+	TRAITS=$(TRAITS) Tests/Wide/parts $(ARGS)
 
 ## sharp: verdicts on coarse and on honest engines, in some ten minutes; writes Reports/sharpness. Goes on where it was ended
 sharp: TRAITS = default,OneDNN

@@ -128,40 +128,59 @@ let package = Package(
       name: "TestBounds", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/TestBounds",
       swiftSettings: fastSwift),
 
+    // What tests share: fakes of engines and plans, trials on raw memory, comparisons, the checkout's folders. A plain target, so that
+    // probes may use it too.
+    .target(
+      name: "ConvTestSupport", dependencies: ["ConvCore", "ConvNaive", "ConvHarness"],
+      path: "Tests/ConvTestSupport", swiftSettings: fastSwift),
+
     // One test target per source target.
-    .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive", "TestBounds"]),
+    .testTarget(
+      name: "ConvCoreTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvNaive", "TestBounds"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(
-      name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),
-    .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
-    .testTarget(name: "ConvDirectTests", dependencies: ["ConvCore", "ConvDirect"]),
-    .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
-    .testTarget(name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvHarness", "ConvOneDNN"]),
-    .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
+      name: "ConvIm2colTests",
+      dependencies: ["CConvKernels", "ConvCore", "ConvTestSupport", "ConvIm2col", "ConvNaive"]),
+    .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvWinograd"]),
+    .testTarget(name: "ConvDirectTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvDirect"]),
+    .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvFFT"]),
+    .testTarget(
+      name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvHarness", "ConvOneDNN"]),
+    .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore", "ConvTestSupport"]),
     .testTarget(
       name: "BackendConformanceTests",
-      dependencies: ["CoarseEngines", "ConvCore", "ConvAutograd", "ConvBackends", "ConvHarness", "ConvNN"]),
+      dependencies: [
+        "CoarseEngines", "ConvCore", "ConvTestSupport", "ConvAutograd", "ConvBackends", "ConvHarness",
+        "ConvNN",
+      ]),
     .testTarget(
-      name: "ConvAutogradTests", dependencies: ["ConvAutograd", "ConvCore", "ConvNaive", "TestBounds"]),
+      name: "ConvAutogradTests",
+      dependencies: ["ConvAutograd", "ConvCore", "ConvTestSupport", "ConvNaive", "TestBounds"]),
     .testTarget(
       name: "ConvNNTests",
       dependencies: [
-        "ConvNN", "ConvAutograd", "ConvOptim", "ConvCore", "ConvNaive", "ConvHarness", "TestBounds",
+        "ConvNN", "ConvAutograd", "ConvOptim", "ConvCore", "ConvTestSupport", "ConvNaive", "ConvHarness",
+        "TestBounds",
       ]),
     .testTarget(
       name: "ConvOptimTests",
       dependencies: [
-        "ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvNaive", "ConvHarness", "TestBounds",
+        "ConvOptim", "ConvNN", "ConvAutograd", "ConvCore", "ConvTestSupport", "ConvNaive", "ConvHarness",
+        "TestBounds",
       ]),
-    .testTarget(name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "CZlib"]),
+    .testTarget(
+      name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "ConvTestSupport", "CZlib"]),
     .testTarget(
       name: "ConvHarnessTests",
-      dependencies: ["ConvHarness", "ConvBackends", "ConvCore", "ConvNN", "ConvNaive"]),
+      dependencies: ["ConvHarness", "ConvBackends", "ConvCore", "ConvTestSupport", "ConvNN", "ConvNaive"]),
     .testTarget(
       name: "ConvONNXTests",
-      dependencies: ["ConvONNX", "ConvCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+      dependencies: [
+        "ConvONNX", "ConvCore", "ConvTestSupport", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ]),
     .testTarget(
-      name: "VbenchTests", dependencies: ["vbench", "ConvCore", "ConvHarness", "ConvBackends"],
+      name: "VbenchTests",
+      dependencies: ["vbench", "ConvCore", "ConvTestSupport", "ConvHarness", "ConvBackends"],
       exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6]

@@ -34,6 +34,7 @@ import Testing
       }
     }
     let trial = SharpnessTrial(problem)
+    var judged = 0
     for pass in ConvPass.allCases {
       let format = Self.format(problem, pass)
       for (defect, engine) in engines where defect.demand != .none {
@@ -41,6 +42,7 @@ import Testing
         let verdict = found.verification.verdict
         let isPresent = defect.absence(in: ConvOperation(pass, problem)) == nil
         if verdict == .unsupported, engine.name == "winograd" || !isPresent { continue }
+        judged += 1
         let text: Comment =
           "\(defect.name) of \(engine.name), \(problem) \(pass.rawValue) \(format.rawValue), attempt \(found.attempts): \(verdict.rawValue), \(found.verification.errorText) \(found.verification.reason)"
         #expect(verdict == .failed || verdict == .mistrusted, text)
@@ -48,6 +50,8 @@ import Testing
         if verdict == .mistrusted { #expect(found.attempts == SharpnessTrial.repetitions.count, text) }
       }
     }
+    // Operands of few bits are in every problem.
+    #expect(judged >= 2 * ConvPass.allCases.count, "\(problem): \(judged)")
   }
 
   @Test(arguments: BackendRegistry.all.filter { !$0.choosesEngines }.map(\.name))

@@ -1,3 +1,4 @@
+import ConvTestSupport
 import Foundation
 import Testing
 

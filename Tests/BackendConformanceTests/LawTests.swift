@@ -1,6 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Testing
 
 /// What holds for every engine on random problems, without any reference.
@@ -176,7 +177,11 @@ import Testing
       expectation.projected = try ProjectedSums(Projection(problem, pass, width: 64, seed: 5), data: data)
       let result = Verifier().verify(
         backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
-      if result.verdict == .unsupported { continue }
+      if result.verdict == .unsupported {
+        #expect(
+          !MinimumSupport.requires(name, ConvOperation(pass, problem)), "\(name) \(text): \(result.reason)")
+        continue
+      }
       #expect(result.verdict == .passed && result.projectionRatio <= 1, "\(name) \(text): \(result.reason)")
       #expect(
         result.coverage?.channel == 0, "\(name) \(pass) \(text) \(distribution): \(result.coverage as Any)")
@@ -187,7 +192,8 @@ import Testing
   /// gradients with dw cut into tiles.
   @Test(arguments: ConvPass.allCases, ["tile=2x2", "tile=4x4"])
   func derivedPassesHaveBounds(_ pass: ConvPass, _ variant: String) throws {
-    let backend = ForwardOnly(engine: try BackendRegistry.named("winograd").backend)
+    let winograd = try BackendRegistry.named("winograd").backend
+    let backend = FakeBackend("winograd", winograd, formats: winograd.nativeFormats, passes: [.forward])
     for text in ["conv2d:n3c4h5w5k6r3s3", "conv2d:n9c3h9w9k4r5s5p0", "conv2d:n4c2h5w5k3r5s5p2"] {
       let problem = try ConvProblem(parsing: text)
       if variant == "tile=4x4" && problem.filter.h == 5 { continue }
@@ -226,7 +232,10 @@ import Testing
     for problem in problems {
       for type in elementTypes(of: backend) {
         let operation = ConvOperation(pass, problem, elementType: type)
-        guard backend.support(for: operation, PlanOptions(threads: 1)).isSupported else { continue }
+        if let reason = backend.support(for: operation, PlanOptions(threads: 1)).reason {
+          #expect(!MinimumSupport.requires(name, operation), "\(operation): \(reason)")
+          continue
+        }
         let variants = try [1, 2, 3, 64, 1024].map {
           try backend.plan(for: operation, PlanOptions(threads: $0)).variant
         }
@@ -293,21 +302,5 @@ import Testing
         for q in 3...5 { #expect(output[(k * 9 + p) * 9 + q].isNaN, "\(name): output \(k), \(p), \(q)") }
       }
     }
-  }
-}
-
-/// Another engine's forward pass alone.
-private struct ForwardOnly: ConvolutionBackend {
-  let engine: any ConvolutionBackend
-  var name: String { engine.name }
-  var nativeFormats: [MemoryFormat] { engine.nativeFormats }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    operation.pass == .forward
-      ? engine.nativeSupport(for: operation, options) : .unsupported("forward passes only")
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try engine.forwardPlan(operation, options)
   }
 }

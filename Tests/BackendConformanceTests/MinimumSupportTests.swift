@@ -1,5 +1,6 @@
 import ConvBackends
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 

@@ -1,6 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Testing
 
 /// Every engine on every stored reference, every pass that it supports, both element types.

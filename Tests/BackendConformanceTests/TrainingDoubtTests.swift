@@ -1,5 +1,6 @@
 import ConvBackends
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -11,9 +12,8 @@ import Testing
 
   private func vague(_ after: Int) throws -> Competitor {
     Competitor(
-      VagueEngine(
-        engine: try BackendRegistry.named("im2col").backend, layer: try ConvProblem(parsing: layer),
-        executions: after))
+      FakeBackend.vague(
+        try BackendRegistry.named("im2col").backend, try ConvProblem(parsing: layer), executions: after))
   }
 
   /// One such operation, and nobody knows whether the whole training is right.
@@ -45,51 +45,27 @@ import Testing
   }
 }
 
-/// An engine that claims, for the forward pass of one layer, a transform with points next to each other until it has been executed some
-/// times. Its results are honest.
-private struct VagueEngine: ConvolutionBackend {
-  let engine: any ConvolutionBackend
-  let layer: ConvProblem
-  let executions: Int
-  var name: String { "vague" }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    guard operation.epilogue.isEmpty else { return .unsupported("no epilogue") }
-    return engine.support(for: operation, options)
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    let inner = try engine.plan(for: operation, options)
-    guard operation.pass == .forward, operation.problem == layer else { return inner }
-    return VaguePlan(inner: inner, vagueExecutions: executions)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
+extension FakeBackend {
+  /// An engine that claims, for the forward pass of one layer, vague bounds until a plan has been executed some times. Its results are
+  /// honest.
+  fileprivate static func vague(
+    _ engine: any ConvolutionBackend, _ layer: ConvProblem, executions: Int
+  ) -> FakeBackend {
+    FakeBackend("vague", engine, includesLowerings: true) {
+      $0.epilogue.isEmpty ? nil : "no epilogue"
+    } changing: { plan in
+      let (inner, executed) = (plan.inner, Counter())
+      if plan.operation.pass == .forward && plan.operation.problem == layer {
+        plan.precede { executed.add() }
+        plan.model = { executed.value >= executions ? inner.errorModel : .nearPoints(layer) }
+      }
+    }
   }
 }
 
-private final class VaguePlan: ConvPlan, @unchecked Sendable {
-  // @unchecked: executed by one thread at a time.
-  private let inner: any ConvPlan
-  private let vagueExecutions: Int
-  private var executions = 0
-
-  init(inner: any ConvPlan, vagueExecutions: Int) {
-    (self.inner, self.vagueExecutions) = (inner, vagueExecutions)
-  }
-
-  var operation: ConvOperation { inner.operation }
-  var workspaceBytes: Int { inner.workspaceBytes }
-  var executedFLOPs: Double { inner.executedFLOPs }
-  var variant: String { inner.variant }
-  var executedBy: String { "vague" }
-
-  var errorModel: ErrorModel {
-    if executions >= vagueExecutions { return inner.errorModel }
-    // F(2, 3) at 0, a, b and infinity: the differences of what is nearly equal, divided by a·b.
+extension ErrorModel {
+  /// F(2, 3) at 0, a, b and infinity: the differences of what is nearly equal, divided by a·b.
+  fileprivate static func nearPoints(_ problem: ConvProblem) -> ErrorModel {
     let (a, b) = (0x1p-12, 0x1p-11)
     let transform = WinogradTransform(
       m: 2, r: 3, at: [1, 1, 1, 0, 0, a, b, 1],
@@ -97,19 +73,7 @@ private final class VaguePlan: ConvPlan, @unchecked Sendable {
         value / [a * b, a * (a - b), b * (b - a), 1][index / 3]
       },
       bt: [a * b, -(a + b), 1, 0, 0, -b, 1, 0, 0, -a, 1, 0, 0, a * b, -(a + b), 1])
-    return .winograd(vertical: transform, horizontal: transform, depth: operation.problem.c)
-  }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try inner.prepare(filter: filter, pool: pool)
-  }
-
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    executions += 1
-    try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
+    return .winograd(vertical: transform, horizontal: transform, depth: problem.c)
   }
 }
 

@@ -3,6 +3,7 @@ import ConvBackends
 import ConvCore
 import ConvHarness
 import ConvNN
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -128,7 +129,7 @@ extension TrainingFault {
   static func lostTap(_ pass: ConvPass, _ layer: String) -> TrainingFault {
     TrainingFault(
       name: "a lost tap of \(layer), \(pass.rawValue)",
-      engine: { LostTap(engine: $0, pass: pass, layer: (try? ConvProblem(parsing: layer))) })
+      engine: { FakeBackend.tapLosing($0, pass, try? ConvProblem(parsing: layer)) })
   }
 }
 
@@ -180,83 +181,30 @@ private final class LeakyVGG11: Module {
   func forward(_ input: Variable) throws -> Variable { try classifier(features(input).flatten()) }
 }
 
-/// An engine that loses tap (0, 0) of one layer's filter in one pass.
-struct LostTap: ConvolutionBackend {
-  let engine: any ConvolutionBackend
-  let pass: ConvPass
-  let layer: ConvProblem?
-  var name: String { "tap-losing \(engine.name)" }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    guard operation.epilogue.isEmpty else { return .unsupported("no epilogue") }
-    return engine.support(for: operation, options)
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    let inner = try engine.plan(for: operation, options)
-    return operation.pass == pass && operation.problem == layer ? LostTapPlan(inner: inner) : inner
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
+extension FakeBackend {
+  /// An engine that loses tap (0, 0) of one layer's filter in one pass.
+  static func tapLosing(
+    _ engine: any ConvolutionBackend, _ pass: ConvPass, _ layer: ConvProblem?
+  ) -> FakeBackend {
+    FakeBackend("tap-losing \(engine.name)", engine, includesLowerings: true) {
+      $0.epilogue.isEmpty ? nil : "no epilogue"
+    } changing: { plan in
+      let operation = plan.operation
+      let isHit = operation.pass == pass && operation.problem == layer
+      if isHit && pass == .backwardFilter { plan.spoil { filter, _ in filter.loseTap(operation) } }
+      if isHit && pass != .backwardFilter { plan.read(.filter) { $0.loseTap(operation) } }
+    }
   }
 }
 
-private struct LostTapPlan: ConvPlan {
-  let inner: any ConvPlan
-  var operation: ConvOperation { inner.operation }
-  var workspaceBytes: Int { inner.workspaceBytes }
-  var executedFLOPs: Double { inner.executedFLOPs }
-  var variant: String { inner.variant }
-  var executedBy: String { "tap-losing \(inner.executedBy)" }
-  var errorModel: ErrorModel { inner.errorModel }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    var copy = Array(
-      UnsafeBufferPointer(
-        start: filter.assumingMemoryBound(to: Float.self), count: operation.problem.filterCount))
-    copy.withUnsafeMutableBufferPointer { clear($0.baseAddress) }
-    return try copy.withUnsafeBytes { try inner.prepare(filter: $0.baseAddress ?? filter, pool: pool) }
-  }
-
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    func run(_ operands: ConvOperands) throws {
-      try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
-    }
-    guard let filter = operands.filter else { return try run(operands) }
-    if operation.pass == .backwardFilter {
-      try run(operands)
-      return clear(filter.assumingMemoryBound(to: Float.self))
-    }
-    var copy = Array(
-      UnsafeBufferPointer(
-        start: filter.assumingMemoryBound(to: Float.self), count: operation.problem.filterCount))
-    copy.withUnsafeMutableBufferPointer { clear($0.baseAddress) }
-    try copy.withUnsafeMutableBytes {
-      var operands = operands
-      operands.filter = $0.baseAddress
-      try run(operands)
-    }
-  }
-
-  private func clear(_ filter: UnsafeMutablePointer<Float>?) {
-    guard let filter else { return }
+extension UnsafeMutableBufferPointer<Float> {
+  fileprivate func loseTap(_ operation: ConvOperation) {
     let problem = operation.problem
     let (taps, channels) = (problem.filter.h * problem.filter.w, problem.cPerGroup)
     for k in 0..<problem.k {
       for c in 0..<channels {
-        filter[k * channels * taps + (operation.filterFormat == .nhwc ? c : c * taps)] = 0
+        self[k * channels * taps + (operation.filterFormat == .nhwc ? c : c * taps)] = 0
       }
     }
   }
-}
-
-extension ConvProblem {
-  /// Elements of the filter.
-  fileprivate var filterCount: Int { filterShape.reduce(1, *) }
 }

@@ -2,12 +2,13 @@ import ConvBackends
 import ConvCore
 import ConvHarness
 import ConvNN
+import ConvTestSupport
 import Foundation
 import Testing
 
 /// Networks trained on every engine, against PyTorch's float64 trajectories and the envelope of rounding.
 @Suite struct TrajectoryTests {
-  /// Engines of the large networks unless VBENCH_WIDE asks for all: every one has made a step in NetworkReferenceTests.
+  /// Engines of the large networks, the others are left to `make wide`: every one has made a step in NetworkReferenceTests.
   static let few = [
     "resnet18-sgd": ["winograd", "auto"], "alexnet-sgd": ["auto", "fft"], "vgg11-sgd": ["winograd"],
     "mobilenet-v2-sgd": ["auto", "direct"],
@@ -19,14 +20,24 @@ import Testing
     "mobilenet-v2-sgd",
   ]
 
-  @Test(arguments: BackendRegistry.names, files)
-  func trainsAsPyTorchDoes(_ name: String, _ file: String) throws {
-    if let engines = Self.few[file], breadth == 1 && !engines.contains(name) { return }
+  private static let all = files.flatMap { file in BackendRegistry.names.map { (engine: $0, file: file) } }
+  static let cases = all.filter { few[$0.file]?.contains($0.engine) != false }
+  static let wideCases = all.filter { few[$0.file]?.contains($0.engine) == false }
+
+  @Test(arguments: cases)
+  func trainsAsPyTorchDoes(_ name: String, _ file: String) throws { try expectTraining(name, file) }
+
+  @Test(
+    .enabled(if: isWide, "\(leftToWide(wideCases.map { "\($0.file) on \($0.engine)" }))"),
+    arguments: wideCases)
+  func widelyTrainsAsPyTorchDoes(_ name: String, _ file: String) throws { try expectTraining(name, file) }
+
+  private func expectTraining(_ name: String, _ file: String) throws {
     let backend = try BackendRegistry.named(name).backend
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
     #expect(trajectory.steps == Self.steps[file] ?? 20)
     let batches = try TrainingImages.reference(root: referencesRoot, count: trajectory.steps)
-    let steps = name == "naive" && breadth == 1 ? 3 : trajectory.steps
+    let steps = name == "naive" && !isWide ? 3 : trajectory.steps
     let check = try TrajectoryCheck(
       Competitor(backend), fallback: Competitor(BackendRegistry.named("direct").backend),
       trajectory: trajectory, batches: batches, steps: steps)
@@ -43,7 +54,6 @@ import Testing
   @Test(arguments: WideVariants.all, files)
   func wideVariantsAreJudged(_ text: String, _ file: String) throws {
     let variant = try BackendRegistry.named(text)
-    guard try WideVariants.exists(variant) else { return }
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
     let check = try TrajectoryCheck(
       Competitor(variant.backend, variant: variant.variant),
@@ -84,7 +94,7 @@ import Testing
   ])
   func namesTheFirstLayer(_ file: String, _ pass: ConvPass, _ bias: Float, _ place: String) throws {
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/\(file).safetensors")
-    let engine = Biased(engine: try BackendRegistry.named("im2col").backend, pass: pass, bias: bias)
+    let engine = try FakeBackend.biased(BackendRegistry.named("im2col").backend, pass, bias)
     let check = try TrajectoryCheck(
       Competitor(engine), trajectory: trajectory,
       batches: TrainingImages.reference(root: referencesRoot, count: 1), steps: 1)
@@ -96,8 +106,7 @@ import Testing
   /// Gradients that are small beside those of the last layers: the norm of all hardly changes, their parameters' updates do.
   @Test func noticesSmallGradientsAtTheEnd() throws {
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/vgg11-sgd.safetensors")
-    let engine = Biased(
-      engine: try BackendRegistry.named("im2col").backend, pass: .backwardFilter, bias: 0.25)
+    let engine = try FakeBackend.biased(BackendRegistry.named("im2col").backend, .backwardFilter, 0.25)
     let check = try TrajectoryCheck(
       Competitor(engine), trajectory: trajectory,
       batches: TrainingImages.reference(root: referencesRoot, count: trajectory.steps))
@@ -132,7 +141,7 @@ import Testing
     let batches = try TrainingImages.reference(root: referencesRoot, count: 1)
     let engine = try BackendRegistry.named("im2col").backend
     let check = try TrajectoryCheck(
-      Competitor(Biased(engine: engine, pass: pass, bias: bias)), trajectory: trajectory, batches: batches,
+      Competitor(FakeBackend.biased(engine, pass, bias)), trajectory: trajectory, batches: batches,
       steps: 1)
     #expect(check.verification.verdict == .failed && check.startsEqual)
     let wrong = check.deviations.filter { $0.ratio > 1 }.map(\.quantity)
@@ -144,8 +153,7 @@ import Testing
   @Test(arguments: ConvPass.allCases) func noticesASmallErrorOfOneLayer(_ pass: ConvPass) throws {
     let trajectory = try Trajectory(path: "\(referencesRoot)/trajectories/seed-cnn-sgd.safetensors")
     let layer = try ConvProblem(parsing: "conv2d:n64c32h16w16k64r3s3p1")
-    let engine = Biased(
-      engine: try BackendRegistry.named("im2col").backend, pass: pass, bias: 1e-4, layer: layer)
+    let engine = try FakeBackend.biased(BackendRegistry.named("im2col").backend, pass, 1e-4, layer: layer)
     let check = try TrajectoryCheck(
       Competitor(engine), trajectory: trajectory,
       batches: TrainingImages.reference(root: referencesRoot, count: 1), steps: 1)
@@ -171,68 +179,27 @@ import Testing
     let attributes = try #require(metadata["attributes"])
     let place = try #require(attributes.range(of: pattern, options: .regularExpression))
     metadata["attributes"] = attributes.replacingCharacters(in: place, with: replacement)
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent(
-      "\(UUID().uuidString).safetensors"
-    ).path
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    try Safetensors.write(
-      file.tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, metadata: metadata, to: path)
-    return try Trajectory(path: path)
+    return try withTemporaryFolder { folder in
+      let path = "\(folder)/altered.safetensors"
+      try Safetensors.write(
+        file.tensors.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, metadata: metadata, to: path)
+      return try Trajectory(path: path)
+    }
   }
 }
 
-/// An engine whose results of one pass, of all layers or of one, are too large by a fraction.
-struct Biased: ConvolutionBackend {
-  let engine: any ConvolutionBackend
-  let pass: ConvPass
-  let bias: Float
-  var layer: ConvProblem?
-  var name: String { "biased" }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    guard operation.epilogue.isEmpty else { return .unsupported("no epilogue") }
-    return engine.nativeSupport(for: operation, options)
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    let isBiased = operation.pass == pass && (layer == nil || layer == operation.problem)
-    return BiasedPlan(inner: try engine.nativePlan(for: operation, options), bias: isBiased ? bias : 0)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-}
-
-private struct BiasedPlan: ConvPlan {
-  let inner: any ConvPlan
-  let bias: Float
-  var operation: ConvOperation { inner.operation }
-  var workspaceBytes: Int { inner.workspaceBytes }
-  var executedFLOPs: Double { inner.executedFLOPs }
-  var variant: String { inner.variant }
-  var executedBy: String { "biased" }
-  var errorModel: ErrorModel { inner.errorModel }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try inner.prepare(filter: filter, pool: pool)
-  }
-
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
-    let result =
-      switch operation.pass {
-      case .forward: operands.output
-      case .backwardData: operands.input
-      case .backwardFilter: operands.filter
+extension FakeBackend {
+  /// An engine whose results of one pass, of all layers or of one, are too large by a fraction.
+  static func biased(
+    _ engine: any ConvolutionBackend, _ pass: ConvPass, _ bias: Float, layer: ConvProblem? = nil
+  ) -> FakeBackend {
+    FakeBackend("biased", engine) {
+      $0.epilogue.isEmpty ? nil : "no epilogue"
+    } changing: { plan in
+      let operation = plan.operation
+      if operation.pass == pass && (layer == nil || layer == operation.problem) {
+        plan.spoil { values, _ in for i in values.indices { values[i] *= 1 + bias } }
       }
-    let shape = operation.problem.resultShape(operation.pass)
-    guard let values = result?.assumingMemoryBound(to: Float.self) else { return }
-    for i in 0..<shape.reduce(1, *) { values[i] *= 1 + bias }
+    }
   }
 }

@@ -1,29 +1,15 @@
 import ConvAutograd
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 /// Naive, but it declines what the test says.
-private struct PickyBackend: ConvolutionBackend {
-  var name: String { "picky" }
-  var declined: [ConvPass]
-  var largestKernel = 100
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    if declined.contains(operation.pass) { return .unsupported("no \(operation.pass.rawValue)") }
-    if operation.problem.filter.w > largestKernel {
-      return .unsupported("kernel \(operation.problem.filter.w), at most \(largestKernel)")
-    }
-    return NaiveBackend().nativeSupport(for: operation, PlanOptions())
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().forwardPlan(operation, options)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().backwardDataPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().backwardFilterPlan(operation, options)
+private func picky(declining passes: [ConvPass] = [], largestKernel: Int = 100) -> FakeBackend {
+  FakeBackend("picky", passes: [.forward]) {
+    if passes.contains($0.pass) { return "no \($0.pass.rawValue)" }
+    let width = $0.problem.filter.w
+    return width > largestKernel ? "kernel \(width), at most \(largestKernel)" : nil
   }
 }
 
@@ -39,7 +25,7 @@ private struct PickyBackend: ConvolutionBackend {
   @Test func withoutAFallbackADeclinedLayerThrows() throws {
     let (x, w, b) = try operands(3)
     #expect {
-      _ = try withBackend(PickyBackend(declined: [], largestKernel: 2)) { try x.conv(weight: w, bias: b) }
+      _ = try withBackend(picky(largestKernel: 2)) { try x.conv(weight: w, bias: b) }
     } throws: { error in
       guard case ConvError.unsupported(let backend, let operation, let reason) = error else { return false }
       return backend == "picky" && operation.contains("conv2d:n1c2h6w6k3r3s3") && reason.contains("at most 2")
@@ -48,8 +34,8 @@ private struct PickyBackend: ConvolutionBackend {
 
   @Test func withAFallbackTheRecorderSaysWhatRanWhere() throws {
     let recorder = ExecutionRecorder()
-    let picky = PickyBackend(declined: [], largestKernel: 2)
-    try withBackend(picky, fallback: NaiveBackend(), recorder: recorder) {
+    let engine = picky(largestKernel: 2)
+    try withBackend(engine, fallback: NaiveBackend(), recorder: recorder) {
       for kernel in [2, 3, 3] {
         let (x, w, b) = try operands(kernel)
         try x.conv(weight: w, bias: b).sum().backward()
@@ -68,8 +54,8 @@ private struct PickyBackend: ConvolutionBackend {
   @Test func theFallbackHasAVariantOfItsOwn() throws {
     func run(_ kernel: Int) throws {
       let (x, w, b) = try operands(kernel)
-      let picky = PickyBackend(declined: [], largestKernel: 2)
-      try withBackend(picky, fallback: NaiveBackend(), fallbackVariant: "no=such") {
+      let engine = picky(largestKernel: 2)
+      try withBackend(engine, fallback: NaiveBackend(), fallbackVariant: "no=such") {
         try x.conv(weight: w, bias: b).sum().backward()
       }
     }
@@ -85,7 +71,7 @@ private struct PickyBackend: ConvolutionBackend {
   @Test func backwardUsesTheEngineOfForward() throws {
     let (x, w, b) = try operands(2)
     let y = try withBackend(.naive) { try x.conv(weight: w, bias: b).sum() }
-    try withBackend(PickyBackend(declined: ConvPass.allCases)) { try y.backward() }
+    try withBackend(picky(declining: ConvPass.allCases)) { try y.backward() }
     #expect(x.grad != nil)
   }
 
@@ -108,7 +94,7 @@ private struct PickyBackend: ConvolutionBackend {
   @Test func scopesNestAndEnd() throws {
     withBackend(.naive) {
       #expect(ConvolutionContext.current.engine?.backend.name == "naive")
-      withBackend(PickyBackend(declined: []), pool: WorkerPool.pool(threads: 1)) {
+      withBackend(picky(), pool: WorkerPool.pool(threads: 1)) {
         #expect(ConvolutionContext.current.engine?.backend.name == "picky")
         #expect(ConvolutionContext.current.pool.threads == 1)
       }
@@ -118,9 +104,9 @@ private struct PickyBackend: ConvolutionBackend {
 
   @Test func differentConfigurationsDoNotShareAPlan() throws {
     let (x, w, _) = try operands(3)
-    _ = try withBackend(PickyBackend(declined: [], largestKernel: 5)) { try x.conv(weight: w) }
+    _ = try withBackend(picky(largestKernel: 5)) { try x.conv(weight: w) }
     #expect(throws: ConvError.self) {
-      _ = try withBackend(PickyBackend(declined: [], largestKernel: 1)) { try x.conv(weight: w) }
+      _ = try withBackend(picky(largestKernel: 1)) { try x.conv(weight: w) }
     }
   }
 }

@@ -19,7 +19,7 @@ import Testing
   /// The kinds of layers on which one algorithm is ahead by a factor; planes of few channels are a near thing elsewhere.
   /// Not where the baseline is forced upon kernels that the prices are not of.
   @Test(
-    .enabled(if: InstructionSet.current != .baseline),
+    .enabled(if: InstructionSet.current != .baseline, "prices are of vectors that the baseline lacks"),
     arguments: [
       ("conv2d:n4c64h56w56k64r3s3p1", "winograd"), ("conv2d:n2c512h28w28k512r3s3p1", "winograd"),
       ("conv2d:n8c96h14w14k96r3s3p1g96", "direct"), ("conv2d:n4c144h56w56k144r3s3u2p1g144", "direct"),
@@ -102,7 +102,7 @@ import Testing
   }
 
   /// Predictions grow with the work.
-  @Test(.enabled(if: InstructionSet.current != .baseline))
+  @Test(.enabled(if: InstructionSet.current != .baseline, "prices are of vectors that the baseline lacks"))
   func predictionsFollowTheWork() throws {
     let direct: any ConvolutionBackend = .direct
     func time(_ text: String) throws -> Double {

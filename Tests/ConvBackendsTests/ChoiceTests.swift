@@ -1,6 +1,7 @@
 import ConvCore
 import ConvDirect
 import ConvNaive
+import ConvTestSupport
 import Synchronization
 import Testing
 
@@ -157,10 +158,10 @@ import Testing
           CountingEngine("cheap", 1), CountingEngine("dear", 3), CountingEngine("alone", 1)
         )
         let auto = AutoBackend(
-          candidates: [dear, cheap].map { BackendRegistry.Selection(backend: $0) },
+          candidates: [dear, cheap].map { BackendRegistry.Selection(backend: $0.backend) },
           profile: TestProfile.profile(WorkPrices([.modelled: 1])))
         let operation = try operation(pass, text, format)
-        _ = try alone.plan(for: operation)
+        _ = try alone.backend.plan(for: operation)
         #expect(alone.calls.plans >= 1)
         _ = auto.considerations(operation, PlanOptions())
         #expect(cheap.calls.plans == 0 && dear.calls.plans == 0, "\(operation)")
@@ -176,14 +177,14 @@ import Testing
   @Test func theBareConvolutionDecides() throws {
     let (plain, fuser) = (CountingEngine("plain", 2), CountingEngine("fuser", 3, fused: 1))
     let auto = AutoBackend(
-      candidates: [fuser, plain].map { BackendRegistry.Selection(backend: $0) },
+      candidates: [fuser, plain].map { BackendRegistry.Selection(backend: $0.backend) },
       profile: TestProfile.profile(WorkPrices([.modelled: 1])))
     var operation = try operation(.forward, "conv2d:n1c2h6w6k2r3s3", .nchw)
     #expect(try auto.plan(for: operation).executedBy == "plain")
     operation.epilogue.accumulate = true
     #expect(try auto.plan(for: operation).executedBy == "plain")
     // The fused work is what it would be.
-    #expect(try fuser.work(for: operation)[.modelled] < plain.work(for: operation)[.modelled])
+    #expect(try fuser.backend.work(for: operation)[.modelled] < plain.backend.work(for: operation)[.modelled])
     operation.epilogue = Epilogue(bias: true, relu: true)
     #expect(try auto.plan(for: operation).executedBy.hasPrefix("plain"))
   }
@@ -193,73 +194,38 @@ import Testing
     let engines = ["one", "two"].map { CountingEngine($0, 2) }
     for order in [engines, engines.reversed()] {
       let auto = AutoBackend(
-        candidates: order.map { BackendRegistry.Selection(backend: $0) },
+        candidates: order.map { BackendRegistry.Selection(backend: $0.backend) },
         profile: TestProfile.profile(WorkPrices([.modelled: 1])))
       let plan = try auto.plan(for: operation(.forward, "conv2d:n1c2h6w6k2r3s3", .nchw))
-      #expect(plan.executedBy == order[0].name)
+      #expect(plan.executedBy == order[0].backend.name)
     }
   }
 }
 
 /// The oracle's plans for dense operations of one group, with work of its own and a count of what it is asked for.
-private final class CountingEngine: ConvolutionBackend {
-  let name: String
-  /// Of a FLOP, without and with something that follows.
-  private let price, fused: Double
-  private let counts = Mutex((plans: 0, works: 0))
-  var calls: (plans: Int, works: Int) { counts.withLock { $0 } }
+private struct CountingEngine {
+  let backend: FakeBackend
+  private let plans = Counter(), works = Counter()
+  var calls: (plans: Int, works: Int) { (plans.value, works.value) }
 
+  /// - Parameters:
+  ///   - price: of a FLOP.
+  ///   - fused: the same with something that follows.
   init(_ name: String, _ price: Double, fused: Double? = nil) {
-    self.name = name
-    self.price = price
-    self.fused = fused ?? price
-  }
-
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    let problem = operation.problem
-    guard problem.groups == 1, problem.stride == Extent(w: 1), problem.spatialRank == 2,
-      operation.isCanonicalFormat,
-      operation.epilogue.isEmpty || operation.epilogue == Epilogue(accumulate: true)
-    else { return .unsupported("dense operations") }
-    return .supported
-  }
-
-  func nativeWork(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork {
-    counts.withLock { $0.works += 1 }
-    let price = operation.epilogue.isEmpty ? price : fused
-    return ConvWork([.modelled: price * operation.problem.directFLOPs])
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    counts.withLock { $0.plans += 1 }
-    return Plan(operation: operation, name: name)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-
-  /// Never executed.
-  private struct Plan: ConvPlan {
-    let operation: ConvOperation
-    let name: String
-    var workspaceBytes: Int { 0 }
-    var executedFLOPs: Double { operation.problem.directFLOPs }
-    var variant: String { name }
-    var executedBy: String { name }
-    var errorModel: ErrorModel { .summation(.chain, accumulator: .float64) }
-    func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-      throw ConvError.operand("never prepared")
+    let (plans, works) = (plans, works)
+    var backend = FakeBackend(name, AbleOracle()) {
+      let problem = $0.problem
+      let isDense = problem.groups == 1 && problem.stride == Extent(w: 1) && problem.spatialRank == 2
+      return isDense && $0.isCanonicalFormat ? nil : "dense operations"
+    } changing: { _ in
+      plans.add()
     }
-    func execute(
-      _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-      phases: PhaseRecorder?
-    ) throws {
-      throw ConvError.operand("never executed")
+    backend.works = {
+      works.add()
+      return ConvWork([
+        .modelled: ($0.epilogue.isEmpty ? price : fused ?? price) * $0.problem.directFLOPs
+      ])
     }
+    self.backend = backend
   }
 }

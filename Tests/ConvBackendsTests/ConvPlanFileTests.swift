@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -26,9 +27,7 @@ import Testing
   }
 
   private func withFile<R>(_ body: (String) throws -> R) throws -> R {
-    let path = NSTemporaryDirectory() + "vbench-plan-\(UUID().uuidString).json"
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    return try body(path)
+    try withTemporaryFolder { try body("\($0)/plan.json") }
   }
 
   @Test func whatIsWrittenIsRead() throws {

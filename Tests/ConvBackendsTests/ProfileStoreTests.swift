@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -6,13 +7,6 @@ import Testing
 
 /// Where profiles are kept.
 @Suite struct ProfileStoreTests {
-  private func withFolder<R>(_ body: (String) throws -> R) throws -> R {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "vbench-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    return try body(folder.path)
-  }
-
   /// With a name that needs quoting, and prices with more digits than a fit has.
   private var profile: MachineProfile {
     var profile = TestProfile.profile(
@@ -22,7 +16,7 @@ import Testing
   }
 
   @Test func filesComeBack() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       var bare = profile
       bare.machine.libraryCore = nil
       bare.machine.processor = ProcessorModel(name: "unknown")
@@ -40,7 +34,7 @@ import Testing
   }
 
   @Test func whatIsNoProfileIsRefusedWithThePlace() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let path = folder + "/p.json"
       try profile.write(to: path)
       let good = try InputFile.text(of: path)
@@ -100,7 +94,7 @@ import Testing
   }
 
   @Test func whatIsKeptIsFound() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       // Folders are made, with all that are above them.
       let store = ProfileStore(folder: folder + "/a/b/profiles")
       #expect(try store.profile(of: profile.machine) == nil)
@@ -135,7 +129,7 @@ import Testing
 
   /// A file that was copied from another machine says so.
   @Test func anotherMachinesFileIsRefused() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let store = ProfileStore(folder: folder)
       try profile.write(to: store.path(of: TestProfile.zen5Machine))
       for body in [
@@ -156,7 +150,7 @@ import Testing
 
   /// A file where the folder should be, which stops the superuser too.
   @Test func whatCannotBeWrittenLeavesNothing() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("x", to: folder + "/file")
       for place in [folder + "/file", folder + "/file/below"] {
         do {

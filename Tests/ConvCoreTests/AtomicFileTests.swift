@@ -1,3 +1,4 @@
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -6,20 +7,12 @@ import Testing
 @Suite struct AtomicFileTests {
   private struct Interrupted: Error {}
 
-  /// Calls `body` with a new folder, which is removed afterwards.
-  private func withFolder(_ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "vbench-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    try body(folder.path)
-  }
-
   private func names(_ folder: String) throws -> [String] {
     try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
   }
 
   @Test func writesAndReplaces() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let path = folder + "/a.txt"
       try AtomicFile.write("one", to: path)
       #expect(try InputFile.text(of: path) == "one")
@@ -36,7 +29,7 @@ import Testing
   }
 
   @Test func anErrorLeavesTheOldFileAndNothingElse() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let path = folder + "/a.txt"
       try AtomicFile.write("old", to: path)
       #expect(throws: Interrupted.self) {
@@ -51,7 +44,7 @@ import Testing
   }
 
   @Test func aSymbolicLinkIsFollowed() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("old", to: folder + "/real")
       try FileManager.default.createSymbolicLink(
         atPath: folder + "/link", withDestinationPath: folder + "/real")
@@ -62,7 +55,7 @@ import Testing
   }
 
   @Test func impossibleDestinations() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("x", to: folder + "/file")
       for path in [folder, folder + "/missing/a", folder + "/file/a", folder + "/", ""] {
         do {
@@ -105,7 +98,7 @@ import Testing
   #endif
 
   @Test func folderAppearsWholeOrNotAtAll() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let path = folder + "/deep/er/report/"
       #expect(throws: Interrupted.self) {
         try AtomicFolder.write(to: path) {
@@ -132,7 +125,7 @@ import Testing
   }
 
   @Test func folderUnderAFileIsAnError() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("x", to: folder + "/file")
       for path in [folder + "/file", folder + "/file/report", folder + "/file/a/b"] {
         #expect(throws: FileError.self, "'\(path)'") {
@@ -145,7 +138,7 @@ import Testing
   }
 
   @Test func inputErrors() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       for path in [folder + "/missing", folder, "/dev/null"] {
         do {
           _ = try InputFile.bytes(of: path)

@@ -1,115 +1,37 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
-/// The naive engine with most of its abilities taken away, so that the core's lowerings have to supply them.
-private struct RestrictedBackend: ConvolutionBackend, CustomTestStringConvertible {
-  var title: String
-  var passes: Set<ConvPass> = [.forward]
-  var ranks: Set<Int> = [2]
-  var groups = false
-  var dilation = false
-  var stride = false
-  var accumulate = false
-  var nativeFormats: [MemoryFormat] = [.nchw]
-
-  var name: String { "restricted" }
-  var nativePasses: Set<ConvPass> { passes }
-  var testDescription: String { title }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    let problem = operation.problem
-    let one = Extent(w: 1)
-    var epilogue = operation.epilogue
-    if accumulate { epilogue.accumulate = false }
-    let format = nativeFormats[0]
+/// The oracle with most of its abilities taken away, so that the core's lowerings have to supply them.
+private func restricted(
+  _ title: String, passes: Set<ConvPass> = [.forward], ranks: Set<Int> = [2], groups: Bool = false,
+  dilation: Bool = false, stride: Bool = false, accumulate: Bool = false, format: MemoryFormat = .nchw
+) -> FakeBackend {
+  var backend = FakeBackend("restricted", AbleOracle(), formats: [format], passes: passes) { operation in
+    let (problem, one) = (operation.problem, Extent(w: 1))
     let able =
       passes.contains(operation.pass) && ranks.contains(problem.spatialRank)
       && (groups || problem.groups == 1) && (dilation || problem.dilation == one)
-      && (stride || problem.stride == one) && epilogue.isEmpty && operation.inputFormat == format
-      && operation.outputFormat == format && operation.filterFormat == .nchw
-    return able ? .supported : .unsupported("restricted: \(title)")
+      && (stride || problem.stride == one)
+      && (operation.epilogue.isEmpty || accumulate && operation.epilogue == Epilogue(accumulate: true))
+      && operation.inputFormat == format && operation.outputFormat == format
+      && operation.filterFormat == .nchw
+    return able ? nil : "restricted: \(title)"
   }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    var inner = operation
-    inner.inputFormat = .nchw
-    inner.outputFormat = .nchw
-    inner.epilogue = .none
-    return RestrictedPlan(operation: operation, naive: try NaiveBackend().plan(for: inner, options))
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
+  backend.description = title
+  return backend
 }
 
-/// The naive plan, behind conversions of its own and with accumulation.
-private struct RestrictedPlan: ConvPlan {
-  let operation: ConvOperation
-  let naive: any ConvPlan
-  var workspaceBytes: Int { 0 }
-  var executedFLOPs: Double { naive.executedFLOPs }
-  var variant: String { "restricted" }
-  var executedBy: String { "restricted" }
-  var errorModel: ErrorModel { naive.errorModel }
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try PreparedFilter.copy(of: filter, for: self)
-  }
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    let bound = try operands.bound(for: operation, signature: signature)
-    let problem = operation.problem
-    func load(_ pointer: UnsafeMutableRawPointer, _ shape: [Int], _ format: MemoryFormat) throws -> Tensor {
-      var tensor = try Tensor(uninitialized: shape, elementType: operation.elementType, format: format)
-      let byteCount = tensor.byteCount
-      tensor.withUnsafeMutableRawPointer { $0.copyMemory(from: pointer, byteCount: byteCount) }
-      return try tensor.converted(to: .nchw)
-    }
-    let x = try load(bound.input, problem.inputShape, operation.inputFormat)
-    let w = try load(bound.filter, problem.filterShape, .nchw)
-    let y = try load(bound.output, problem.outputShape, operation.outputFormat)
-    var result: Tensor
-    let target: UnsafeMutableRawPointer
-    var format = MemoryFormat.nchw
-    let old: Tensor
-    switch operation.pass {
-    case .forward:
-      result = try naive.forward(input: x, filter: w).output
-      (target, format, old) = (bound.output, operation.outputFormat, y)
-    case .backwardData:
-      result = try naive.backwardData(outputGradient: y, filter: w)
-      (target, format, old) = (bound.input, operation.inputFormat, x)
-    case .backwardFilter:
-      result = try naive.backwardFilter(input: x, outputGradient: y).filterGradient
-      (target, old) = (bound.filter, w)
-    }
-    if operation.epilogue.accumulate { result = try sum(result, old) }
-    try result.converted(to: format).withUnsafeRawPointer {
-      target.copyMemory(from: $0, byteCount: result.byteCount)
-    }
-  }
-  private func sum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
-    if operation.elementType == .float64 {
-      return try Tensor(zip(a.values(as: Double.self), b.values()).map { $0 + $1 }, shape: a.shape)
-    }
-    return try Tensor(zip(a.values(as: Float.self), b.values()).map { $0 + $1 }, shape: a.shape)
-  }
-}
-
-private let backends: [RestrictedBackend] = [
-  RestrictedBackend(title: "dense stride-1 2-D forward only"),
-  RestrictedBackend(title: "2-D forward of any kind", groups: true, dilation: true, stride: true),
-  RestrictedBackend(title: "dense passes in NHWC", passes: Set(ConvPass.allCases), nativeFormats: [.nhwc]),
-  RestrictedBackend(
-    title: "2-D passes with strides, accumulating", passes: Set(ConvPass.allCases), stride: true,
+private let backends: [FakeBackend] = [
+  restricted("dense stride-1 2-D forward only"),
+  restricted("2-D forward of any kind", groups: true, dilation: true, stride: true),
+  restricted("dense passes in NHWC", passes: Set(ConvPass.allCases), format: .nhwc),
+  restricted(
+    "2-D passes with strides, accumulating", passes: Set(ConvPass.allCases), stride: true,
     accumulate: true),
-  RestrictedBackend(
-    title: "1-D and 2-D forward with groups", ranks: [1, 2], groups: true, accumulate: true),
+  restricted(
+    "1-D and 2-D forward with groups", ranks: [1, 2], groups: true, accumulate: true),
 ]
 
 /// Small integers: every sum is exact, so that any order of summation gives the same bits.
@@ -143,7 +65,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
 
 @Suite struct LoweringTests {
   @Test(arguments: backends, ConvPass.allCases)
-  fileprivate func loweredEqualsNaive(_ backend: RestrictedBackend, _ pass: ConvPass) throws {
+  fileprivate func loweredEqualsNaive(_ backend: FakeBackend, _ pass: ConvPass) throws {
     for seed in 0..<60 as Range<UInt64> {
       var generator = PhiloxGenerator(seed: seed)
       let problem = randomProblem(&generator)
@@ -189,7 +111,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   /// A conversion around a plan that accumulates itself: random problems seldom are that plain.
   @Test(arguments: ConvPass.allCases)
   func convertedFormatsAccumulate(_ pass: ConvPass) throws {
-    let backend = RestrictedBackend(title: "accumulating", passes: [pass], stride: true, accumulate: true)
+    let backend = restricted("accumulating", passes: [pass], stride: true, accumulate: true)
     for text in ["conv2d:n2c3h5w6k4r3s2p1", "conv2d:n1c5h7w4k3r1s3u2x1p0,1,2,0"] {
       for (inputFormat, outputFormat) in [
         (MemoryFormat.nhwc, MemoryFormat.nhwc), (.nchw, .nhwc), (.nhwc, .nchw),
@@ -207,7 +129,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   /// A filter of more planes than one task moves.
   @Test(arguments: ConvPass.allCases)
   func stridesOfManySmallPlanes(_ pass: ConvPass) throws {
-    let backend = RestrictedBackend(title: "dense passes", passes: Set(ConvPass.allCases))
+    let backend = restricted("dense passes", passes: Set(ConvPass.allCases))
     let operation = ConvOperation(pass, try ConvProblem(parsing: "conv2d:n1c97h4w4k101r3s2u2"))
     let plan = try backend.plan(for: operation)
     #expect(plan.executedBy.contains("polyphase"), "\(operation)")
@@ -215,7 +137,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   }
 
   @Test func aMissingPassQuotesTheReason() throws {
-    let backend = RestrictedBackend(title: "one", passes: [])
+    let backend = restricted("one", passes: [])
     let operation = ConvOperation(.backwardData, try ConvProblem(parsing: "conv2d:n1c1h4w4k1r3s3u2"))
     let reason = try #require(backend.support(for: operation).reason)
     #expect(reason.hasPrefix("restricted: one"))
@@ -223,7 +145,7 @@ private func randomProblem(_ generator: inout some RandomNumberGenerator) -> Con
   }
 
   @Test func plansRefuseStaleFilters() throws {
-    let backend = RestrictedBackend(title: "dense")
+    let backend = restricted("dense")
     let problem = try ConvProblem(parsing: "conv2d:n2c4h6w6k4r3s3u2l2g2p2")
     let plan = try backend.plan(for: ConvOperation(.forward, problem))
     var generator = PhiloxGenerator(seed: 7)

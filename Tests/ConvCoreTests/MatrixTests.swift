@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 /// Storage of a matrix with NaN wherever no element is: a kernel that reads there spoils its result.
@@ -107,10 +108,6 @@ private struct Product<T: ConvScalar>: CustomStringConvertible {
       return
     }
   }
-}
-
-private func bits<T: ConvScalar>(_ values: [T]) -> [UInt64] {
-  values.map { Double($0).bitPattern }
 }
 
 @Suite struct MatrixTests {

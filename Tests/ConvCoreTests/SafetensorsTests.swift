@@ -155,8 +155,8 @@ struct MutationGenerator: RandomNumberGenerator {
   }
 
   @Test(arguments: garbled.map(\.what))
-  func refuses(_ what: String) {
-    guard let (_, bytes, expected) = Self.garbled.first(where: { $0.what == what }) else { return }
+  func refuses(_ what: String) throws {
+    let (_, bytes, expected) = try #require(Self.garbled.first { $0.what == what })
     do {
       _ = try SafetensorsFile(bytes: bytes, name: "case.safetensors")
       Issue.record("\(what): no error")

@@ -1,4 +1,5 @@
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvCore
@@ -109,7 +110,7 @@ import Testing
     ("conv2d:n1c12h9w9k8r3s3p1g4", 4.0), ("conv2d:n2c12h9w9k8r3s3p1g4", 4.0), ("conv2d:n3c3h9w9k4r3s3", 1.0),
   ])
   func groupsCountAsOftenAsTheyRun(_ text: String, _ times: Double) throws {
-    let engine = OneGroup()
+    let engine = FakeBackend("single", passes: [.forward]) { $0.problem.groups == 1 ? nil : "one group" }
     let problem = try ConvProblem(parsing: text)
     let operation = ConvOperation(.forward, problem)
     let work = try engine.work(for: operation)
@@ -125,18 +126,6 @@ import Testing
     // One image's groups lie together: nothing is copied.
     let copied = work[.moved] + work[.movedShared] + work[.movedFar]
     #expect((copied > 0) == (problem.n > 1 && times > 1), "\(work)")
-  }
-}
-
-/// The oracle's plans for one group.
-private struct OneGroup: ConvolutionBackend {
-  var name: String { "single" }
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    operation.problem.groups == 1
-      ? NaiveBackend().nativeSupport(for: operation, options) : .unsupported("one group")
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().forwardPlan(operation, options)
   }
 }
 

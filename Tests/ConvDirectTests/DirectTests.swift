@@ -1,12 +1,13 @@
 import ConvCore
 import ConvDirect
+import ConvTestSupport
 import Testing
 
 /// Results on small integers, where every order of summation gives the same bits.
 @Suite struct DirectTests {
   private func check<T: ConvScalar>(_: T.Type, _ text: String, seed: UInt64) throws {
     let problem = try ConvProblem(parsing: "conv2d:" + text)
-    let example = Case<T>(problem, seed: seed)
+    let example = RawTrial<T>(problem, seed: seed, integers: true)
     for pass in ConvPass.allCases {
       let expected = example.expected(pass)
       for format in MemoryFormat.allCases {
@@ -76,7 +77,7 @@ import Testing
   func mixedFormats() throws {
     for text in ["n2c5h9w8k18r3s3p1u2x2", "n1c3h10w12k40r5s5p2", "n1c20h6w7k3r1s1"] {
       let problem = try ConvProblem(parsing: "conv2d:" + text)
-      let example = Case<Float>(problem, seed: 9)
+      let example = RawTrial<Float>(problem, seed: 9, integers: true)
       for pass in ConvPass.allCases {
         let expected = example.expected(pass)
         for code in 0..<8 {
@@ -96,7 +97,7 @@ import Testing
       "n2c18h9w8k75r3s3p1", "n2c3h8w9k3r3s3p1", "n1c11h9w10k11r3s3p1g11", "n1c6h8w8k12r3s3p1u2x2g6",
     ] {
       let problem = try ConvProblem(parsing: "conv2d:" + text)
-      let example = Case<Float>(problem, seed: 10)
+      let example = RawTrial<Float>(problem, seed: 10, integers: true)
       let bias = (0..<problem.k).map { Float($0 % 11) - 5 }
       for format in MemoryFormat.allCases {
         for relu in [false, true] {

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvDirect
+import ConvTestSupport
 import Testing
 
 /// Determinism, workspaces, prepared filters and reasons.
@@ -13,7 +14,7 @@ import Testing
   @Test("results are bit-equal on 1, 2 and 3 threads", arguments: texts + ["n4c3h40w41k8r3s3p1"])
   func threadCounts(_ text: String) throws {
     let problem = try ConvProblem(parsing: "conv2d:" + text)
-    let example = Case<Float>(problem, seed: 21, integers: false)
+    let example = RawTrial<Float>(problem, seed: 21)
     for pass in ConvPass.allCases {
       for format in MemoryFormat.allCases {
         let operation = operation(pass, problem, format)
@@ -30,7 +31,7 @@ import Testing
   @Test("prepared filters give the bits of fresh ones", arguments: texts)
   func preparedFilters(_ text: String) throws {
     let problem = try ConvProblem(parsing: "conv2d:" + text)
-    let example = Case<Float>(problem, seed: 22, integers: false)
+    let example = RawTrial<Float>(problem, seed: 22)
     for pass in [ConvPass.forward, .backwardData] {
       for format in MemoryFormat.allCases {
         let plan = try nativePlan(operation(pass, problem, format))
@@ -47,7 +48,7 @@ import Testing
   @Test("workspace limits", arguments: texts)
   func workspaceLimits(_ text: String) throws {
     let problem = try ConvProblem(parsing: "conv2d:" + text)
-    let example = Case<Float>(problem, seed: 23)
+    let example = RawTrial<Float>(problem, seed: 23, integers: true)
     for pass in ConvPass.allCases {
       let expected = example.expected(pass)
       for format in MemoryFormat.allCases {
@@ -130,7 +131,7 @@ import Testing
     #expect(throws: ConvError.self) {
       try plan.execute(ConvOperands(), workspace: nothing, pool: .shared, phases: nil)
     }
-    let example = Case<Float>(problem, seed: 24)
+    let example = RawTrial<Float>(problem, seed: 24, integers: true)
     let biased = try nativePlan(operation(.forward, problem, .nchw, epilogue: Epilogue(bias: true)))
     #expect(throws: ConvError.self) { try example.run(biased) }
   }

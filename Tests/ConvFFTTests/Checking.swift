@@ -1,5 +1,6 @@
 #if FFTW
   import ConvCore
+  import ConvTestSupport
   import Synchronization
   import Testing
 
@@ -93,12 +94,6 @@
       let logical = data()
       var data = logical
       convert(&data, toPhysical: true)
-      // Alignment as a caller's workspace has it, with a guard behind.
-      let guardBytes = 256
-      let workspace = try PooledBuffer(byteCount: plan.workspaceBytes + guardBytes)
-      let bytes = UnsafeMutableRawBufferPointer(
-        start: workspace.baseAddress, count: plan.workspaceBytes + guardBytes)
-      for index in bytes.indices { bytes[index] = 0xA5 }
       try data.input.withUnsafeMutableBytes { x in
         try data.filter.withUnsafeMutableBytes { w in
           try data.output.withUnsafeMutableBytes { y in
@@ -107,15 +102,10 @@
               operands.preparedFilter = try plan.prepare(filter: UnsafeRawPointer(w.baseAddress!), pool: pool)
               operands.filter = nil
             }
-            try plan.execute(
-              operands,
-              workspace: UnsafeMutableRawBufferPointer(rebasing: bytes[0..<plan.workspaceBytes]), pool: pool,
-              phases: nil)
+            try plan.executeGuarded(operands, pool: pool)
           }
         }
       }
-      let intact = bytes[plan.workspaceBytes...].allSatisfy { $0 == 0xA5 }
-      #expect(intact, "bytes behind the workspace were written: \(reproduction)")
       convert(&data, toPhysical: false)
       let result =
         switch operation.pass {
@@ -129,7 +119,6 @@
     /// Between the logical order and the operation's formats.
     private func convert(_ data: inout Data, toPhysical: Bool) {
       func convert(_ values: inout [T], _ shape: [Int], _ format: MemoryFormat) {
-        if format == .nchw { return }
         let copy = values
         copy.withUnsafeBytes { from in
           values.withUnsafeMutableBytes { to in
@@ -181,43 +170,9 @@
       let key =
         "\(operation.pass) \(problem) \(T.self) \(seed) \(loudImage.map { "\($0)" } ?? "")"
       if let known = knownValues.withLock({ $0[key] }) { return known }
-      let oracle = ConvOracle<T>(problem)
-      let values: [ConvOracle<T>.Value] = data.input.withUnsafeBufferPointer { x in
-        data.filter.withUnsafeBufferPointer { w in
-          data.output.withUnsafeBufferPointer { y in
-            let (x, w, y) = (x.baseAddress!, w.baseAddress!, y.baseAddress!)
-            switch operation.pass {
-            case .forward:
-              return positions(problem.n, problem.k, problem.output).map {
-                oracle.forward(x, w, n: $0, k: $1, at: $2)
-              }
-            case .backwardData:
-              return positions(problem.n, problem.c, problem.input).map {
-                oracle.backwardData(y, w, n: $0, c: $1, at: $2)
-              }
-            case .backwardFilter:
-              return positions(problem.k, problem.cPerGroup, problem.filter).map {
-                oracle.backwardFilter(x, y, k: $0, c: $1, tap: $2)
-              }
-            }
-          }
-        }
-      }
-      let plain = values.map { (sum: $0.sum, magnitude: $0.magnitude) }
+      let plain = oracleValues(problem, operation.pass, data.input, data.filter, data.output)
       knownValues.withLock { $0[key] = plain }
       return plain
-    }
-
-    private func positions(_ outer: Int, _ inner: Int, _ extent: Extent) -> [(Int, Int, Extent)] {
-      var all: [(Int, Int, Extent)] = []
-      for a in 0..<outer {
-        for b in 0..<inner {
-          for h in 0..<extent.h {
-            for w in 0..<extent.w { all.append((a, b, Extent(d: 0, h: h, w: w))) }
-          }
-        }
-      }
-      return all
     }
   }
 #endif

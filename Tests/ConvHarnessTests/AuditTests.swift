@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 

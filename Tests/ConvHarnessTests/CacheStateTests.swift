@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Synchronization
 import Testing
@@ -36,10 +37,12 @@ import Testing
     let data = try ProblemData(problem: operation.problem, seed: 3, pool: Self.pool)
     nonisolated(unsafe) let evictor = try CacheEvictor.make(state, pool: Self.pool)
     let contestants = try names.enumerated().map { index, name in
-      let engine = PluginBackend(
+      var engine = FakeBackend.plugin { _, _, _ in
         // How often the caches had been filled with something else by then.
-        spoil: { _, _, _ in log.add("\(name)\(evictor?.touches.first.map { "\($0)" } ?? "")") },
-        threading: .ownThreads, onThreads: { log.add("\(name) \($0)") })
+        log.add("\(name)\(evictor?.touches.first.map { "\($0)" } ?? "")")
+      }
+      engine.threading = .ownThreads
+      engine.onThreads = { log.add("\(name) \($0)") }
       return Contestant(
         row: index, plan: try engine.plan(for: operation, PlanOptions(threads: 2)), preparedFilter: nil,
         threadOwner: name == name.uppercased() ? engine : nil)
@@ -149,7 +152,7 @@ import Testing
     for index in 0..<2 {
       let before = rows?[0].peakProbes ?? []
       rows = try run.rows(
-        for: item, competitors: [Competitor(PluginBackend(spoil: { _, _, _ in }))],
+        for: item, competitors: [Competitor(FakeBackend.plugin())],
         visit: Visit(index: index, of: 2), earlier: rows)
       let row = try #require(rows?.first)
       // At least three between the rounds of each visit, and one after the last.

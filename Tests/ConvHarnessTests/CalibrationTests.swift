@@ -1,6 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -16,7 +17,7 @@ import Testing
     }
   }
 
-  private let candidates = [Competitor(PluginBackend.right), Competitor(NaiveBackend())]
+  private let candidates = [Competitor(FakeBackend.plugin()), Competitor(NaiveBackend())]
 
   @Test func everyCandidateOfEveryItemIsMeasured() throws {
     let items = try items()

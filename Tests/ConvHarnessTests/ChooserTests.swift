@@ -1,31 +1,20 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
 @testable import ConvHarness
 
-/// A chooser from outside, whose plans are all the oracle's.
-private struct PickerBackend: ConvolutionBackend {
-  var name: String { "picker" }
-  var choosesEngines: Bool { true }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    NaiveBackend().nativeSupport(for: operation, options)
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().plan(for: operation, options)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().plan(for: operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try NaiveBackend().plan(for: operation, options)
-  }
-}
-
 /// What chooses among engines stands beside them: whatever its name is, it never wins against the engine that it chose.
 @Suite struct ChooserTests {
+  /// A chooser from outside, whose plans are all the oracle's.
+  private static let picker: FakeBackend = {
+    var picker = FakeBackend("picker", changing: { $0.executedBy = $0.inner.executedBy })
+    picker.choosesEngines = true
+    return picker
+  }()
+
   /// A row of exactly that time; a chooser where it took an engine's plan.
   static func row(
     _ backend: String, _ milliseconds: Double, took plan: String? = nil, name: String = "conv1",
@@ -234,15 +223,15 @@ private struct PickerBackend: ConvolutionBackend {
       let first = try run.rows(for: item, competitors: competitors, visit: Visit(index: 0, of: 2))
       return try run.rows(for: item, competitors: competitors, visit: Visit(index: 1, of: 2), earlier: first)
     }
-    let both = try rows([Competitor(PickerBackend()), Competitor(NaiveBackend())])
+    let both = try rows([Competitor(Self.picker), Competitor(NaiveBackend())])
     #expect(both.map(\.role) == [.chooser, .engine])
     // Whichever of the two was the faster one by noise.
     #expect(both.map { $0.best?.backend } == ["naive", "naive"])
     #expect(both.map { $0.best?.verdict } == [.samePlan, .best])
     #expect(both.map { $0.speedup?.verdict == .baseline } == [true, false])
-    let alone = try rows([Competitor(PickerBackend()), Competitor(PickerBackend(), copy: 2)])
+    let alone = try rows([Competitor(Self.picker), Competitor(Self.picker, copy: 2)])
     #expect(alone.allSatisfy { $0.role == .chooser && $0.best == nil && !$0.seconds.isEmpty })
-    #expect(Competitor(PluginBackend.right).role == .engine)
+    #expect(Competitor(FakeBackend.plugin()).role == .engine)
   }
 
   @Test func trainingIsComparedWithTheBestEngine() throws {

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -72,7 +73,7 @@ import Testing
     var check = CompanyCheck(
       settings: settings, limits: MachineLimits(threads: 1, fmaPeak: 1, bandwidth: 10), visits: 2)
     var peaks: [Double] = []
-    let plugin = PluginBackend(spoil: { _, _, _ in })
+    let plugin = FakeBackend.plugin()
     let found = try check.rows(
       for: Self.item,
       competitors: [

@@ -1,6 +1,7 @@
 import ConvCore
 import ConvNN
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -251,12 +252,14 @@ import Testing
         try Conv2d(4, 4, kernelSize: 3, stride: strides ? 2 : 1, padding: 1, bias: false), Flatten(),
         try Linear(strides ? 64 : 256, 10))
     }
+    // Strides are left to lowerings, or to the fallback.
+    let unstrided = FakeBackend("unstrided") { $0.problem.stride == Extent(w: 1) ? nil : "strides" }
     try FakePeer.withPeer { peer in
       let comparison = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 2, pause: 0))
       let rows = try comparison.trainingRows(
         for: TrainingItem(network: network, format: .nchw, fallback: Competitor(NaiveBackend())),
         pool: .pool(threads: 1),
-        competitors: [Competitor(Unstrided()), Competitor(NaiveBackend())])
+        competitors: [Competitor(unstrided), Competitor(NaiveBackend())])
       #expect(rows.map(\.backend) == [strides ? "unstrided+naive" : "unstrided", "naive"])
       #expect(rows[0].executedBy == (strides ? "naive; unstrided" : "unstrided"))
       #expect(rows.allSatisfy { $0.name == "batch 2" && $0.suite == "tiny" && $0.format == .nchw })
@@ -409,47 +412,6 @@ import Testing
   }
 }
 
-/// The oracle, but strides are left to lowerings.
-private struct Unstrided: ConvolutionBackend {
-  let engine = NaiveBackend()
-  var name: String { "unstrided" }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    operation.problem.stride == Extent(w: 1)
-      ? engine.nativeSupport(for: operation, options) : .unsupported("strides")
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    Renamed(inner: try engine.nativePlan(for: operation, options))
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try forwardPlan(operation, options)
-  }
-
-  struct Renamed: ConvPlan {
-    let inner: any ConvPlan
-    var operation: ConvOperation { inner.operation }
-    var workspaceBytes: Int { inner.workspaceBytes }
-    var executedFLOPs: Double { inner.executedFLOPs }
-    var variant: String { inner.variant }
-    var executedBy: String { "unstrided" }
-    var errorModel: ErrorModel { inner.errorModel }
-
-    func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-      try inner.prepare(filter: filter, pool: pool)
-    }
-    func execute(
-      _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-      phases: PhaseRecorder?
-    ) throws {
-      try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
-    }
-  }
-}
-
 /// A peer in shell: says who it is, then gives the same answers again and again.
 private enum FakePeer {
   static func withPeer(
@@ -457,9 +419,6 @@ private enum FakePeer {
     training: String = #"{"error": "what?"}"#, settles: Bool = false,
     _ body: (PeerProcess) throws -> Void
   ) throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "peer-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
     let result = answer ?? "{\"values\": \(values), \"count\": 32}"
     let script = """
       while read -r line; do
@@ -472,8 +431,10 @@ private enum FakePeer {
         esac
       done
       """
-    let path = folder.appending(path: "peer.sh").path
-    try AtomicFile.write(script, to: path)
-    try body(PeerProcess(command: "sh \(path)"))
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/peer.sh"
+      try AtomicFile.write(script, to: path)
+      try body(PeerProcess(command: "sh \(path)"))
+    }
   }
 }

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -8,10 +9,11 @@ import Testing
 /// Failures become small, can be repeated, and are stored.
 @Suite struct FailureTests {
   /// Wrong in the last column of wide forward passes over three channels and more.
-  static let wrong = PluginBackend { operation, y, _ in
+  static let wrong = FakeBackend.plugin { operation, y, _ in
     let problem = operation.problem
-    guard operation.pass == .forward, problem.cPerGroup >= 3, problem.output.w >= 5 else { return }
-    for i in stride(from: problem.output.w - 1, to: y.count, by: problem.output.w) { y[i] += 1 }
+    if operation.pass == .forward && problem.cPerGroup >= 3 && problem.output.w >= 5 {
+      for i in stride(from: problem.output.w - 1, to: y.count, by: problem.output.w) { y[i] += 1 }
+    }
   }
 
   private func failure(
@@ -91,7 +93,8 @@ import Testing
   /// What was saved fails again as a stored reference of any other source would, and a right engine passes it.
   @Test(arguments: ConvPass.allCases, ["conv2d:n2c4h7w8k6r3s2u2x1p0,1,2,0l1x2g2", "conv1d:n2c3w9k2s3p1"])
   func savedCasesAreReferences(_ pass: ConvPass, _ text: String) throws {
-    let backend = PluginBackend { operation, y, _ in if operation.pass == pass { y[y.count / 2] = .nan } }
+    let backend = FakeBackend.plugin { operation, y, _ in if operation.pass == pass { y[y.count / 2] = .nan }
+    }
     let failure = try failure(backend, text, pass, .normal)
     try withTemporaryFolder { folder in
       let path = "\(folder)/case.safetensors"
@@ -166,7 +169,12 @@ import Testing
   /// Bounds that say nothing are shrunk too, and stay mistrusted for the same reason.
   @Test func mistrustedCasesBecomeMinimal() throws {
     // Bounds 300 times as wide as they should be, where there are three channels and more.
-    let vague = VagueBackend()
+    let vague = FakeBackend(
+      "vague",
+      changing: { plan in
+        let operation = plan.operation
+        if operation.problem.cPerGroup >= 3 { plan.model = { .vague(operation.pass, 3e2) } }
+      })
     let failure = try failure(vague, "conv2d:n2c6h9w10k5r3s3p1")
     let first = try failure.verify(pool: .shared)
     #expect(first.verdict == .mistrusted && first.reason.contains("11 bits"), "\(first)")
@@ -200,12 +208,12 @@ import Testing
   /// A law that is broken leaves the operands and results of both its sides, whatever float64 sums say.
   @Test(arguments: [Law.linearity, .shift, .groups, .adjoint, .impulses, .integers])
   func brokenLawsLeaveTheirTensors(_ law: Law) throws {
-    let off = PluginBackend.scaled { $0.pass == .forward ? 1.25 : 1 }
-    let moved = PluginBackend { operation, y, _ in
+    let off = FakeBackend.scaled { $0.pass == .forward ? 1.25 : 1 }
+    let moved = FakeBackend.plugin { operation, y, _ in
       if operation.problem.output.w > 7 || operation.problem.groups > 1 { for i in y.indices { y[i] += 1 } }
     }
     let engine = Competitor([.linearity, .adjoint, .impulses, .integers].contains(law) ? off : moved)
-    let linear = Competitor(PluginBackend { operation, y, _ in for i in y.indices { y[i] += 1 } })
+    let linear = Competitor(FakeBackend.plugin { operation, y, _ in for i in y.indices { y[i] += 1 } })
     let competitor = law == .linearity ? linear : engine
     let problem = try ConvProblem(parsing: "conv2d:n1c2h6w7k2r3s3p1")
     let outcome = LawRun().outcome(law, competitor, .forward, problem, seed: 3)
@@ -249,42 +257,5 @@ import Testing
     let report = RunReport(environment: [], command: "", date: "", peak: 0, rows: rows, hasTimes: false)
     #expect(report.markdown.contains("## Verification") && report.markdown.contains("| plugin | offset |"))
     #expect(report.markdown.contains("Every result of every row was looked at."))
-  }
-}
-
-/// The oracle's arithmetic with an error model that promises next to nothing for three channels and more.
-private struct VagueBackend: ConvolutionBackend {
-  var name: String { "vague" }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    NaiveBackend().nativeSupport(for: operation, options)
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    Plan(inner: try NaiveBackend().forwardPlan(operation, options))
-  }
-
-  private struct Plan: ConvPlan {
-    let inner: any ConvPlan
-    var operation: ConvOperation { inner.operation }
-    var workspaceBytes: Int { inner.workspaceBytes }
-    var executedFLOPs: Double { inner.executedFLOPs }
-    var variant: String { "vague" }
-    var executedBy: String { "vague" }
-    var errorModel: ErrorModel {
-      let isVague = operation.problem.cPerGroup >= 3
-      return isVague ? .vague(operation.pass, 3e2) : inner.errorModel
-    }
-
-    func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-      try inner.prepare(filter: filter, pool: pool)
-    }
-
-    func execute(
-      _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-      phases: PhaseRecorder?
-    ) throws {
-      try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
-    }
   }
 }

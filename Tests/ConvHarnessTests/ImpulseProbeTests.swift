@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -37,7 +38,7 @@ import Testing
     let shape = problem.resultShape(pass)
     // Filters have three taps per axis only.
     let index = zip(place, shape).reduce(0) { $0 * $1.1 + ($1.0 < 0 ? $1.1 - 1 : min($1.0, $1.1 - 1)) }
-    let backend = LossyBackend(pass: pass, index: index)
+    let backend = lossy(pass, index)
     let probes = try ImpulseProbe.all(backend, problem)
     let broken = probes.filter { !$0.holds }
     #expect(!broken.isEmpty, "\(pass) \(place)")
@@ -52,13 +53,13 @@ import Testing
   /// A sum that is too uncertain is cut until it is not; what cannot be cut any more does not hold.
   @Test func wideBoundsAreCutOrRefused() throws {
     let problem = try ConvProblem(parsing: "conv2d:n2c2h5w4k3r3s3p1")
-    let whole = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil), problem)
-    let cut = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, vagueness: 80), problem)
+    let whole = try ImpulseProbe.all(lossy(.forward, nil), problem)
+    let cut = try ImpulseProbe.all(lossy(.forward, nil, vagueness: 80), problem)
     #expect(whole.count == 3 && cut.count > whole.count)
     for probe in cut { #expect(probe.holds, "\(probe)") }
     func terms(_ probes: [ImpulseProbe]) -> Double { probes.reduce(0) { $0 + $1.expected } }
     #expect(terms(cut) == terms(whole))
-    let hopeless = try ImpulseProbe.all(LossyBackend(pass: .forward, index: nil, vagueness: 1e9), problem)
+    let hopeless = try ImpulseProbe.all(lossy(.forward, nil, vagueness: 1e9), problem)
     #expect(hopeless.contains { !$0.isProbative })
     for probe in hopeless { #expect(probe.isProbative == probe.holds, "\(probe)") }
   }
@@ -71,60 +72,12 @@ import Testing
 }
 
 /// The oracle, except that one element of one pass' result is lost, and that it may claim wider bounds than it needs.
-private struct LossyBackend: ConvolutionBackend {
-  let pass: ConvPass
-  let index: Int?
-  var vagueness: Double?
-  var name: String { "lossy" }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    NaiveBackend().nativeSupport(for: operation, options)
-  }
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try lossy(operation, options)
-  }
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try lossy(operation, options)
-  }
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try lossy(operation, options)
-  }
-  private func lossy(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    LossyPlan(
-      inner: try NaiveBackend().plan(for: operation, options), index: operation.pass == pass ? index : nil,
-      vagueness: vagueness)
-  }
-}
-
-private struct LossyPlan: ConvPlan {
-  let inner: any ConvPlan
-  let index: Int?
-  let vagueness: Double?
-  var operation: ConvOperation { inner.operation }
-  var workspaceBytes: Int { inner.workspaceBytes }
-  var executedFLOPs: Double { inner.executedFLOPs }
-  var variant: String { "lossy" }
-  var executedBy: String { "lossy" }
-  var errorModel: ErrorModel {
-    vagueness.map { .vague(operation.pass, $0) } ?? inner.errorModel
-  }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try inner.prepare(filter: filter, pool: pool)
-  }
-
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    try inner.execute(operands, workspace: workspace, pool: pool, phases: phases)
-    let result =
-      switch operation.pass {
-      case .forward: operands.output
-      case .backwardData: operands.input
-      case .backwardFilter: operands.filter
-      }
-    if let index { result?.assumingMemoryBound(to: Float.self)[index] = 0 }
-  }
+private func lossy(_ pass: ConvPass, _ index: Int?, vagueness: Double? = nil) -> FakeBackend {
+  FakeBackend(
+    "lossy",
+    changing: { plan in
+      let planned = plan.operation.pass
+      if let vagueness { plan.model = { .vague(planned, vagueness) } }
+      if let index, planned == pass { plan.spoil { result, _ in result[index] = 0 } }
+    })
 }

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -28,7 +29,7 @@ import Testing
     let problem = try ConvProblem(parsing: "conv2d:n2c4h6w7k5r3s3p1")
     for pass in ConvPass.allCases {
       let outcome = LawRun().outcome(
-        .linearity, Competitor(FaultyBackend(fault: .none)), pass, problem, elementType: .float64, seed: 1)
+        .linearity, Competitor(FakeBackend.faulty(.none)), pass, problem, elementType: .float64, seed: 1)
       #expect(outcome.result == .held && outcome.ratio > 0.001, "\(outcome): \(outcome.ratio)")
     }
   }
@@ -37,8 +38,8 @@ import Testing
   @Test(arguments: ConvPass.allCases)
   func aBrokenLawIsSeen(_ pass: ConvPass) {
     let dense = Extent(w: 1)
-    let faults: [(Law, PluginBackend)] = [
-      (.linearity, PluginBackend { _, y, _ in for i in y.indices { y[i] += 0.001 } }),
+    let faults: [(Law, FakeBackend)] = [
+      (.linearity, FakeBackend.plugin { _, y, _ in for i in y.indices { y[i] += 0.001 } }),
       (.shift, .scaled { 1 + 0.001 * Float($0.problem.input.w % 64) }),
       (.groups, .scaled { $0.problem.groups > 1 ? 1.001 : 1 }),
       (.dilation, .scaled { $0.problem.dilation != dense ? 1.001 : 1 }),
@@ -66,7 +67,7 @@ import Testing
   /// The problem that a failure names gives the same failure: laws do not change it again.
   @Test(arguments: [Law.groups, .dilation, .stride])
   func reproductionsAreTheSame(_ law: Law) {
-    let backend = PluginBackend.scaled { _ in .nan }
+    let backend = FakeBackend.scaled { _ in .nan }
     for outcome in outcomes(law, backend, .forward) {
       let again = LawRun().outcome(
         law, Competitor(backend), .forward, outcome.problem, seed: outcome.seed)
@@ -75,7 +76,7 @@ import Testing
   }
 
   @Test func theSideThatIsWrongIsNamed() throws {
-    let backend = PluginBackend.scaled { $0.problem.groups > 1 ? 1.001 : 1 }
+    let backend = FakeBackend.scaled { $0.problem.groups > 1 ? 1.001 : 1 }
     let outcome = LawRun().outcome(
       .groups, Competitor(backend), .forward, try ConvProblem(parsing: "conv2d:c4h5w5k4r3s3g2"), seed: 2)
     guard case .failed(let reason) = outcome.result else {
@@ -107,7 +108,7 @@ import Testing
     let row = try self.row(NaiveBackend())
     for what in Invariance.allCases { #expect(row.cells[what]?.cell == .bitEqual, "\(what)") }
     #expect(row.promises && row.broken.isEmpty)
-    let none = try self.row(FaultyBackend(fault: .none))
+    let none = try self.row(FakeBackend.faulty(.none))
     #expect(none.cells[.format]?.cell.description == "bit-equal", "lowered formats are exact")
     let declined = try InvarianceCheck().row(
       Competitor(NaiveBackend(), variant: "nonsense"), .forward, [ConvProblem(parsing: "conv1d:c1w4k1s1")])
@@ -116,7 +117,7 @@ import Testing
 
   @Test func whatChangesTheBitsIsSeen() throws {
     @Sendable func nudge(_ y: UnsafeMutableBufferPointer<Float>) { y[3] = y[3].nextUp }
-    var threads = PluginBackend { _, y, pool in if pool.threads > 1 { nudge(y) } }
+    var threads = FakeBackend.plugin { _, y, pool in if pool.threads > 1 { nudge(y) } }
     var row = try self.row(threads)
     #expect(row.cells[.threads]?.cell == .apart(ulps: 1) && row.cells[.runs]?.cell == .bitEqual)
     #expect(row.broken == [.threads])
@@ -125,7 +126,7 @@ import Testing
     threads.threading = .ownThreads
     #expect(try self.row(threads).broken.isEmpty)
 
-    row = try self.row(PluginBackend.scaled { $0.problem.n > 1 ? 1 + 0x1p-21 : 1 })
+    row = try self.row(FakeBackend.scaled { $0.problem.n > 1 ? 1 + 0x1p-21 : 1 })
     guard case .apart(let ulps) = row.cells[.batch]?.cell else {
       Issue.record("\(row.cells)")
       return

@@ -113,7 +113,9 @@ struct CacheFiles: Sendable, CustomTestStringConvertible {
   private func footprintsFitAndExceedWhatIsBelow(_ files: CacheFiles, _ threads: Int) {
     let caches = files.sizes.levels
     let found = footprints(files, threads: threads)
+    #expect(found["L1"] != nil && found["memory"] != nil, "\(found)")
     for (index, cache) in caches.enumerated() {
+      // Levels that a thread's share does not tell apart are left out.
       guard let bytes = found["L\(cache.level)"] else { continue }
       #expect(bytes * min(threads, cache.processors) <= cache.bytes / 2, "L\(cache.level)")
       if index > 0 { #expect(bytes > caches[index - 1].bytes, "L\(cache.level)") }

@@ -2,12 +2,18 @@ import ConvAutograd
 import ConvBackends
 import ConvCore
 import ConvNN
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
 
 /// The convolutions of a step that computes none.
 @Suite struct NetworkConvolutionsTests {
+  /// Computes with `direct` what has no 128 channels.
+  private static let narrow = FakeBackend("narrow", .direct, includesLowerings: true) {
+    [$0.problem.c, $0.problem.k].contains(128) ? "128 channels are too many" : nil
+  }
+
   /// The operations of a step that computes.
   private func executed(
     _ network: ImageNetwork, _ engine: any ConvolutionBackend, fallback: (any ConvolutionBackend)? = nil,
@@ -43,39 +49,13 @@ import Testing
   @Test func fallbacksAndFormatsAreAsInAStep() throws {
     let network = try #require(ImageNetwork.named("resnet18"))
     let found = try NetworkConvolutions(
-      of: network, batch: 2, on: Competitor(Narrow()), fallback: Competitor(.direct), threads: 2)
-    let real = try executed(network, Narrow(), fallback: .direct, batch: 2)
+      of: network, batch: 2, on: Competitor(Self.narrow), fallback: Competitor(.direct), threads: 2)
+    let real = try executed(network, Self.narrow, fallback: .direct, batch: 2)
     #expect(found.entries.map(\.operation) == real.map(\.operation))
     #expect(found.entries.map(\.isFallback) == real.map(\.isFallback))
     #expect(Set(found.entries.map(\.isFallback)) == [true, false])
     #expect(throws: ConvError.self) {
-      try NetworkConvolutions(of: network, batch: 2, on: Competitor(Narrow()), threads: 2)
+      try NetworkConvolutions(of: network, batch: 2, on: Competitor(Self.narrow), threads: 2)
     }
-  }
-}
-
-/// Computes with `direct` what has no 128 channels.
-private struct Narrow: ConvolutionBackend {
-  private let direct: any ConvolutionBackend = .direct
-  var name: String { "narrow" }
-  var nativeFormats: [MemoryFormat] { [.nchw] }
-  var nativePasses: Set<ConvPass> { Set(ConvPass.allCases) }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    let problem = operation.problem
-    if [problem.c, problem.k].contains(128) { return .unsupported("128 channels are too many") }
-    return direct.support(for: operation, options)
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try direct.plan(for: operation, options)
-  }
-
-  func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try direct.plan(for: operation, options)
-  }
-
-  func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    try direct.plan(for: operation, options)
   }
 }

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -57,7 +58,7 @@ import Testing
     #expect(norms.relativeL2 > 0 && norms.relativeL2 < 0x1p-24 && norms.relativeToTerms < 0x1p-24)
     #expect(good.errorBoundWorst >= good.errorBound)
     #expect(good.errorText.contains(" = ") && good.errorText.hasSuffix(" × bound"), "\(good.errorText)")
-    let wrong = verify(PluginBackend.scaled { _ in 1.25 })
+    let wrong = verify(FakeBackend.scaled { _ in 1.25 })
     #expect(abs(try #require(wrong.norms).relativeL2 - 0.25) < 1e-6)
     #expect(Verification(.unsupported, reason: "no").errorText.isEmpty)
     var text = Verification(.passed, reason: "")
@@ -112,15 +113,15 @@ import Testing
   /// All zeros, or a result without one filter tap (one row of dy), passes on no kind of data in no pass.
   @Test(arguments: ConvPass.allCases, DataDistribution.allCases)
   func zerosAndMissingTapsNeverPass(_ pass: ConvPass, _ distribution: DataDistribution) throws {
-    let zeros = PluginBackend { _, result, _ in result.update(repeating: 0) }
-    var tapless = PluginBackend.right
-    tapless.losesTap = true
+    let zeros = FakeBackend.plugin { _, result, _ in result.update(repeating: 0) }
+    let tapless = FakeBackend.plugin(losesTap: true)
     for text in ["conv2d:n2c8h13w14k10r3s3p1", "conv2d:n1c6h11w12k4r5s5p2", "conv2d:n2c8h9w9k6r3s3u2p1g2"] {
       let problem = try ConvProblem(parsing: text)
       let data = try ProblemData(problem: problem, distribution: distribution, seed: 4)
       let expectation = Expectation(grid: .stratified(problem, pass, seed: 4), data: data)
-      for (backend, verdict) in [(PluginBackend.right, Verdict.passed), (zeros, .failed), (tapless, .failed)]
-      {
+      for (backend, verdict) in [
+        (FakeBackend.plugin(), Verdict.passed), (zeros, .failed), (tapless, .failed),
+      ] {
         let result = Verifier().verify(
           backend, ConvOperation(pass, problem), PlanOptions(), data: data, expectation: expectation)
         let isCoarse = verdict == .passed && distribution == .smallIntegers

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -212,7 +213,7 @@ import Testing
     problem.problem = try problem.problem.withBatch(batch)
     var row = ResultRow(
       item: RunItem(suite: pack.name, problem: problem, pass: pass),
-      competitor: Competitor(FaultyBackend(fault: .none)), settings: RunSettings())
+      competitor: Competitor(FakeBackend.faulty(.none)), settings: RunSettings())
     row.backend = backend
     row.seconds = seconds
     row.rounds = Array(seconds.indices)

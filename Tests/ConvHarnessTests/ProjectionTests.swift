@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -92,10 +93,10 @@ import Testing
 
   private func verification(
     _ problem: ConvProblem, _ pass: ConvPass, _ expectation: ConvHarness.Expectation, _ data: ProblemData,
-    _ spoil: @escaping PluginBackend.Spoil
+    _ spoil: @escaping FakeBackend.PluginSpoil
   ) -> Verification {
     Verifier().verify(
-      PluginBackend(spoil: spoil), ConvOperation(pass, problem), PlanOptions(), data: data,
+      FakeBackend.plugin(spoil), ConvOperation(pass, problem), PlanOptions(), data: data,
       expectation: expectation)
   }
 
@@ -197,10 +198,10 @@ import Testing
 
   /// What only the sums see says so, and is shrunk as any failure.
   @Test func failuresOfSumsAreShrunk() throws {
-    let lost = PluginBackend { operation, y, _ in
+    let lost = FakeBackend.plugin { operation, y, _ in
       let problem = operation.problem
-      guard operation.pass == .forward, problem.k > 40 else { return }
-      for n in 0..<problem.n {
+      let images = operation.pass == .forward && problem.k > 40 ? problem.n : 0
+      for n in 0..<images {
         for i in 0..<problem.output.count { y[(n * problem.k + 37) * problem.output.count + i] = 0 }
       }
     }

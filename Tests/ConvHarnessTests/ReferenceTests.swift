@@ -1,6 +1,7 @@
 import ConvCore
 import ConvHarness
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -52,7 +53,7 @@ import Testing
         for: RunItem(suite: "test", problem: problem, pass: pass),
         competitors: [
           Competitor(NaiveBackend()), Competitor(NaiveBackend(), variant: "nonsense"),
-          Competitor(FaultyBackend(fault: .missingTap)),
+          Competitor(FakeBackend.faulty(.missingTap)),
         ], times: false)
     }
     var training = TrainingRow(network: "seed-cnn", backend: "naive", threads: 2, batch: 64, steps: 2)

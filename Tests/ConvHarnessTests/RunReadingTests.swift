@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -118,10 +119,12 @@ private struct SchemaValidator {
       let read = try RunReport(reading: folder)
       #expect(read.rows.map(\.seconds.count) == [20, 20, 0, 0] && read.rows[0].rounds == Array(0..<20))
     }
-    let stored = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appending(path: "Reports").path
-    for name in try FileManager.default.contentsOfDirectory(atPath: stored) {
-      guard FileManager.default.fileExists(atPath: "\(stored)/\(name)/run.json") else { continue }
+    let stored = checkout.appending(path: "Reports").path
+    let names = try FileManager.default.contentsOfDirectory(atPath: stored).filter {
+      FileManager.default.fileExists(atPath: "\(stored)/\($0)/run.json")
+    }
+    #expect(names.count >= 3, "\(names)")
+    for name in names {
       let read = try RunReport(reading: "\(stored)/\(name)")
       // Networks alone have no rows of layers.
       #expect(
@@ -160,8 +163,7 @@ private struct SchemaValidator {
   }
 
   @Test func theJSONFollowsItsSchema() throws {
-    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appending(path: "Reports/schema/run-1.schema.json").path
+    let path = checkout.appending(path: "Reports/schema/run-1.schema.json").path
     let schema = try JSONValue(parsing: InputFile.text(of: path))
     func faults(_ json: String) throws -> [String] {
       var validator = SchemaValidator()

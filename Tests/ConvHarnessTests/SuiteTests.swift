@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness

@@ -1,18 +1,6 @@
 import ConvCore
 import ConvHarness
-import Foundation
-
-/// The checkout's References folder.
-let referencesRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().appendingPathComponent("References").path
-
-/// A folder of its own for one test, removed afterwards.
-func withTemporaryFolder<R>(_ body: (String) throws -> R) throws -> R {
-  let folder = FileManager.default.temporaryDirectory.appendingPathComponent("vbench-\(UUID().uuidString)")
-  try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(at: folder) }
-  return try body(folder.path)
-}
+import ConvTestSupport
 
 /// How a faulty engine is wrong.
 enum Fault: String, CaseIterable, Sendable {
@@ -32,62 +20,38 @@ enum Fault: String, CaseIterable, Sendable {
   case tensorFloat
 }
 
-/// An engine for tests: correct float32 arithmetic, except for one fault. Forward only.
-struct FaultyBackend: ConvolutionBackend {
-  var fault: Fault
-  var name: String { "faulty" }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    guard operation.pass == .forward, operation.isCanonicalFormat, operation.epilogue.isEmpty else {
-      return .unsupported("the test engine computes plain forward passes only")
+extension FakeBackend {
+  /// An engine for tests: correct arithmetic in the operands' type, except for one fault. Forward only.
+  static func faulty(_ fault: Fault) -> FakeBackend {
+    FakeBackend("faulty", passes: [.forward]) {
+      $0.pass == .forward ? nil : "the test engine computes forward passes only"
+    } changing: { plan in
+      let (operation, signature) = (plan.operation, plan.inner.signature)
+      plan.variant = "faulty[\(fault.rawValue)]"
+      plan.model = { .summation(.chain, accumulator: operation.elementType) }
+      plan.surround { operands, _, _ in
+        let bound = try operands.bound(for: operation, signature: signature)
+        if operation.elementType == .float64 {
+          fault.run(Double.self, operation.problem, bound)
+        } else {
+          fault.run(Float.self, operation.problem, bound)
+        }
+      }
     }
-    return .supported
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    FaultyPlan(operation: operation, fault: fault)
   }
 }
 
-struct FaultyPlan: ConvPlan {
-  let operation: ConvOperation
-  let fault: Fault
-
-  var workspaceBytes: Int { 128 }
-  var executedFLOPs: Double { operation.problem.directFLOPs }
-  var variant: String { "faulty[\(fault.rawValue)]" }
-  var executedBy: String { "faulty" }
-  var errorModel: ErrorModel {
-    .summation(.chain, accumulator: operation.elementType)
-  }
-
-  func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-    try PreparedFilter.copy(of: filter, for: self)
-  }
-
-  func execute(
-    _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-    phases: PhaseRecorder?
-  ) throws {
-    if operation.elementType == .float64 {
-      try run(Double.self, operands)
-    } else {
-      try run(Float.self, operands)
-    }
-  }
-
+extension Fault {
   /// 11 bits are left.
   private func rounded<T: ConvScalar>(_ value: T) -> T {
     let scaled = Double(value) * (0x1p42 + 1)
     return T(scaled - (scaled - Double(value)))
   }
 
-  private func run<T: ConvScalar>(_: T.Type, _ operands: ConvOperands) throws {
-    let bound = try operands.bound(for: operation, signature: signature)
+  fileprivate func run<T: ConvScalar>(_: T.Type, _ pr: ConvProblem, _ bound: BoundOperands) {
     let x = bound.input.assumingMemoryBound(to: T.self)
     let w = bound.filter.assumingMemoryBound(to: T.self)
     let y = bound.output.assumingMemoryBound(to: T.self)
-    let pr = operation.problem
     var index = 0
     for n in 0..<pr.n {
       for k in 0..<pr.k {
@@ -96,11 +60,11 @@ struct FaultyPlan: ConvPlan {
             for q in 0..<pr.output.w {
               var sum: T = 0
               for c in 0..<pr.cPerGroup {
-                if fault == .lostTail && q == pr.output.w - 1 && c == pr.cPerGroup - 1 { continue }
+                if self == .lostTail && q == pr.output.w - 1 && c == pr.cPerGroup - 1 { continue }
                 for t in 0..<pr.filter.d {
                   for r in 0..<pr.filter.h {
                     for s in 0..<pr.filter.w {
-                      if fault == .missingTap && r == pr.filter.h / 2 && s == pr.filter.w / 2 { continue }
+                      if self == .missingTap && r == pr.filter.h / 2 && s == pr.filter.w / 2 { continue }
                       let d = z * pr.stride.d + t * pr.dilation.d - pr.padding.front
                       let h = p * pr.stride.h + r * pr.dilation.h - pr.padding.top
                       let i = q * pr.stride.w + s * pr.dilation.w - pr.padding.left
@@ -111,12 +75,12 @@ struct FaultyPlan: ConvPlan {
                         (((n * pr.c + channel) * pr.input.d + d) * pr.input.h + h) * pr.input.w + i
                       let wi =
                         (((k * pr.cPerGroup + c) * pr.filter.d + t) * pr.filter.h + r) * pr.filter.w + s
-                      sum += fault == .tensorFloat ? rounded(x[xi]) * rounded(w[wi]) : x[xi] * w[wi]
+                      sum += self == .tensorFloat ? rounded(x[xi]) * rounded(w[wi]) : x[xi] * w[wi]
                     }
                   }
                 }
               }
-              switch fault {
+              switch self {
               case .zeros: y[index] = 0
               case .coarse: y[index] = sum * (1 + T(0x1p-12))
               case .unwrittenElement where index == 12345: break

@@ -1,6 +1,7 @@
 import ConvCore
 import ConvNN
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvHarness
@@ -18,7 +19,7 @@ import Testing
       problem: problem, elementType: elementType, distribution: distribution, seed: 7)
     let grid = SampleGrid.stratified(problem, .forward, seed: 7)
     return Verifier().verify(
-      FaultyBackend(fault: fault), ConvOperation(.forward, problem, elementType: elementType),
+      FakeBackend.faulty(fault), ConvOperation(.forward, problem, elementType: elementType),
       PlanOptions(), data: data, expectation: Expectation(grid: grid, data: data))
   }
 
@@ -42,7 +43,7 @@ import Testing
     let data = try ProblemData(problem: problem, distribution: .smallIntegers, seed: 3)
     let expectation = Expectation(grid: .all(problem, .forward), data: data)
     func verdict(_ fault: Fault) throws -> (once: Verdict, repeated: Verification) {
-      let plan = FaultyPlan(operation: ConvOperation(.forward, problem), fault: fault)
+      let plan = try FakeBackend.faulty(fault).plan(for: ConvOperation(.forward, problem))
       return (
         try Verifier().verify(plan, data: data, expectation: expectation).verdict,
         try Verifier().verifyUntilTrusted(plan, data: data, expectation: expectation, seed: 3)
@@ -160,7 +161,7 @@ import Testing
     let problem = try ConvProblem(parsing: "conv2d:n2c16h20w20k24r3s3p1")
     for fault in [Fault.coarse, .missingTap, .lostTail] {
       let result = IntegerLane.check(
-        FaultyBackend(fault: fault), ConvOperation(.forward, problem), PlanOptions(), seed: 5)
+        FakeBackend.faulty(fault), ConvOperation(.forward, problem), PlanOptions(), seed: 5)
       #expect(result.verdict == .failed, "\(fault)")
     }
   }

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvNaive
+import ConvTestSupport
 import Testing
 
 @testable import ConvIm2col
@@ -93,28 +94,20 @@ struct Run<T: ConvScalar> {
     case .backwardData: poison(&x)
     case .backwardFilter: poison(&w)
     }
-    let guardBytes = 64
-    let bytes = plan.workspaceBytes
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes + guardBytes, alignment: 64)
-    defer { buffer.deallocate() }
-    buffer.initializeMemory(as: UInt8.self, repeating: 0xA5)
     let prepared =
       try isPrepared ? w.withUnsafeBytes { try plan.prepare(filter: $0.baseAddress!, pool: pool) } : nil
     try x.withUnsafeMutableBytes { x in
       try w.withUnsafeMutableBytes { w in
         try y.withUnsafeMutableBytes { y in
           try bias.withUnsafeBytes { bias in
-            try plan.execute(
+            try plan.executeGuarded(
               ConvOperands(
                 input: x.baseAddress, filter: isPrepared ? nil : w.baseAddress, output: y.baseAddress,
-                bias: operation.epilogue.bias ? bias.baseAddress : nil, preparedFilter: prepared),
-              workspace: UnsafeMutableRawBufferPointer(rebasing: buffer[0..<bytes]), pool: pool, phases: nil)
+                bias: operation.epilogue.bias ? bias.baseAddress : nil, preparedFilter: prepared), pool: pool)
           }
         }
       }
     }
-    #expect(
-      buffer[bytes...].allSatisfy { $0 == 0xA5 }, "\(operation): the workspace was overrun")
     switch operation.pass {
     case .forward: return y
     case .backwardData: return x

@@ -127,4 +127,8 @@
       #expect(OpenBLASConfiguration.current.threads == 1)
     }
   }
+#else
+  import Testing
+
+  @Test(.disabled("built without the trait OpenBLAS: no test of OpenBLAS")) func openBLAS() {}
 #endif

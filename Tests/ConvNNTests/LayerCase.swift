@@ -3,6 +3,7 @@ import ConvCore
 import ConvHarness
 import ConvNN
 import ConvNaive
+import ConvTestSupport
 import Foundation
 import TestBounds
 import Testing
@@ -51,6 +52,30 @@ struct LayerCase: CustomTestStringConvertible, Sendable {
 
   func bounds(_ type: ElementType) throws -> RoundingBounds {
     try RoundingBounds(type) { try $0.layer(stored, format) }
+  }
+
+  // MARK: What 11 bits would lose
+
+  /// Stored results that have more.
+  var finerResults: [(name: String, tensor: Tensor)] {
+    get throws {
+      try stored.file.tensors.filter { try $0.value.elementType == .float64 && hasMoreBits($0.value) }
+        .sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+  }
+
+  /// Whether operands have more, and a result depends on them: with one class, or dropout with p = 1, all are 0 whatever is given.
+  var losesByOperands: Bool {
+    get throws {
+      let operands = ["input", "weight", "bias", "grad_output"].compactMap { stored.file.tensors[$0] }
+      let results = stored.file.tensors.values.filter { $0.elementType == .float64 }
+      return try operands.contains(where: hasMoreBits)
+        && results.contains { $0.values(as: Double.self).contains { $0 != 0 } }
+    }
+  }
+
+  private func hasMoreBits(_ tensor: Tensor) throws -> Bool {
+    try tensor.converted(to: .float64).values(as: Double.self).contains { rounded($0, bits: 11) != $0 }
   }
 
   // MARK: Our results

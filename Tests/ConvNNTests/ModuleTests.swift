@@ -3,6 +3,7 @@ import ConvCore
 import ConvNN
 import ConvNaive
 import ConvOptim
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -68,8 +69,7 @@ private final class Net: Module {
 
   @Test func seedCNNStartsFromTheDefinedNumbers() throws {
     // The samples that the stored trajectories begin with come from Python.
-    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appendingPathComponent("References/trajectories/seed-cnn-sgd.safetensors")
+    let path = checkout.appendingPathComponent("References/trajectories/seed-cnn-sgd.safetensors")
     let file = try SafetensorsFile(path: path.path)
     let attributes = try JSONValue(parsing: file.metadata["attributes"] ?? "")
     let seed = UInt64(try #require(attributes["seed"]?.integer))
@@ -94,20 +94,21 @@ private final class Net: Module {
   }
 
   @Test func statesRoundTripThroughFiles() throws {
-    let path = NSTemporaryDirectory() + "convnn-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    let (first, second) = try (withSeed(1) { try Net() }, withSeed(2) { try Net() })
-    let input = Variable(try Tensor((0..<64).map { Float($0 % 7) }, shape: [2, 2, 4, 4]))
-    try withBackend(.naive) {
-      _ = try first(input)  // moves the running statistics
-      try first.save(to: path)
-      try second.load(from: path)
-      first.eval()
-      second.eval()
-      let (a, b) = (try first(input), try second(input))
-      #expect(a.value.values(as: Float.self) == b.value.values(as: Float.self))
+    try withTemporaryFolder { folder in
+      let path = "\(folder)/net.safetensors"
+      let (first, second) = try (withSeed(1) { try Net() }, withSeed(2) { try Net() })
+      let input = Variable(try Tensor((0..<64).map { Float($0 % 7) }, shape: [2, 2, 4, 4]))
+      try withBackend(.naive) {
+        _ = try first(input)  // moves the running statistics
+        try first.save(to: path)
+        try second.load(from: path)
+        first.eval()
+        second.eval()
+        let (a, b) = (try first(input), try second(input))
+        #expect(a.value.values(as: Float.self) == b.value.values(as: Float.self))
+      }
+      #expect(second.stateDict()["features.0.norm.num_batches_tracked"]?.scalar(as: Int64.self) == 1)
     }
-    #expect(second.stateDict()["features.0.norm.num_batches_tracked"]?.scalar(as: Int64.self) == 1)
   }
 
   @Test func statesThatDoNotFitChangeNothing() throws {
@@ -177,25 +178,6 @@ private final class Net: Module {
     #expect(lines.last == "total: 2152258 parameters", "\(text)")
   }
 
-  /// Naive, in another order of preference.
-  private struct LastChannels: ConvolutionBackend {
-    var name: String { "last" }
-    var nativeFormats: [MemoryFormat] { [.nhwc] }
-    var nativePasses: Set<ConvPass> { NaiveBackend().nativePasses }
-    func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-      NaiveBackend().nativeSupport(for: operation, options)
-    }
-    func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-      try NaiveBackend().nativePlan(for: operation, options)
-    }
-    func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-      try NaiveBackend().nativePlan(for: operation, options)
-    }
-    func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-      try NaiveBackend().nativePlan(for: operation, options)
-    }
-  }
-
   @Test func networksStayInTheFormatThatTheEnginePrefers() throws {
     let net = Sequential(
       try Conv2d(3, 4, kernelSize: 3), MaxPool2d(kernelSize: 2), try Conv2d(4, 2, kernelSize: 2), ReLU())
@@ -211,7 +193,7 @@ private final class Net: Module {
     let plain = try run(ConvolutionContext(backend: .naive))
     #expect(plain.format == .nchw)
     let gradients = net.parameters().map { $0.grad?.values(as: Float.self) ?? [] }
-    let last = try run(ConvolutionContext(backend: LastChannels()))
+    let last = try run(ConvolutionContext(backend: FakeBackend("last", formats: [.nhwc])))
     #expect(last.format == .nhwc && last.values(as: Float.self) == plain.values(as: Float.self))
     for (parameter, expected) in zip(net.parameters(), gradients) {
       #expect(parameter.grad?.format == .nchw && !expected.isEmpty)
@@ -219,7 +201,7 @@ private final class Net: Module {
         #expect(abs(a - b) <= 1e-5 * abs(b) + 1e-5)
       }
     }
-    var context = ConvolutionContext(backend: LastChannels())
+    var context = ConvolutionContext(backend: FakeBackend("last", formats: [.nhwc]))
     context.memoryFormat = .nchw
     #expect(try run(context).format == .nchw)
   }

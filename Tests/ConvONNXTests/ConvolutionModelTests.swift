@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import SwiftProtobuf
 import Testing
@@ -7,8 +8,7 @@ import Testing
 
 /// The stored models: shapes by the onnx package and ONNX Runtime (References/generators/onnx_models.py).
 @Suite struct ConvolutionModelTests {
-  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "References/models").path
+  static let folder = "\(referencesRoot)/models"
   static let names = ["automatic", "blocked", "decoder", "mobile", "ranks", "residual", "version9"]
 
   /// What is stored beside a model.

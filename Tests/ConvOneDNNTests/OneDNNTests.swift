@@ -298,4 +298,8 @@
       try forwardPlan(operation, options)
     }
   }
+#else
+  import Testing
+
+  @Test(.disabled("built without the trait OneDNN: no test of the oneDNN engine")) func theOneDNNEngine() {}
 #endif

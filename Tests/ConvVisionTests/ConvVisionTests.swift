@@ -1,12 +1,9 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
 @testable import ConvVision
-
-/// The folder of stored references, beside the tests.
-let referencesFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-  .deletingLastPathComponent().deletingLastPathComponent().appending(path: "References").path
 
 @Suite struct ResizeTests {
   /// Every stored case, in both element types.
@@ -14,7 +11,7 @@ let referencesFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent
   /// Bound: the input is F32 and exact; an output is a convex combination of four values ≤ 1, made with
   /// three roundings per level on two levels, and weights that are rounded once per axis.
   @Test func equalsPyTorch() throws {
-    let folder = referencesFolder + "/cases/resize_bilinear"
+    let folder = referencesRoot + "/cases/resize_bilinear"
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     #expect(names.count >= 9, "\(folder) holds \(names.count) cases")
     for name in names {

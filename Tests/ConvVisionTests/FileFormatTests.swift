@@ -1,5 +1,6 @@
 import CZlib
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -123,16 +124,15 @@ import Testing
 
   /// A data set of three images in a folder of its own; `change` may damage it.
   private func withDataset(_ change: (String) throws -> Void, _ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "vbench-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    for half in ["train", "t10k"] {
-      try AtomicFile.write(
-        Self.plainIDX([3, 28, 28], data: 3 * 784), to: "\(folder)/\(half)-images-idx3-ubyte")
-      try AtomicFile.write(Self.plainIDX([3], data: 3), to: "\(folder)/\(half)-labels-idx1-ubyte")
+    try withTemporaryFolder { folder in
+      for half in ["train", "t10k"] {
+        try AtomicFile.write(
+          Self.plainIDX([3, 28, 28], data: 3 * 784), to: "\(folder)/\(half)-images-idx3-ubyte")
+        try AtomicFile.write(Self.plainIDX([3], data: 3), to: "\(folder)/\(half)-labels-idx1-ubyte")
+      }
+      try change(folder)
+      try body(folder)
     }
-    try change(folder)
-    try body(folder)
   }
 
   @Test func fashionFolders() throws {
@@ -185,7 +185,11 @@ import Testing
   }
 
   /// The real data set, where it is installed: the checksum of the pixels that Python gives.
-  @Test(.enabled(if: FileManager.default.fileExists(atPath: FashionMNIST.systemDirectory)))
+  @Test(
+    .enabled(
+      if: FileManager.default.fileExists(atPath: FashionMNIST.systemDirectory),
+      "Fashion-MNIST is not installed in \(FashionMNIST.systemDirectory)")
+  )
   func realFashionMNIST() throws {
     let data = try FashionMNIST()
     #expect(data.train.images.shape == [60_000, 1, 28, 28] && data.test.images.shape == [10_000, 1, 28, 28])

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 @testable import ConvWinograd
@@ -15,7 +16,7 @@ import Testing
     ])
   func lowered(text: String) throws {
     let problem = try ConvProblem(parsing: text)
-    let trial = Trial<Double>(problem, seed: 91)
+    let trial = RawTrial<Double>(problem, seed: 91)
     for pass in ConvPass.allCases {
       for format in MemoryFormat.allCases {
         let operation = ConvOperation(

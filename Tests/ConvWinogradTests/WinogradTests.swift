@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 @testable import ConvWinograd
@@ -26,7 +27,7 @@ import Testing
     while done < count {
       guard let problem = try randomProblem(&random) else { continue }
       done += 1
-      let trial = Trial<T>(problem, seed: seed &+ UInt64(done))
+      let trial = RawTrial<T>(problem, seed: seed &+ UInt64(done))
       let (image, filterFormat) = Self.formats[Int.random(in: 0...3, using: &random)]
       let other = Self.formats[Int.random(in: 0...3, using: &random)].0
       let tile: String? = [nil, nil, "tile=2x2", "tile=1x3", "tile=4x2"][
@@ -66,7 +67,7 @@ import Testing
       (problem5, "tile=2x2"), (problem5, "tile=4x4"), (problem5, "tile=3x1"),
     ]
     for (problem, text) in cases {
-      let trial = Trial<Double>(problem, seed: 21)
+      let trial = RawTrial<Double>(problem, seed: 21)
       for pass in ConvPass.allCases {
         let operation = ConvOperation(pass, problem, elementType: .float64)
         let error = relativeError(
@@ -80,7 +81,7 @@ import Testing
   func integerLane() throws {
     for text in ["n2c19h9w11k35r3s3p1", "n1c64h7w7k16r3s3p2,1,0,3", "n3c4h16w5k70r3s3"] {
       let problem = try ConvProblem(parsing: "conv2d:" + text)
-      let trial = Trial<Float>(problem, seed: 31, integers: true)
+      let trial = RawTrial<Float>(problem, seed: 31, integers: true)
       for pass in ConvPass.allCases {
         for format in MemoryFormat.allCases {
           let operation = ConvOperation(pass, problem, inputFormat: format, outputFormat: format)
@@ -94,7 +95,7 @@ import Testing
   @Test("float32 error of the default tile stays where the points promise it", arguments: [64, 256, 512])
   func errorFigures(channels: Int) throws {
     let problem = try ConvProblem.conv2d(n: 1, c: channels, h: 10, w: 10, k: 6, r: 3, s: 3, padding: 1)
-    let trial = Trial<Float>(problem, seed: 41)
+    let trial = RawTrial<Float>(problem, seed: 41)
     let expected = trial.expected(.forward)
     let largest = expected.map(abs).max() ?? 0
     let rms = (expected.reduce(0) { $0 + $1 * $1 } / Double(expected.count)).squareRoot()
@@ -120,7 +121,7 @@ import Testing
       "n2c16h61w45k24r3s3p1", "n1c130h9w9k150r3s3p1", "n4c33h20w31k65r5s5p2", "n1c400h6w9k260r3s3p1",
     ] {
       let problem = try ConvProblem(parsing: "conv2d:" + text)
-      let trial = Trial<Float>(problem, seed: 51)
+      let trial = RawTrial<Float>(problem, seed: 51)
       for pass in ConvPass.allCases {
         for format in MemoryFormat.allCases {
           let operation = ConvOperation(pass, problem, inputFormat: format, outputFormat: format)
@@ -144,7 +145,7 @@ import Testing
   @Test("small workspace limits are kept, or declined with both numbers")
   func workspaceLimits() throws {
     let problem = try ConvProblem(parsing: "conv2d:n2c40h30w30k50r3s3p1")
-    let trial = Trial<Float>(problem, seed: 61)
+    let trial = RawTrial<Float>(problem, seed: 61)
     for pass in ConvPass.allCases {
       let expected = trial.expected(pass)
       let operation = ConvOperation(pass, problem)
@@ -169,7 +170,7 @@ import Testing
   @Test("bias, ReLU and accumulation at the end of the output transform")
   func epilogues() throws {
     let problem = try ConvProblem(parsing: "conv2d:n2c5h9w10k37r3s3p1")
-    let trial = Trial<Double>(problem, seed: 71)
+    let trial = RawTrial<Double>(problem, seed: 71)
     let philox = Philox(seed: 71, stream: 9)
     let bias = (0..<37).map { philox.normal(at: UInt64($0)) }
     let start = (0..<problem.outputShape.reduce(1, *)).map { philox.normal(at: UInt64(100 + $0)) }
@@ -202,7 +203,7 @@ import Testing
   @Test("a NaN or an infinity never turns finite where it must reach")
   func nonFinite() throws {
     let problem = try ConvProblem(parsing: "conv2d:n1c3h9w9k4r3s3p1")
-    var trial = Trial<Float>(problem, seed: 81)
+    var trial = RawTrial<Float>(problem, seed: 81)
     trial.x[4 * 9 + 4] = .infinity
     for format in MemoryFormat.allCases {
       let y = try trial.run(ConvOperation(.forward, problem, inputFormat: format, outputFormat: format))

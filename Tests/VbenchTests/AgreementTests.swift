@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -26,7 +27,7 @@ import Testing
     (["--cache", "hot"], "hot"), (["--backends", "winogrid"], "winograd"), ([], "a debug build refuses"),
   ])
   func wrongUseIsSaid(_ arguments: [String], _ expected: String) throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run(["agreement", "--output", folder + "/out"] + arguments)
       #if DEBUG
         #expect(outcome.status == 64 && outcome.error.contains(expected), "\(outcome)")

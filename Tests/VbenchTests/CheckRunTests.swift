@@ -1,11 +1,11 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
 /// `vbench check` and `vbench run` on small things.
 @Suite struct CheckRunTests {
-  private static let references = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "References").path
+  private static let references = referencesRoot
 
   /// Copies a stored case, its output multiplied by `factor`.
   private func writeCase(_ path: String, factor: Double) throws {
@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test func aWrongReferenceFailsTheCheck() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       func check(_ factor: Double) throws -> CommandLineRunner.Outcome {
         try writeCase(folder + "/case.safetensors", factor: factor)
         return try CommandLineRunner.run([
@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func runWritesItsReport() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "run", "conv2d:n1c3h9w9k4r3s3p1", "--backends", "naive,im2col", "--baseline", "naive", "--passes",
         "forward,backward-filter", "--threads", "2", "--quick", "--output", folder + "/report",
@@ -121,7 +121,7 @@ import Testing
   }
 
   @Test func dataAreChosen() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "run", "conv2d:n1c3h9w9k4r3s3p1", "--backends", "naive,im2col", "--passes", "forward", "--quick",
         "--data", "offset", "--seed", "5", "--output", folder + "/report",
@@ -135,7 +135,7 @@ import Testing
 
   /// Training steps of a named network: rows, layers, steps beside the stored ones.
   @Test func runTrainsNetworks() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "run", "--network", "lenet,lenet", "--batch", "2", "--backends", "naive,im2col,im2col[gemm=kernel]",
         "--baseline", "naive", "--threads", "2", "--quick", "--references", Self.references, "--output",
@@ -160,7 +160,7 @@ import Testing
   }
 
   @Test func usageErrors() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("x", to: folder + "/file")
       for (status, arguments, words) in [
         (64, ["run", "--backends", "winogard"], "known: winograd"),

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
   ]
 
   @Test func rowsSayWhoChooses() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run(
         Self.arguments + ["--backends", "auto,winograd,auto", "--output", folder])
       #expect(outcome.status == 0, "\(outcome)")
@@ -25,7 +26,7 @@ import Testing
   }
 
   @Test func choosersAloneAreNoContest() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run(
         Self.arguments + ["--backends", "auto,auto", "--baseline", "auto", "--output", folder])
       #expect(outcome.status == 0 && !outcome.output.contains("best engine"), "\(outcome)")
@@ -35,7 +36,7 @@ import Testing
 
   /// The end of a run's output, from rows with times.
   @Test func theSummarySaysHowAutoDid() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       _ = try CommandLineRunner.run(Self.arguments + ["--backends", "auto,winograd", "--output", folder])
       var report = try RunReport(reading: folder)
       report.rows[0].best = BestComparison(
@@ -49,7 +50,7 @@ import Testing
 
   /// A journal whose choosers were compared as engines is not gone on with.
   @Test func oldJournalsAreRefused() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
       try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
       let arguments = [

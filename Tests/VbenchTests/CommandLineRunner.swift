@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -60,32 +61,24 @@ enum CommandLineRunner {
 
   private static func finish(_ process: Process, _ command: String) throws -> Outcome {
     // Files instead of pipes: a full pipe would stop the process.
-    let folder = FileManager.default.temporaryDirectory.appending(path: "vbench-run-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    func sink(_ name: String) throws -> FileHandle {
-      let url = folder.appending(path: name)
-      try Data().write(to: url)
-      return try FileHandle(forWritingTo: url)
+    try withTemporaryFolder { path in
+      let folder = URL(fileURLWithPath: path)
+      func sink(_ name: String) throws -> FileHandle {
+        let url = folder.appending(path: name)
+        try Data().write(to: url)
+        return try FileHandle(forWritingTo: url)
+      }
+      process.standardOutput = try sink("output")
+      process.standardError = try sink("error")
+      try process.run()
+      process.waitUntilExit()
+      func text(_ name: String) throws -> String {
+        String(decoding: try Data(contentsOf: folder.appending(path: name)), as: UTF8.self)
+      }
+      return Outcome(
+        status: process.terminationStatus, output: try text("output"), error: try text("error"),
+        command: command)
     }
-    process.standardOutput = try sink("output")
-    process.standardError = try sink("error")
-    try process.run()
-    process.waitUntilExit()
-    func text(_ name: String) throws -> String {
-      String(decoding: try Data(contentsOf: folder.appending(path: name)), as: UTF8.self)
-    }
-    return Outcome(
-      status: process.terminationStatus, output: try text("output"), error: try text("error"),
-      command: command)
-  }
-
-  /// Calls `body` with a new folder, which is removed afterwards.
-  static func withFolder<R>(_ body: (String) throws -> R) throws -> R {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "vbench-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    return try body(folder.path)
   }
 
   /// A small data set in Fashion-MNIST's format: ten classes that differ by the place of a bright square.

@@ -1,6 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -13,7 +14,7 @@ import Testing
   @Test func explainShowsEveryEngineAndTheChoice() throws {
     // Of one profile, whatever is known of the machine.
     let profile = MachineProfile.known(for: .current)
-    let outcome = try CommandLineRunner.withFolder { folder in
+    let outcome = try withTemporaryFolder { folder in
       try profile.write(to: folder + "/profile.json")
       return try CommandLineRunner.run(
         [
@@ -102,7 +103,7 @@ import Testing
 
   /// A debug build has no times to choose by, and leaves no file.
   @Test func tuneNeedsTimesAndGoodLimits() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       for arguments in [
         ["--max-error", "0"], ["--budget", "-1"], ["--workspace", "many"], ["--batch", "0"],
       ] {

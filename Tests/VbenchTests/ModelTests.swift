@@ -1,11 +1,11 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
 /// `--onnx`: the layers of a model, merged, through the commands.
 @Suite struct ModelTests {
-  private static let models = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "References/models").path
+  private static let models = "\(referencesRoot)/models"
 
   @Test func layersOfAModelAreListed() throws {
     let path = Self.models + "/residual.onnx"
@@ -45,7 +45,7 @@ import Testing
   }
 
   @Test func aModelRuns() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "run", "--onnx", Self.models + "/blocked.onnx", "--backends", "naive,im2col", "--baseline", "naive",
         "--passes", "forward", "--quick", "--output", folder + "/report",
@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test func modelsThatAreNone() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("no model", to: folder + "/text.onnx")
       for (path, status, words) in [
         (folder + "/text.onnx", Int32(65), "it is no ONNX model"), (folder + "/none.onnx", 66, "none.onnx"),

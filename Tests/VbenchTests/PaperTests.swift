@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -39,7 +40,7 @@ import Testing
 
   /// One small layer with its published errors: verified in every build, timed in none that is for debugging.
   @Test func writesItsReport() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "paper", "lavin-gray", "--layers", "conv5", "--backends", "im2col,winograd", "--seconds", "0.2",
         "--output", folder + "/out",

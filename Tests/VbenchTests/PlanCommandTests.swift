@@ -2,6 +2,7 @@ import ConvBackends
 import ConvCore
 import ConvHarness
 import ConvNN
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -46,7 +47,7 @@ import Testing
     _ choices: [ConvPlanFile.Key: String], _ change: (inout ConvPlanFile.MachinePlan) -> Void = { _ in },
     _ body: (String) throws -> R
   ) throws -> R {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       var plan = Self.plan
       plan.choices = choices.mapValues {
         ConvPlanFile.Choice(backend: $0, medianMilliseconds: 1, relativeError: 0)

@@ -1,6 +1,7 @@
 import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -32,8 +33,9 @@ import Testing
 
   // MARK: calibrate
 
-  @Test(.enabled(if: BuildConfiguration.isDebug)) func aDebugBuildDoesNotCalibrate() throws {
-    try CommandLineRunner.withFolder { folder in
+  @Test(.enabled(if: BuildConfiguration.isDebug, "an optimised build would calibrate"))
+  func aDebugBuildDoesNotCalibrate() throws {
+    try withTemporaryFolder { folder in
       let outcome = try run(["calibrate"], cache: folder)
       #expect(outcome.status == 64 && outcome.error.contains("a debug build refuses to time"), "\(outcome)")
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
@@ -61,7 +63,7 @@ import Testing
   }
 
   @Test func pricesComeFromAStoredRun() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let rows = try writeRun(folder + "/run")
       let cache = folder + "/cache"
       let timed = rows.filter { $0.verification.verdict == .passed }
@@ -109,7 +111,7 @@ import Testing
 
   /// Rows without times, of other threads or of another instruction set say nothing.
   @Test func runsWithoutUsableRowsAreRefused() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       _ = try writeRun(folder + "/run")
       var report = try RunReport(reading: folder + "/run")
       let good = report.rows
@@ -134,7 +136,7 @@ import Testing
   // MARK: --profile
 
   @Test func predictionsAreThoseOfTheProfile() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let path = folder + "/p.json"
       for (kinds, engine) in [
         ([ConvWork.Kind.implicitProducts], "direct"), ([.products, .transforms], "winograd"),
@@ -166,7 +168,7 @@ import Testing
   }
 
   @Test func whatIsNoProfileEndsTheCommand() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("{\"format\": \"vbench-profile-0\"}", to: folder + "/p.json")
       for arguments in [
         ["explain", Self.problem], ["run", Self.problem, "--quick", "--output", folder + "/r"],
@@ -182,7 +184,7 @@ import Testing
 
   /// Two runs can be told to have chosen alike.
   @Test func reportsNameTheProfile() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let own = profile(free: [.implicitProducts])
       try own.write(to: folder + "/p.json")
       let outcome = try run(
@@ -205,8 +207,9 @@ import Testing
   // MARK: Unknown machines
 
   /// The vectors of the base on a machine that has more: nobody has measured that.
-  @Test(.enabled(if: BuildConfiguration.isDebug)) func unknownMachinesAreTold() throws {
-    try CommandLineRunner.withFolder { folder in
+  @Test(.enabled(if: BuildConfiguration.isDebug, "an optimised build would calibrate"))
+  func unknownMachinesAreTold() throws {
+    try withTemporaryFolder { folder in
       func note(_ more: [String]) throws -> [Substring] {
         let outcome = try run(["explain", Self.problem] + more, cache: folder + "/cache", isa: "baseline")
         #expect(outcome.status == 0, "\(outcome)")
@@ -240,7 +243,7 @@ import Testing
 
   /// What auto leaves out is said with the reason, and is not among the predictions.
   @Test func explainSaysWhatIsLeftOut() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try profile(free: [.products, .transforms]).write(to: folder + "/p.json")
       func explain(_ problem: String) throws -> (choice: String, leftOut: [String]) {
         let outcome = try run(

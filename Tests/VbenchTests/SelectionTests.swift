@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -37,7 +38,7 @@ import Testing
   }
 
   @Test func filesOfBenchdnnAreListedAsTheyAre() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write(
         "--dir=BWD_D\n--stag=axb\n--batch=shapes_b\n--cfg=s8s8s32\n--batch=shapes_b\n",
         to: folder + "/shapes_a")
@@ -73,7 +74,7 @@ import Testing
   }
 
   @Test func argumentFiles() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try FileManager.default.createDirectory(atPath: folder + "/sub", withIntermediateDirectories: true)
       try AtomicFile.write(
         "# a nightly job\nrun --suite   vgg16 # five of nine\n@sub/passes.args\n--match '^[45]_2$'\n",

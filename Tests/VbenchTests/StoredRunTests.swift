@@ -1,5 +1,6 @@
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -7,13 +8,12 @@ import Testing
 
 /// Commands that work on stored runs, and runs that are interrupted and continued.
 @Suite struct StoredRunTests {
-  private static let stored = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().appending(
-      path: "Reports/2026-11-24-amd-epyc-avx2"
-    ).path
+  private static let stored = checkout.appending(
+    path: "Reports/2026-11-24-amd-epyc-avx2"
+  ).path
 
   @Test func differencesDecideTheExitCode() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let same = try CommandLineRunner.run(["diff", Self.stored, Self.stored])
       #expect(same.status == 0 && same.output.contains("0 regressed, 0 improved"), "\(same)")
       #expect(same.output.contains("geometric mean"), "\(same)")
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func reportsAreRemade() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try RunReport(reading: Self.stored).write(to: folder)
       let before = try InputFile.text(of: folder + "/report.md")
       try FileManager.default.removeItem(atPath: folder + "/report.md")
@@ -63,7 +63,7 @@ import Testing
 
   /// Ctrl-C keeps what is whole; `--resume` measures the rest and nothing twice.
   @Test func interruptedRunsAreContinued() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
       try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
       let arguments = [
@@ -111,7 +111,7 @@ import Testing
 
   /// Of a run that was killed there are reports all the same, which say so, and it goes on from where it was.
   @Test func killedRunsAreReported() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
       try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
       let arguments = [
@@ -159,7 +159,7 @@ import Testing
 
   /// A sweep has a row for each condition.
   @Test func sweepsHaveARowPerCondition() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let outcome = try CommandLineRunner.run([
         "run", "conv2d:n1c16h20w20k16r3s3p1", "--backends", "naive,winograd", "--baseline", "naive",
         "--passes",

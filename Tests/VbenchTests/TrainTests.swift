@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
   }
 
   private func withDataset(_ body: (String) throws -> Void) throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try CommandLineRunner.writeDataset(folder + "/data", train: 72, test: 40)
       try body(folder)
     }

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -95,7 +96,7 @@ import Testing
 
   /// A peer that declines everything: both files are there, and say so.
   @Test func comparisonsAreWritten() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try AtomicFile.write("conv2d:n1c2h4w4k2r1s1 one\n", to: folder + "/layers.txt")
       try AtomicFile.write(
         """
@@ -184,7 +185,7 @@ import Testing
   #endif
 
   @Test func damagedReferences() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try expect(["list", "references", "--references", folder + "/none"], status: 66, folder + "/none")
       try AtomicFile.write([9, 0, 0, 0, 0, 0, 0, 0, 0x7B], to: folder + "/short.safetensors")
       try expect(["list", "references", "--references", folder], status: 65, "short.safetensors", "9 bytes")

@@ -1,5 +1,6 @@
 import ConvCore
 import ConvHarness
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -7,11 +8,11 @@ import Testing
 
 /// What the commands do about an engine that is wrong, plugged in as a user's own would be.
 @Suite struct WrongEngineTests {
-  private let competitors = [Competitor(WrongBackend())]
+  private let competitors = [Competitor(wrong())]
   private let pool = WorkerPool.shared
 
   @Test func runsShrinkAndStoreTheFailure() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let problem = try ConvProblem(parsing: "conv2d:n2c4h9w9k4r3s3p1")
       let command = try RunCommand.parse(["\(problem)", "--seed", "3", "--data", "normal", "--shrink", "20"])
       var plan = RunPlan()
@@ -24,7 +25,7 @@ import Testing
         settings: RunSettings(pool: pool, seed: 3, distribution: try command.verification.distribution()))
       let report = try session.run(folder: folder)
       #expect(report.hasFailures && report.rows.map(\.verification.verdict) == [.failed])
-      try command.describeFailures(report, competitors, pool, folder: folder)
+      _ = try command.describeFailures(report, competitors, pool, folder: folder)
       let name = "wrong-forward-n1c1h1w1k1r1s1-normal.safetensors"
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/failures") == [name])
       #expect(try ReferenceCase(path: "\(folder)/failures/\(name)").problem.description.hasSuffix("r1s1"))
@@ -37,7 +38,7 @@ import Testing
   /// Exit code 1, and the case is stored.
   @Test(arguments: [["--laws", "--count", "1"], ["conv2d:c2h4w5k2r3s3p1", "--law", "linearity"]])
   func brokenLawsFailTheCheck(_ arguments: [String]) throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let command = try CheckCommand.parse(arguments + ["--failures", folder + "/failures"])
       let error = #expect(throws: (any Error).self) {
         try command.checkWithoutReferences(competitors, [.forward], pool)
@@ -54,48 +55,17 @@ import Testing
     let command = try CheckCommand.parse(["--invariance"])
     let problem = try ConvProblem(parsing: "conv2d:n2c2h4w5k2r3s3p1")
     #expect(try command.matrix([problem], competitors, [.forward]) == 0)
-    #expect(try command.matrix([problem], [Competitor(WrongBackend(isRandom: true))], [.forward]) == 2)
+    #expect(try command.matrix([problem], [Competitor(wrong(isRandom: true))], [.forward]) == 2)
   }
 }
 
-/// All results are 1, or a number that changes from call to call.
-private struct WrongBackend: ConvolutionBackend {
-  var isRandom = false
-  var name: String { "wrong" }
-
-  func nativeSupport(for operation: ConvOperation, _ options: PlanOptions) -> Support {
-    guard operation.pass == .forward, operation.isCanonicalFormat, operation.epilogue.isEmpty,
-      operation.elementType == .float32
-    else { return .unsupported("plain forward passes only") }
-    return .supported
-  }
-
-  func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
-    Plan(operation: operation, isRandom: isRandom)
-  }
-
-  private struct Plan: ConvPlan {
-    let operation: ConvOperation
-    let isRandom: Bool
-    var workspaceBytes: Int { 0 }
-    var executedFLOPs: Double { operation.problem.directFLOPs }
-    var variant: String { "wrong" }
-    var executedBy: String { "wrong" }
-    var errorModel: ErrorModel {
-      .summation(.chain, accumulator: .float32)
-    }
-
-    func prepare(filter: UnsafeRawPointer, pool: WorkerPool) throws -> PreparedFilter {
-      try PreparedFilter.copy(of: filter, for: self)
-    }
-
-    func execute(
-      _ operands: ConvOperands, workspace: UnsafeMutableRawBufferPointer, pool: WorkerPool,
-      phases: PhaseRecorder?
-    ) throws {
-      let value = isRandom ? Float.random(in: 1..<2) : 1
-      operands.output?.assumingMemoryBound(to: Float.self).update(
-        repeating: value, count: operation.problem.outputShape.reduce(1, *))
-    }
+/// All results of plain forward passes are 1, or a number that changes from call to call.
+private func wrong(isRandom: Bool = false) -> FakeBackend {
+  FakeBackend("wrong", passes: [.forward]) {
+    $0.pass == .forward && $0.elementType == .float32 ? nil : "plain forward passes only"
+  } changing: { plan in
+    plan.variant = "wrong"
+    plan.model = { .summation(.chain, accumulator: .float32) }
+    plan.spoil { result, _ in result.update(repeating: isRandom ? Float.random(in: 1..<2) : 1) }
   }
 }
