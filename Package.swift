@@ -128,14 +128,24 @@ let package = Package(
       name: "TestBounds", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/TestBounds",
       swiftSettings: fastSwift),
 
+    // What several test targets share.
+    .target(
+      name: "ConvTestSupport", dependencies: ["CConvKernels", "ConvCore"], path: "Tests/ConvTestSupport",
+      swiftSettings: fastSwift),
+
     // One test target per source target.
-    .testTarget(name: "ConvCoreTests", dependencies: ["ConvCore", "ConvNaive", "TestBounds"]),
+    .testTarget(
+      name: "ConvCoreTests",
+      dependencies: ["CConvKernels", "ConvCore", "ConvNaive", "ConvTestSupport", "TestBounds"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(
-      name: "ConvIm2colTests", dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive"]),
-    .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvWinograd"]),
-    .testTarget(name: "ConvDirectTests", dependencies: ["ConvCore", "ConvDirect"]),
-    .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvFFT"]),
+      name: "ConvIm2colTests",
+      dependencies: ["CConvKernels", "ConvCore", "ConvIm2col", "ConvNaive", "ConvTestSupport"]),
+    .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvWinograd"]),
+    .testTarget(
+      name: "ConvDirectTests", dependencies: ["CConvKernels", "ConvCore", "ConvDirect", "ConvTestSupport"]),
+    .testTarget(
+      name: "ConvFFTTests", dependencies: ["CConvKernels", "ConvCore", "ConvFFT", "ConvTestSupport"]),
     .testTarget(name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvHarness", "ConvOneDNN"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore"]),
     .testTarget(
