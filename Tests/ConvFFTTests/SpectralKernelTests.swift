@@ -40,7 +40,8 @@ import Testing
 
   @Test(arguments: KernelCase.all(storages)) func products(_ example: KernelCase<Storage>) {
     let (storage, lanes, bins) = (example.row, example.lanes(Float.self), 2)
-    for m in 1...13 {
+    // A tile of which the channels of a transposed A lie in two blocks, too.
+    for m in Array(1...13) + (lanes > 12 ? [lanes + 2] : []) {
       for blocks in 1...3 {
         for k in m == 1 || m == 7 ? [1, lanes, lanes + 3, 130] : [1, lanes + 3] {
           let n = blocks * lanes
