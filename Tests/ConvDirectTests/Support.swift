@@ -5,7 +5,7 @@ import Testing
 /// One problem with operands in logical order, run on raw memory: results start as NaN, workspaces as 0xA5.
 struct Case<T: ConvScalar> {
   let problem: ConvProblem
-  let x, w, dy: [T]
+  var x, w, dy: [T]
 
   /// Integers of small magnitude, so that every sum is exact, or standard normal values.
   init(_ problem: ConvProblem, seed: UInt64, integers: Bool = true) {
