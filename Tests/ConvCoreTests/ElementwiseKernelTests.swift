@@ -43,7 +43,8 @@ import Testing
     }
   }
 
-  /// Rows × columns of the passes with a value per channel: tails of columns; then blocks of 64 and 256, and tails of them.
+  /// Rows × columns of the passes with a value per channel: tails of columns; then blocks of 64 and 256, and
+  /// tails of them.
   private static func shapes(_ example: KernelCase<Int>) -> [(rows: Int, columns: Int)] {
     example.lengths(Float.self).map { (3, $0) }
       + [(0, 5), (1, 64), (255, 2), (256, 65), (257, 130), (513, 3), (2, 4099)]

@@ -2,8 +2,9 @@ import ConvCore
 import ConvTestSupport
 import Testing
 
-/// Packing, transposition and tiles of matrix products on every instruction set: all heights of tiles, all tails of panels,
-/// gaps between rows, NaN and infinities. Blocks and random sizes are `MatrixTests`' concern.
+/// Packing, transposition and tiles of matrix products on every instruction set: all heights of tiles, all
+/// tails of panels, gaps between rows, NaN and infinities. Blocks and random sizes are `MatrixTests`'
+/// concern.
 @Suite struct MatrixKernelTests {
   /// How the operands are stored.
   struct Storage: Sendable, CustomStringConvertible {

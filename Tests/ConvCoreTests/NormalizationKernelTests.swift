@@ -2,8 +2,8 @@ import CConvKernels
 import ConvTestSupport
 import Testing
 
-/// The passes of batch normalisation on every instruction set: all tails of channels and of planes, several blocks and strips,
-/// NaN and infinities.
+/// The passes of batch normalisation on every instruction set: all tails of channels and of planes, several
+/// blocks and strips, NaN and infinities.
 @Suite struct NormalizationKernelTests {
   /// What a pass is given beside its input.
   struct Options: Sendable, CustomStringConvertible {
@@ -20,7 +20,8 @@ import Testing
     var count: Int { rows * channels }
   }
 
-  /// Tails of channels, tails of one plane, then more rows than a block, lines than 4096, channels than a strip of 512.
+  /// Tails of channels, tails of one plane, then more rows than a block, lines than 4096, channels than a
+  /// strip of 512.
   private static func blocks<Row>(_ example: KernelCase<Row>) -> [Block] {
     let lengths = example.lengths(Float.self).filter { $0 > 0 }
     let more = [(300, 3), (129, 66), (40, 515), (4095, 1), (4096, 1), (4097, 1), (9001, 1)]
@@ -42,9 +43,11 @@ import Testing
         let exact = column.reduce(0, +) / Double(block.rows)
         let square = column.reduce(0) { $0 + ($1 - exact) * ($1 - exact) }
         let size = Double(example.row) + 8
-        // Sums of deviations are integers. So the mean has the roundings of Double alone: four of each of at most three blocks.
+        // Sums of deviations are integers. So the mean has the roundings of Double alone: four of each of at
+        // most three blocks.
         let meanBound = 16 * 0x1p-53 * size
-        // A chain of at most 128 squares of rounded deviations; and n (c − m)², as the centre c is a rounded mean m.
+        // A chain of at most 128 squares of rounded deviations; and n (c − m)², as the centre c is a rounded
+        // mean m.
         let squareBound =
           132 * 0x1p-24 * square + 4 * Double(block.rows) * size * size * 0x1p-46
         #expect(

@@ -2,13 +2,14 @@ import CConvKernels
 import ConvTestSupport
 import Testing
 
-/// Optimizer steps on every instruction set and all tails, with factors of which no step rounds: equal bits. What rounds is
-/// `PassKernelTests`' concern.
+/// Optimizer steps on every instruction set and all tails, with factors of which no step rounds: equal bits.
+/// What rounds is `PassKernelTests`' concern.
 @Suite struct OptimizerKernelTests {
   /// Which step of gradient descent.
   enum Descent: String, Sendable, CaseIterable { case plain, momentum, nesterov }
 
-  /// NaN or an infinity of one gradient or moment reaches its own parameter, as the formula says, and no other.
+  /// NaN or an infinity of one gradient or moment reaches its own parameter, as the formula says, and no
+  /// other.
   @Test(arguments: KernelCase.all([0, 9])) func adam(_ example: KernelCase<Int>) {
     // keep2 · v + new2 · g'² is the square of 1, 5 or 13; twice that and 6 a power of two.
     let pairs: [(g: Float, v: Float)] = [(1, 1), (-1, 49), (7, 1), (-5, 25), (17, 49), (7, 289), (-17, 49)]

@@ -2,7 +2,8 @@ import CConvKernels
 import ConvTestSupport
 import Testing
 
-/// Maximum and spread of 2 × 2 windows on every instruction set: all tails of channels and of rows of windows, ties, NaN.
+/// Maximum and spread of 2 × 2 windows on every instruction set: all tails of channels and of rows of
+/// windows, ties, NaN.
 @Suite struct PoolingKernelTests {
   /// What vectors run along.
   enum Order: String, Sendable, CaseIterable { case channels, windows }

@@ -2,8 +2,9 @@ import ConvCore
 import ConvTestSupport
 import Testing
 
-/// Small transforms of plain matrices on every instruction set: all numbers of channels around vectors, NaN and infinities.
-/// Random matrices and layouts are `SmallTransformTests`' concern, Toom–Cook matrices ConvWinograd's.
+/// Small transforms of plain matrices on every instruction set: all numbers of channels around vectors, NaN
+/// and infinities. Random matrices and layouts are `SmallTransformTests`' concern, Toom–Cook matrices
+/// ConvWinograd's.
 @Suite struct TransformKernelTests {
   /// Shapes without a known form, with zeros.
   struct Matrix: Sendable, CustomStringConvertible {

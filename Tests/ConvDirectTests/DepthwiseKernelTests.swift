@@ -5,8 +5,8 @@ import Testing
 
 @testable import ConvDirect
 
-/// Depthwise kernels, channels last, on every instruction set: all tails of channels, every number of windows and taps at which
-/// loops end differently, odd steps, NaN.
+/// Depthwise kernels, channels last, on every instruction set: all tails of channels, every number of windows
+/// and taps at which loops end differently, odd steps, NaN.
 @Suite struct DepthwiseKernelTests {
   private func forward<T: DirectScalar>(_ example: KernelCase<ImplicitKernelTests.Finish>, _: T.Type) {
     let finish = example.row

@@ -5,7 +5,8 @@ import Testing
 
 @testable import ConvDirect
 
-/// Implicit products on every instruction set: all heights of strips over two tiles, all widths of a panel, odd steps, NaN.
+/// Implicit products on every instruction set: all heights of strips over two tiles, all widths of a panel,
+/// odd steps, NaN.
 @Suite struct ImplicitKernelTests {
   /// What happens to the sums.
   struct Finish: Sendable, CustomStringConvertible {

@@ -5,8 +5,8 @@ import Testing
 
 @testable import ConvDirect
 
-/// Windows of one plane on every instruction set: all tails of rows, every number of vectors and taps at which loops end
-/// differently, steps of results, NaN. What is read beyond a row is NaN and does not matter.
+/// Windows of one plane on every instruction set: all tails of rows, every number of vectors and taps at
+/// which loops end differently, steps of results, NaN. What is read beyond a row is NaN and does not matter.
 @Suite struct PlaneKernelTests {
   /// What happens to the sums.
   struct Finish: Sendable, CustomStringConvertible {

@@ -4,8 +4,8 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-/// Transforms across channels on every instruction set against plain sums: every length on either axis, tiles that are filled in
-/// part, every lane; and the strips that feed them.
+/// Transforms across channels on every instruction set against plain sums: every length on either axis, tiles
+/// that are filled in part, every lane; and the strips that feed them.
 @Suite struct FourierKernelTests {
   struct Tile: Sendable, CustomStringConvertible {
     let height: Int, width: Int
@@ -74,8 +74,8 @@ import Testing
     }
   }
 
-  /// Three passes of at most five roundings per axis, twiddles' own among them, and one where real lines part: each at most
-  /// u times the sum of what goes in, in both components.
+  /// Three passes of at most five roundings per axis, twiddles' own among them, and one where real lines
+  /// part: each at most u times the sum of what goes in, in both components.
   private static let roundings = 2.0.squareRoot() * 31 * 0x1p-24
 
   @Test(arguments: KernelCase.all(tiles)) func forward(_ example: KernelCase<Tile>) {
@@ -143,7 +143,8 @@ import Testing
           #expect(found[i] == 99, "\(example) \(rows)×\(columns): wrote behind row \(y)")
           continue
         }
-        // The whole spectrum's sum is at most that of what is stored of it, doubled as it is; one more rounding each, stored.
+        // The whole spectrum's sum is at most that of what is stored of it, doubled as it is; one more
+        // rounding each, stored.
         let size = spectra[lane % 3].reduce(0) { $0 + abs($1.re) + abs($1.im) } * Double(lane + 1)
         let error = abs(Double(found[i] - data.value(lane, y * tile.width + x)))
         if !(error <= (Self.roundings + 0x1p-23) * size / Double(tile.height * tile.width)) {

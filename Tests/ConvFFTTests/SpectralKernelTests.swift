@@ -3,8 +3,9 @@ import ConvCore
 import ConvTestSupport
 import Testing
 
-/// Products of spectral matrices on every instruction set: all heights over two tiles, one to three blocks of channels, sums
-/// that end within a block and that are longer than one piece, gaps between blocks and bins, NaN and infinities.
+/// Products of spectral matrices on every instruction set: all heights over two tiles, one to three blocks of
+/// channels, sums that end within a block and that are longer than one piece, gaps between blocks and bins,
+/// NaN and infinities.
 @Suite struct SpectralKernelTests {
   struct Storage: Sendable, CustomStringConvertible {
     let transposed: Bool, accumulate: Bool

@@ -3,8 +3,8 @@ import ConvCore
 import ConvTestSupport
 import Testing
 
-/// The copies of lines on every instruction set: all lengths around the vectors', every step, what is no number, and what
-/// lies between and behind lines.
+/// The copies of lines on every instruction set: all lengths around the vectors', every step, what is no
+/// number, and what lies between and behind lines.
 @Suite struct LineKernelTests {
   /// Elements between neighbours of a line, and zeros before and after it.
   struct Line: Sendable, CustomStringConvertible {

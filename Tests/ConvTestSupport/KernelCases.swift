@@ -27,8 +27,8 @@ public struct KernelCase<Row: Sendable>: Sendable, CustomStringConvertible {
     InstructionSet.available.flatMap { set in rows.map { KernelCase(set: set, row: $0) } }
   }
 
-  /// Lengths at which loops over vectors end in all their ways: each up to two vectors and one, then around four, eight
-  /// and sixteen.
+  /// Lengths at which loops over vectors end in all their ways: each up to two vectors and one, then around
+  /// four, eight and sixteen.
   public func lengths<T>(_: T.Type) -> [Int] {
     let lanes = lanes(T.self)
     return Array(0...2 * lanes + 1) + [4, 8, 16].flatMap { [$0 * lanes - 1, $0 * lanes, $0 * lanes + 1] }
@@ -51,8 +51,8 @@ public enum KernelValues {
   }
 }
 
-/// Operands of one kernel call, each between guard elements that nobody may read (NaN) or write, at addresses that no
-/// vector is aligned to.
+/// Operands of one kernel call, each between guard elements that nobody may read (NaN) or write, at addresses
+/// that no vector is aligned to.
 ///
 /// The memory lives as long as this object; results are judged through it, so it outlives the call.
 public final class KernelMemory {
@@ -114,16 +114,16 @@ public final class KernelMemory {
       for i in block.before.indices where !(block.isResult && block.content.contains(i)) {
         if block.base.load(fromByteOffset: i, as: UInt8.self) != block.before[i] {
           let place = i < block.content.lowerBound ? "before" : i < block.content.upperBound ? "in" : "behind"
-          return
-            "wrote \(place) \(block.isResult ? "a result" : "an input") at byte \(i - block.content.lowerBound)"
+          let operand = block.isResult ? "a result" : "an input"
+          return "wrote \(place) \(operand) at byte \(i - block.content.lowerBound)"
         }
       }
     }
     return nil
   }
 
-  /// The first difference of a result to `expected`, bit by bit but that one NaN is as good as another; nil when there
-  /// is none and nothing is damaged.
+  /// The first difference of a result to `expected`, bit by bit but that one NaN is as good as another; nil
+  /// when there is none and nothing is damaged.
   public func difference<T: ConvScalar>(
     _ result: UnsafeMutablePointer<T>, from expected: [T]
   ) -> String? {
