@@ -128,22 +128,25 @@ let package = Package(
       name: "TestBounds", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/TestBounds",
       swiftSettings: fastSwift),
 
-    // What tests share: fakes of engines and plans, trials on raw memory, comparisons, the checkout's folders. A plain target, so that
-    // probes may use it too.
+    // What tests share: fakes of engines and plans, trials on raw memory, cases of kernels, comparisons, the checkout's folders. A plain
+    // target, so that probes may use it too.
     .target(
-      name: "ConvTestSupport", dependencies: ["ConvCore", "ConvNaive", "ConvHarness"],
+      name: "ConvTestSupport", dependencies: ["CConvKernels", "ConvCore", "ConvNaive", "ConvHarness"],
       path: "Tests/ConvTestSupport", swiftSettings: fastSwift),
 
     // One test target per source target.
     .testTarget(
-      name: "ConvCoreTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvNaive", "TestBounds"]),
+      name: "ConvCoreTests",
+      dependencies: ["CConvKernels", "ConvCore", "ConvTestSupport", "ConvNaive", "TestBounds"]),
     .testTarget(name: "ConvNaiveTests", dependencies: ["ConvCore", "ConvNaive"]),
     .testTarget(
       name: "ConvIm2colTests",
       dependencies: ["CConvKernels", "ConvCore", "ConvTestSupport", "ConvIm2col", "ConvNaive"]),
     .testTarget(name: "ConvWinogradTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvWinograd"]),
-    .testTarget(name: "ConvDirectTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvDirect"]),
-    .testTarget(name: "ConvFFTTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvFFT"]),
+    .testTarget(
+      name: "ConvDirectTests", dependencies: ["CConvKernels", "ConvCore", "ConvTestSupport", "ConvDirect"]),
+    .testTarget(
+      name: "ConvFFTTests", dependencies: ["CConvKernels", "ConvCore", "ConvTestSupport", "ConvFFT"]),
     .testTarget(
       name: "ConvOneDNNTests", dependencies: ["ConvCore", "ConvTestSupport", "ConvHarness", "ConvOneDNN"]),
     .testTarget(name: "ConvBackendsTests", dependencies: ["ConvBackends", "ConvCore", "ConvTestSupport"]),

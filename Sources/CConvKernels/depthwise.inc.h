@@ -86,7 +86,7 @@ static void VB_N(plane)(const vb_plane *shape, const VB_T *x, const VB_T *w, VB_
   }
 }
 
-// The sums of `n` taps (a literal). The lanes of a last, partial vector of dy are zero.
+// The sums of `n` taps (a literal). The lanes behind a last, partial vector of x and dy are zero.
 static inline __attribute__((always_inline)) void VB_N(plane_gradient_tile)(const int n, const vb_plane *shape,
                                                                             const ptrdiff_t *offsets, const VB_T *x,
                                                                             const VB_T *dy, VB_T *g) {
@@ -97,6 +97,8 @@ static inline __attribute__((always_inline)) void VB_N(plane_gradient_tile)(cons
     at[t] = offsets[t];
   }
   size_t whole = shape->columns / VB_FULL * VB_FULL, rest = shape->columns - whole;
+  __typeof__((VB_V){0} < 0) live;
+  for (int l = 0; l < VB_FULL; l++) live[l] = -((size_t)l < rest);
   for (size_t j = 0; j < shape->rows; j++) {
     const VB_T *px = x + (ptrdiff_t)j * shape->x_row, *py = dy + (ptrdiff_t)j * shape->y_row;
     for (size_t i = 0; i < whole; i += VB_FULL) {
@@ -107,7 +109,11 @@ static inline __attribute__((always_inline)) void VB_N(plane_gradient_tile)(cons
       VB_T lane[VB_FULL] = {0};
       for (size_t l = 0; l < rest; l++) lane[l] = py[whole + l];
       VB_V d = *(const VB_P *)lane;
-      VB_UNROLL for (int t = 0; t < n; t++) sum[t] += *(const VB_P *)(px + whole + at[t]) * d;
+      VB_UNROLL for (int t = 0; t < n; t++) {
+        // What lies behind the last window may be no number, and 0 times that is none.
+        VB_V pixels = *(const VB_P *)(px + whole + at[t]);
+        sum[t] += (VB_V)((__typeof__(live))pixels & live) * d;
+      }
     }
   }
   VB_UNROLL for (int t = 0; t < n; t++) {

@@ -198,25 +198,6 @@ private struct Product<T: ConvScalar>: CustomStringConvertible {
     }
   }
 
-  @Test(arguments: InstructionSet.available)
-  func transposes(_ isa: InstructionSet) throws {
-    let kernel = try KernelMatrixMultiplier(instructionSet: isa)
-    for rows in 0...19 {
-      for columns in 0...19 {
-        let source = (0..<max(1, rows * (columns + 2))).map { Float($0) }
-        var target = [Float](repeating: -1, count: max(1, columns * (rows + 1)))
-        kernel.transpose(
-          rows: rows, columns: columns, source: source, lds: columns + 2, target: &target, ldt: rows + 1)
-        for i in 0..<rows {
-          for j in 0..<columns where target[j * (rows + 1) + i] != source[i * (columns + 2) + j] {
-            Issue.record("\(isa) \(rows)×\(columns): [\(i), \(j)]")
-          }
-        }
-        #expect(target.count(where: { $0 == -1 }) == max(1, columns * (rows + 1)) - rows * columns)
-      }
-    }
-  }
-
   @Test func absurdPackedSizesThrow() {
     #expect(throws: MemoryError.self) {
       try KernelMatrixMultiplier().packedCount(k: Int.max / 2, n: 1000, Float.self)

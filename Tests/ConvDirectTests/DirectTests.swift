@@ -91,6 +91,20 @@ import Testing
     }
   }
 
+  /// Beside the last windows of a row lie pixels that belong to other taps.
+  @Test("a pixel that is no number reaches the sums of its own taps", arguments: MemoryFormat.allCases)
+  func strayPixel(_ format: MemoryFormat) throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c3h5w9k3r1s3g3")
+    for stray in [Float.infinity, .nan] {
+      var example = RawTrial<Float>(problem, seed: 11, integers: true)
+      // The last of row 1 of channel 0: windows end there with their last tap.
+      example.x[17] = stray
+      example.dy = example.dy.map { $0 + 8 }
+      let found = try example.run(nativePlan(operation(.backwardFilter, problem, format)))
+      #expect(found.indices.filter { !found[$0].isFinite } == [2], "\(format) \(stray): \(found)")
+    }
+  }
+
   @Test("bias, ReLU and accumulation")
   func epilogues() throws {
     for text in [

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Testing
 
 @testable import ConvWinograd
@@ -27,16 +28,78 @@ import Testing
       name: "all of it", missing: (1, 0, 1, 0), unwanted: (1, 1), bias: true, relu: true, accumulate: true),
   ]
 
-  @Test(arguments: InstructionSet.available)
-  func fewChannelsAreLikeMany(_ instructionSet: InstructionSet) throws {
-    for (m, r) in [(4, 3), (2, 3), (3, 4), (6, 3), (2, 5)] {
-      let axis = try ToomCook(m: m, r: r, magnitudes: ToomCook.defaultMagnitudes(tile: m + r - 1))
-      let t = axis.transform
-      for (matrix, rows, columns) in [(t.bt, t.tile, t.tile), (t.g, t.tile, t.r), (t.at, t.m, t.tile)] {
-        let transform = SmallTransform(rows: rows, columns: columns, matrix, instructionSet: instructionSet)
-        for variant in TransformTailTests.variants {
-          check(transform, variant, Float.self, 0x1p-24)
-          check(transform, variant, Double.self, 0x1p-53)
+  /// Outputs and taps of one axis.
+  struct Axis: Sendable, CustomStringConvertible {
+    let m: Int, r: Int
+    var description: String { "F(\(m), \(r))" }
+
+    /// Its three matrices.
+    func transforms(_ instructionSet: InstructionSet) throws -> [SmallTransform] {
+      let t = try ToomCook(m: m, r: r, magnitudes: ToomCook.defaultMagnitudes(tile: m + r - 1)).transform
+      return [(t.bt, t.tile, t.tile), (t.g, t.tile, t.r), (t.at, t.m, t.tile)].map {
+        SmallTransform(rows: $0.1, columns: $0.2, $0.0, instructionSet: instructionSet)
+      }
+    }
+  }
+  private static let axes = [(4, 3), (2, 3), (3, 4), (6, 3), (2, 5)].map { Axis(m: $0.0, r: $0.1) }
+
+  @Test(arguments: KernelCase.all(axes)) func fewChannelsAreLikeMany(_ example: KernelCase<Axis>) throws {
+    for transform in try example.row.transforms(example.set) {
+      for variant in TransformTailTests.variants {
+        check(transform, variant, Float.self, 0x1p-24)
+        check(transform, variant, Double.self, 0x1p-53)
+      }
+    }
+  }
+
+  /// What is no number reaches the results of its channel that depend on it, through bias and ReLU, and no other channel.
+  @Test(arguments: KernelCase.all(axes)) func nanStaysInItsChannel(_ example: KernelCase<Axis>) throws {
+    for transform in try example.row.transforms(example.set) {
+      for finishes in [false, true] {
+        checkNaN(transform, finishes, Float.self)
+        checkNaN(transform, finishes, Double.self)
+      }
+    }
+  }
+
+  private func checkNaN<T: ConvScalar>(_ transform: SmallTransform, _ finishes: Bool, _: T.Type) {
+    let lanes = transform.instructionSet.vectorBytes / MemoryLayout<T>.stride
+    let (rows, columns) = (transform.rows, transform.columns)
+    for channels in [1, lanes, 2 * lanes + 1] {
+      let tile: [T] = KernelValues.integers(columns * columns * channels, seed: 78)
+      let bias: [T] = KernelValues.integers(channels, seed: 79)
+      var layout = TransformLayout(
+        channels: channels, inputRowStride: columns * channels, inputColumnStride: channels,
+        outputRowStride: rows * channels, outputColumnStride: channels)
+      layout.relu = finishes
+      func result(_ tile: [T]) -> [T] {
+        let memory = KernelMemory()
+        let output = memory.result([T](repeating: 99, count: rows * rows * channels))
+        transform.apply(
+          right: transform, layout, input: memory.input(tile), output: output,
+          bias: finishes ? memory.input(bias) : nil)
+        return memory.values(output)
+      }
+      let plain = result(tile)
+      for row in 0..<columns {
+        let (column, channel) = (columns - 1 - row, (row * 5 + channels - 1) % channels)
+        var spoilt = tile
+        spoilt[(row * columns + column) * channels + channel] = .nan
+        let found = result(spoilt)
+        for at in found.indices {
+          let (i, j) = (at / channels / rows, at / channels % rows)
+          let m = transform.coefficients
+          let depends = m[i * columns + row] != 0 && m[j * columns + column] != 0
+          let isRight =
+            at % channels != channel ? found[at] == plain[at] : found[at].isNaN || !depends
+          if !isRight {
+            Issue.record(
+              """
+              \(transform.instructionSet) \(rows)×\(columns) \(T.self), \(channels) channels, NaN at \(row) \(column) \
+              in channel \(channel): \(found[at]) at \(i) \(j) in channel \(at % channels)
+              """)
+            return
+          }
         }
       }
     }
