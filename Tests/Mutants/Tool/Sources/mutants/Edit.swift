@@ -19,7 +19,7 @@ extension Mutant.Hunk {
     let lines = source.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     let texts = lines.map { trimmed(String(decoding: $0, as: UTF8.self)) }
     let quoted = old.map(trimmed)
-    var start = 0
+    var start = line ?? 0
     if let anchor {
       guard let line = texts.firstIndex(where: { $0.contains(anchor) }) else {
         throw MutantError.noLines(file: file, anchor)
@@ -30,7 +30,7 @@ extension Mutant.Hunk {
       texts[$0] == quoted[0] && Array(texts[$0..<($0 + quoted.count)]) == quoted
     }
     guard let place = places.first else { throw MutantError.noLines(file: file, quoted[0]) }
-    guard anchor != nil || places.count == 1 else {
+    guard anchor != nil || line != nil || places.count == 1 else {
       throw MutantError.ambiguous(file: file, quoted[0], count: places.count)
     }
     let indentation = String(decoding: lines[place].prefix { $0 == UInt8(ascii: " ") }, as: UTF8.self)

@@ -10,6 +10,8 @@ struct Mutant: Sendable {
     var instructionSet: String?
     /// Text of an earlier line, where the quoted lines occur more than once: the first occurrence after it counts.
     var anchor: String?
+    /// The line, from 0, where it is known.
+    var line: Int?
     /// The quoted lines and what stands in their place. Their indentation does not count.
     var old: [String] = []
     var new: [String] = []
@@ -22,6 +24,10 @@ struct Mutant: Sendable {
   /// A regular expression as `swift test --filter` takes it: the tests that have to fail.
   var filter: String
   var hunks: [Hunk]
+
+  init(name: String, title: String, filter: String, hunks: [Hunk]) {
+    (self.name, self.title, self.filter, self.hunks) = (name, title, filter, hunks)
+  }
 
   /// Reads `NAME.mutant`:
   ///
@@ -82,6 +88,18 @@ struct Mutant: Sendable {
     try close()
     guard !hunks.isEmpty else { throw MutantError.malformed(name, "it changes no line") }
     return hunks
+  }
+}
+
+extension Mutant {
+  /// As a file holds it.
+  var text: String {
+    let changes = hunks.map { hunk in
+      ([hunk.file] + hunk.old.map { "- " + $0.drop { $0 == " " } } + hunk.new.map { "+ " + $0 })
+        .joined(separator: "\n")
+    }
+    return ([title, "Tests: " + filter].joined(separator: "\n") + "\n\n") + changes.joined(separator: "\n\n")
+      + "\n"
   }
 }
 

@@ -28,6 +28,17 @@ struct MutantsCommand: ParsableCommand {
   @Option(help: "Seconds after which tests that stand still are ended.")
   var limit = 600
 
+  @Option(
+    help: "So many mutants that nobody wrote, instead of those in files: an operator or a literal is another."
+  )
+  var fresh: Int?
+
+  @Option(help: "Draws the fresh ones.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Part of the path of the files that fresh ones change.")
+  var source = ""
+
   @Option(help: "The working tree.")
   var root = "."
 
@@ -37,18 +48,18 @@ struct MutantsCommand: ParsableCommand {
   mutating func run() throws {
     let root = URL(fileURLWithPath: root).standardizedFileURL
     let folder = root.appending(path: "Tests/Mutants")
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
-      $0.hasSuffix(".mutant")
-    }
-    let mutants = try names.sorted().map { try Mutant(contentsOf: folder.appending(path: $0)) }
+    let tree = try SourceTree(root: root, copy: root.appending(path: ".build/mutants/tree"))
+    let mutants =
+      try fresh.map { try FreshMutants.draw($0, seed: seed, from: tree, path: source) }
+      ?? Self.stored(in: folder)
     let chosen = mutants.filter { mutant in
       patterns.isEmpty || patterns.contains { mutant.name.contains($0) }
     }.map(\.name)
     guard !chosen.isEmpty else {
       throw ValidationError(
-        "no mutant has a name that contains \(patterns.joined(separator: " or ")); there are \(names.count)")
+        "no mutant has a name that contains \(patterns.joined(separator: " or ")); there are \(mutants.count)"
+      )
     }
-    let tree = try SourceTree(root: root, copy: root.appending(path: ".build/mutants/tree"))
     var board = try Switchboard(mutants, tree: tree)
     say("\(mutants.count) mutants: \(board.switchable.count) in one build, \(board.fixed.count) in one each")
     if check {
@@ -64,7 +75,7 @@ struct MutantsCommand: ParsableCommand {
       outcomes: outcomes, commit: try pass.commit(), machine: try ResultsTable.machineClass(),
       durations: pass.durations)
     say(table.counts.map { "\($0.count) \($0.word)" }.joined(separator: ", "))
-    if patterns.isEmpty {
+    if patterns.isEmpty, fresh == nil {
       try Data(table.markdown.utf8).write(to: folder.appending(path: "RESULTS.md"), options: .atomic)
     }
     let holes = outcomes.filter {
@@ -74,6 +85,13 @@ struct MutantsCommand: ParsableCommand {
       }
     }
     for hole in holes { say("  \(hole.verdict.word)  \(hole.mutant.name): \(hole.verdict.detail)") }
+    if fresh != nil { for hole in holes { say("\n" + hole.mutant.text) } }
     if !holes.isEmpty { throw ExitCode.failure }
+  }
+  private static func stored(in folder: URL) throws -> [Mutant] {
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+      $0.hasSuffix(".mutant")
+    }
+    return try names.sorted().map { try Mutant(contentsOf: folder.appending(path: $0)) }
   }
 }

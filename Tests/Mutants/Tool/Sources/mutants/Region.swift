@@ -84,11 +84,9 @@ final class SwiftRegions: SyntaxVisitor {
 
   override func visit(_ node: InitializerClauseSyntax) -> SyntaxVisitorContinueKind {
     // A compiler takes too long over a choice between two long tables: their closures are switched by themselves.
-    if let table = node.value.as(ArrayExprSyntax.self), table.elements.count > 8 {
-      let entries = Closures(viewMode: .sourceAccurate)
-      entries.walk(table)
-      regions += entries.regions
-    }
+    let entries = Closures(viewMode: .sourceAccurate)
+    entries.walk(node.value)
+    if entries.regions.count > 8 { regions += entries.regions }
     add(node)
     return .skipChildren
   }
