@@ -62,6 +62,11 @@ import Testing
     let hopeless = try ImpulseProbe.all(lossy(.forward, nil, vagueness: 1e9), problem)
     #expect(hopeless.contains { !$0.isProbative })
     for probe in hopeless { #expect(probe.isProbative == probe.holds, "\(probe)") }
+    // Right sums whose tolerances are little above ½: they would hold, if a lost element could not hide there.
+    let doubtful = try ImpulseProbe.all(lossy(.forward, nil, vagueness: 300), problem)
+    let wide = doubtful.filter { probe in probe.tolerances.contains { $0 >= 0.5 } }
+    #expect(wide.contains { probe in probe.tolerances.allSatisfy { $0 < 50 } }, "\(doubtful.map(\.tolerances))")
+    for probe in wide { #expect(!probe.holds, "\(probe)") }
   }
 
   @Test func bordersAreThoseOfTheTiles() {

@@ -218,6 +218,25 @@ import Testing
     #expect(minimal.failure.operation.problem.description == "conv2d:n1c1h1w1k41r1s1", "\(minimal)")
   }
 
+  /// One result that the sample leaves out is a little wrong: the sums alone decide.
+  @Test func aLittleWrongFails() throws {
+    let problem = try ConvProblem(parsing: "conv2d:n1c16h28w28k64r3s3p1")
+    let data = try ProblemData(problem: problem, seed: 8)
+    let grid = SampleGrid.stratified(problem, .forward, atLeast: 64, seed: 8)
+    let unseen = try #require((0..<64).first { !grid.columns.contains($0) })
+    let projected = try ProjectedSums(Projection(problem, .forward, width: 32, seed: 8), data: data)
+    for (factor, expected) in [(Float(1), Verdict.passed), (1.01, .failed)] {
+      var expectation = Expectation(grid: grid, data: data)
+      expectation.projected = projected
+      let found = verification(problem, .forward, expectation, data) { _, y, _ in
+        let plane = unseen * problem.output.count
+        let largest = (plane..<(plane + problem.output.count)).max { abs(y[$0]) < abs(y[$1]) }!
+        y[largest] *= factor
+      }
+      #expect(found.verdict == expected && found.projectionRatio < 1e5, "\(found)")
+    }
+  }
+
   /// Where float64 sums are cheap every result is compared by itself, and nothing goes unseen.
   @Test func smallProblemsAreComparedWhole() throws {
     let problem = try ConvProblem(parsing: "conv2d:n2c48h30w30k48r3s3p1g48")
