@@ -3,7 +3,7 @@ import ConvHarness
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `auto` in runs: beside the engines.
 @Suite struct ChooserRunTests {

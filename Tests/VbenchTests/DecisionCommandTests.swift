@@ -4,7 +4,7 @@ import ConvHarness
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `vbench explain` and `vbench tune`.
 @Suite struct DecisionCommandTests {

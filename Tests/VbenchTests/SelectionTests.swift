@@ -2,7 +2,7 @@ import ConvCore
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// Which problems `run` and `compare` take: suites, patterns, `--match`, `--list`, argument files.
 @Suite struct SelectionTests {
