@@ -89,13 +89,15 @@ let package = Package(
       name: "ConvONNX",
       dependencies: ["ConvCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["Protocol/onnx.proto"]),
-    .executableTarget(
-      name: "vbench",
+    // The command line; its executable is an entry point only, so that tests' executables run the same commands.
+    .target(
+      name: "VbenchCLI",
       dependencies: [
         "ConvCore", "ConvHarness", "ConvONNX", "ConvBackends", "ConvAutograd", "ConvNN", "ConvOptim",
         "ConvVision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .executableTarget(name: "vbench", dependencies: ["VbenchCLI"]),
 
     // Training steps in a process that counts its allocations; no test target links it, so that no other process is counted.
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
@@ -110,6 +112,12 @@ let package = Package(
     // program of its own.
     .executableTarget(
       name: "limits-probe", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/LimitsProbe"),
+
+    // The commands with engines that sleep for known times beside the others, for the tests of what is measured.
+    .executableTarget(
+      name: "sleep-probe",
+      dependencies: ["VbenchCLI", "ConvBackends", "ConvCore", "ConvHarness", "ConvNaive"],
+      path: "Tests/SleepProbe"),
 
     // Engines that compute worse than they say, for the tests of verdicts; `make sharp` makes tables with them.
     .target(
@@ -183,7 +191,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "VbenchTests",
-      dependencies: ["vbench", "ConvCore", "ConvTestSupport", "ConvHarness", "ConvBackends"],
+      dependencies: [
+        "VbenchCLI", "vbench", "sleep-probe", "ConvCore", "ConvTestSupport", "ConvHarness", "ConvBackends",
+      ],
       exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6]

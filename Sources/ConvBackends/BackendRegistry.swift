@@ -14,7 +14,12 @@ import ConvWinograd
 /// The engines of this build: the only place that names them all.
 public enum BackendRegistry {
   /// Every engine, the oracle first. Which there are depends on the package traits.
-  public static let all: [any ConvolutionBackend] = {
+  public static var all: [any ConvolutionBackend] { additional.isEmpty ? builtIn : builtIn + additional }
+
+  /// Engines that a test's executable has beside those of the build; to be set before the first command.
+  package nonisolated(unsafe) static var additional: [any ConvolutionBackend] = []
+
+  private static let builtIn: [any ConvolutionBackend] = {
     var all: [any ConvolutionBackend] = [.naive, .im2col, .winograd, .direct]
     #if FFTW
       all.append(.fft)

@@ -217,6 +217,24 @@ import Testing
     }
   }
 
+  /// An engine that promises support and then throws has failed; the others are timed beside the peer.
+  @Test(arguments: BrokenPromiseTests.Throwing.Stage.allCases)
+  func brokenPromisesAreFailures(_ stage: BrokenPromiseTests.Throwing.Stage) throws {
+    let data = try ProblemData(problem: item.problem.problem, seed: 1)
+    let grid = SampleGrid.stratified(item.problem.problem, .forward, seed: 1)
+    let values = Expectation(grid: grid, data: data).values
+    try FakePeer.withPeer(values: values, seconds: "0.5") { peer in
+      let comparison = try Comparison(
+        peer: peer, settings: ComparisonSettings(rounds: 2, secondsPerSample: 0.001, pause: 0))
+      let rows = try comparison.rows(
+        for: item, pool: .pool(threads: 1),
+        competitors: [Competitor(BrokenPromiseTests.Throwing(stage: stage)), Competitor(NaiveBackend())])
+      #expect(rows.map(\.verification.verdict) == [.failed, .passed])
+      #expect(rows[0].verification.reason == "throwing promised support, then: out of order")
+      #expect(rows[0].ratio == nil && rows[0].own.isEmpty && rows[1].own.count == 2)
+    }
+  }
+
   /// One wrong value, and there is no time.
   @Test func aWrongPeerIsNotTimed() throws {
     let data = try ProblemData(problem: item.problem.problem, seed: 1)

@@ -4,7 +4,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `auto` in runs: beside the engines.
 @Suite struct ChooserRunTests {

@@ -15,15 +15,20 @@ enum CommandLineRunner {
   }
 
   /// The executable beside the test bundle.
-  static let executable: String = {
+  static let executable = built("vbench")
+
+  /// The executable that runs the same commands with engines that sleep; .ci/run names an optimised one.
+  static let sleepProbe = ProcessInfo.processInfo.environment["VBENCH_SLEEP_PROBE"] ?? built("sleep-probe")
+
+  private static func built(_ name: String) -> String {
     let process = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     let folders = [
       process.deletingLastPathComponent(), Bundle.main.bundleURL,
       Bundle.main.bundleURL.deletingLastPathComponent(),
     ]
-    let paths = folders.map { $0.appending(path: "vbench").path }
+    let paths = folders.map { $0.appending(path: name).path }
     return paths.first { FileManager.default.isExecutableFile(atPath: $0) } ?? paths[0]
-  }()
+  }
 
   /// Lets a process compute on the instruction set of this one, where plans or choices of both are compared.
   static let ownInstructionSet = ["VBENCH_ISA": InstructionSet.current.rawValue]
@@ -34,7 +39,9 @@ enum CommandLineRunner {
   ).path
 
   /// A process that has not been started.
-  static func process(_ arguments: [String], environment: [String: String] = [:]) -> Process {
+  static func process(
+    _ arguments: [String], environment: [String: String] = [:], executable: String = executable
+  ) -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: executable)
     process.arguments = arguments
@@ -48,8 +55,12 @@ enum CommandLineRunner {
   }
 
   /// Runs to the end.
-  static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Outcome {
-    try finish(process(arguments, environment: environment), "vbench " + arguments.joined(separator: " "))
+  static func run(
+    _ arguments: [String], environment: [String: String] = [:], executable: String = executable
+  ) throws -> Outcome {
+    try finish(
+      process(arguments, environment: environment, executable: executable),
+      "\(URL(fileURLWithPath: executable).lastPathComponent) " + arguments.joined(separator: " "))
   }
 
   /// Runs to the end, with a limit for the size of files (blocks of 512 bytes).

@@ -5,7 +5,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `vbench explain` and `vbench tune`.
 @Suite struct DecisionCommandTests {

@@ -6,7 +6,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `--plan` on every command that takes it, with the options that `vbench tune` and the command have by themselves. The choices are
 /// such as auto would never make.

@@ -5,7 +5,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// `vbench calibrate`, `--profile` and what a machine without a profile is told.
 @Suite struct ProfileCommandTests {

@@ -3,7 +3,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// Which problems `run` and `compare` take: suites, patterns, `--match`, `--list`, argument files.
 @Suite struct SelectionTests {

@@ -4,7 +4,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// Commands that work on stored runs, and runs that are interrupted and continued.
 @Suite struct StoredRunTests {

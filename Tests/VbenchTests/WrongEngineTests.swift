@@ -4,7 +4,7 @@ import ConvTestSupport
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 /// What the commands do about an engine that is wrong, plugged in as a user's own would be.
 @Suite struct WrongEngineTests {

@@ -214,6 +214,8 @@ struct RoundSampler {
 
   /// Whether the interval of the values' median is narrow enough.
   private func isKnown(_ values: [Double]) -> Bool {
+    // A single value is its own interval, and says nothing of how it varies.
+    guard values.count > 1 else { return false }
     let most = limits.precision * Statistics.median(values)
     func isNarrow(_ interval: (low: Double, high: Double)) -> Bool { interval.high - interval.low <= most }
     // Most checks end here, without the price of a bootstrap.

@@ -2,8 +2,13 @@ import ArgumentParser
 import ConvCore
 import Foundation
 
+/// What the executables of this package call: `vbench`, and those of tests that add engines first.
+package enum CommandLineTool {
+  /// Runs the command that this process's arguments name, and ends the process where it fails.
+  package static func run() { Vbench.main() }
+}
+
 /// The command line.
-@main
 struct Vbench: ParsableCommand {
   /// Version of the package.
   static let version = "0.1.0"

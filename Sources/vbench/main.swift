@@ -1,0 +1,3 @@
+import VbenchCLI
+
+CommandLineTool.run()
