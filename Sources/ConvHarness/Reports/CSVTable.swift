@@ -34,6 +34,15 @@ public struct CSVTable: Sendable {
       return value
     }
 
+    /// The whole number, which has to be in a range.
+    func integer(in range: ClosedRange<Int>) throws -> Int {
+      let value = try integer()
+      guard range.contains(value) else {
+        throw error("\(value) is out of range: \(range.lowerBound) to \(range.upperBound) are possible")
+      }
+      return value
+    }
+
     /// The whole number, nil where there is none.
     func optionalInteger() throws -> Int? { text.isEmpty ? nil : try integer() }
 

@@ -80,7 +80,7 @@ extension ResultRow {
     },
     "cache": { $0.cache = try $1.value(of: CacheState.self, "cache state") },
     "workspace_limit_bytes": { $0.workspaceLimit = try $1.integer() },
-    "multiplicity": { $0.multiplicity = try $1.integer() },
+    "multiplicity": { $0.multiplicity = try $1.integer(in: 1...BenchmarkProblem.largestMultiplicity) },
     "compulsory_bytes": { $0.compulsoryBytes = try $1.optionalInteger() },
     "roofline_gflops": { $0.rooflineGflops = try $1.number() },
     "roofline_percent": { $0.rooflinePercent = try $1.number() },
@@ -198,7 +198,7 @@ enum SampleTable {
     let problemColumn = try table.column("problem")
     for fields in table.rows {
       let number = try fields[rowColumn].integer()
-      guard rows.indices.contains(number - 1) else {
+      guard number >= 1, number <= rows.count else {
         throw fields[rowColumn].error("row \(number) of \(rows.count) in results.csv")
       }
       let row = rows[number - 1]
