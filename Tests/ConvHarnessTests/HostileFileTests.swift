@@ -24,6 +24,26 @@ import Testing
         .contains("row \(row) of 4 in results.csv"))
   }
 
+  /// Times of which nothing is left when they become seconds, and numbers as only programmers write them.
+  @Test(arguments: ["0", "-1", "5e-324", "1e-16", "1e300", "nan", "0x1p3", "inf", ""])
+  func timesThatAreNone(_ time: String) throws {
+    let report = try SyntheticRun.full()
+    var rows = report.rows
+    let first = CSV.number(rows[0].seconds[0] * 1e3)
+    let samples = SampleTable.csv(rows).replacingOccurrences(of: ",0,\(first),", with: ",0,\(time),")
+    #expect(
+      fault { try SampleTable.read(CSVTable(parsing: samples, file: "samples.csv"), into: &rows) }
+        .contains("a time of '\(time)' milliseconds"))
+    for (text, isRead) in [("input=\(time)", time == "0"), ("input=1e-15;x=0", true)] {
+      let table = try CSVTable(parsing: "phases\n\(text)\n", file: "results.csv")
+      if isRead {
+        #expect(try !PhaseText.phases(table.rows[0][0]).isEmpty)
+      } else {
+        #expect(fault { _ = try PhaseText.phases(table.rows[0][0]) }.contains("is not a phase"))
+      }
+    }
+  }
+
   @Test(arguments: ["0", "-5", "4294967297", "9223372036854775807"])
   func multiplicitiesThatCannotBeSummed(_ count: String) throws {
     let header = ResultRow.columns.map(\.name)

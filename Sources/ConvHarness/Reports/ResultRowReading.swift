@@ -98,7 +98,7 @@ extension ResultRow {
     "untimed_executions": { $0.untimedExecutions = try $1.optionalInteger() },
     "peak_probes_gflops": { row, field in
       row.peakProbes = try field.text.split(separator: " ").map { text in
-        guard let value = Double(text), value.isFinite, value > 0 else {
+        guard let value = CSVTable.Field.decimal(text), value > 0 else {
           throw field.error("'\(text)' is no rate in GFLOP/s")
         }
         return value
@@ -211,8 +211,7 @@ enum SampleTable {
       guard round > (row.rounds.last ?? -1) else {
         throw fields[roundColumn].error("round \(round) does not follow round \(row.rounds.last ?? -1)")
       }
-      let milliseconds = try fields[timeColumn].number()
-      guard milliseconds > 0, milliseconds.isFinite else {
+      guard let milliseconds = CSVTable.Field.milliseconds(fields[timeColumn].text) else {
         throw fields[timeColumn].error("a time of '\(fields[timeColumn].text)' milliseconds")
       }
       rows[number - 1].rounds.append(round)
