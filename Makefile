@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references compare wide sharp protocol clean
+.PHONY: run test deps release lint format mutants references compare wide sharp sanitize fuzz protocol clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -65,6 +65,14 @@ sharp: deps
 	swift build -c release $(TRAIT_FLAGS) --product sharpness-probe
 	.build/release/sharpness-probe $(ARGS)
 
+## sanitize: tests of kernels, parsers and the thread pool under the compiler's sanitizers; ARGS=address makes one part
+sanitize: deps
+	Tests/Sanitize/run $(ARGS)
+
+## fuzz: readers of files on made-up input; ARGS='--seconds 300 safetensors' chooses
+fuzz: deps
+	Tests/Fuzz/run $(ARGS)
+
 ## references: remakes the stored reference numbers (Python, PyTorch; see References/README.md)
 references:
 	python3 -m venv .build/references-venv
@@ -79,6 +87,6 @@ protocol:
 	protoc --plugin=.build/protobuf/release/protoc-gen-swift --swift_opt=Visibility=Internal \
 	  --proto_path=Sources/ConvONNX/Protocol --swift_out=Sources/ConvONNX/Protocol onnx.proto
 
-## clean: removes the build folder
+## clean: removes the build folders
 clean:
-	rm -rf .build
+	rm -rf .build .build-sanitize

@@ -198,3 +198,12 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Readers of files under libFuzzer, whose library brings the main function: `make fuzz` builds them, nothing else can.
+if Context.environment["VBENCH_FUZZ_BUILD"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "fuzz-readers",
+      dependencies: ["CZlib", "ConvBackends", "ConvCore", "ConvHarness", "ConvONNX", "ConvVision"],
+      path: "Tests/Fuzz/Readers", swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -7,21 +7,24 @@ import Foundation
 /// the next character, `#` at the beginning of a word comments the rest of the line out. A word `@FILE` (not quoted) reads
 /// another file, relative to the folder of the one that names it. `@@word` is the word `@word`; behind `--` nothing is read.
 enum ArgumentFile {
-  /// Largest file that is read, and words that all files together may have.
+  /// Largest file that is read, words that all files together may have, and how often files are read: one that holds nothing but two
+  /// names of another, and so on, is read without an end that anybody lives to see.
   static let largestByteCount = 1 << 20
   static let wordLimit = 100_000
+  static let fileLimit = 10_000
 
   /// The arguments with those of files in their places.
   ///
   /// - Throws: `FileError.missingInput`, `.malformed` with the place: quotes that are not closed, a file that includes itself.
   static func expanded(_ arguments: [String]) throws -> [String] {
     var result: [String] = []
+    var files = 0
     for (index, argument) in arguments.enumerated() {
       if argument == "--" { return result + arguments[index...] }
       if argument.hasPrefix("@@") {
         result.append(String(argument.dropFirst()))
       } else if argument.hasPrefix("@"), argument.count > 1 {
-        try read(String(argument.dropFirst()), from: nil, open: [], into: &result)
+        try read(String(argument.dropFirst()), from: nil, open: [], into: &result, files: &files)
       } else {
         result.append(argument)
       }
@@ -31,8 +34,12 @@ enum ArgumentFile {
 
   /// Appends the words of a file.
   private static func read(
-    _ path: String, from place: String?, open: [String], into result: inout [String]
+    _ path: String, from place: String?, open: [String], into result: inout [String], files: inout Int
   ) throws {
+    files += 1
+    guard files <= fileLimit else {
+      throw FileError.malformed(path: path, reason: "more than \(fileLimit) files are read")
+    }
     let identity = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     guard !open.contains(identity) else {
       throw FileError.malformed(path: path, reason: "includes itself\(place.map { ", through \($0)" } ?? "")")
@@ -55,7 +62,8 @@ enum ArgumentFile {
       let folder = (path as NSString).deletingLastPathComponent
       let inner = String(word.text.dropFirst())
       let full = inner.hasPrefix("/") || folder.isEmpty ? inner : folder + "/" + inner
-      try read(full, from: "\(path), line \(word.line)", open: open + [identity], into: &result)
+      try read(
+        full, from: "\(path), line \(word.line)", open: open + [identity], into: &result, files: &files)
     }
   }
 

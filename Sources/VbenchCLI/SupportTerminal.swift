@@ -1,3 +1,4 @@
+import ConvHarness
 import Foundation
 
 /// What people see: results on standard output, everything else on standard error.
@@ -126,11 +127,6 @@ struct TextTable {
 
   /// The table for programs (RFC 4180).
   var csv: String {
-    ([header] + rows).map { row in
-      row.map { cell in
-        let special = cell.contains { "\",\n\r".contains($0) }
-        return special ? "\"" + cell.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : cell
-      }.joined(separator: ",")
-    }.joined(separator: "\n")
+    ([header] + rows).map { $0.map(CSV.field).joined(separator: ",") }.joined(separator: "\n")
   }
 }

@@ -13,6 +13,19 @@ public struct CSVTable: Sendable {
     /// An error about this field.
     public func error(_ reason: String) -> HarnessError { source.error(at: offset, reason) }
 
+    /// The number that a text is. Swift reads hexadecimal numbers and "nan" too; none of our files has them.
+    static func decimal(_ text: some StringProtocol) -> Double? {
+      guard text.utf8.allSatisfy({ (48...57).contains($0) || "+-.eE".utf8.contains($0) }),
+        let value = Double(text), value.isFinite
+      else { return nil }
+      return value
+    }
+
+    /// Milliseconds: nothing that anybody measures, or whose digits are lost, lies outside of 10⁻¹⁵ to 10¹⁵.
+    static func milliseconds(_ text: some StringProtocol) -> Double? {
+      decimal(text).flatMap { (1e-15...1e15).contains($0) ? $0 : nil }
+    }
+
     /// The number; NaN where there is none.
     func number() throws -> Double {
       switch text {
@@ -20,10 +33,7 @@ public struct CSVTable: Sendable {
       case "inf": return .infinity
       case "-inf": return -.infinity
       default:
-        // Swift reads hexadecimal numbers and "nan" too; none of our files has them.
-        guard text.allSatisfy({ $0.isASCII && ($0.isNumber || "+-.eE".contains($0)) }),
-          let value = Double(text), value.isFinite
-        else { throw error("'\(text)' is not a number") }
+        guard let value = Self.decimal(text) else { throw error("'\(text)' is not a number") }
         return value
       }
     }
@@ -31,6 +41,15 @@ public struct CSVTable: Sendable {
     /// The whole number.
     func integer() throws -> Int {
       guard let value = Int(text) else { throw error("'\(text)' is not a whole number") }
+      return value
+    }
+
+    /// The whole number, which has to be in a range.
+    func integer(in range: ClosedRange<Int>) throws -> Int {
+      let value = try integer()
+      guard range.contains(value) else {
+        throw error("\(value) is out of range: \(range.lowerBound) to \(range.upperBound) are possible")
+      }
       return value
     }
 
@@ -185,7 +204,8 @@ enum PhaseText {
   static func phases(_ field: CSVTable.Field) throws -> [(name: String, seconds: Double)] {
     try field.text.split(separator: ";").map { part in
       let sides = part.split(separator: "=", omittingEmptySubsequences: false)
-      guard sides.count == 2, !sides[0].isEmpty, let milliseconds = Double(sides[1]), milliseconds.isFinite
+      guard sides.count == 2, !sides[0].isEmpty,
+        let milliseconds = sides[1] == "0" ? 0 : CSVTable.Field.milliseconds(sides[1])
       else {
         throw field.error("'\(part)' is not a phase: name=milliseconds")
       }

@@ -210,9 +210,10 @@ public enum CSV {
     ([header] + rows).map { $0.map(field).joined(separator: ",") + "\n" }.joined()
   }
 
-  static func field(_ text: String) -> String {
-    guard text.contains(where: { "\",\n\r".contains($0) }) else { return text }
-    return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+  /// A field, in quotes where it holds what separates fields and rows.
+  public static func field(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: { "\",\n\r".unicodeScalars.contains($0) }) else { return text }
+    return "\"" + text.replacing(scalar: "\"", with: "\"\"") + "\""
   }
 
   /// Six significant digits; empty where there is no number.
@@ -228,6 +229,6 @@ public enum ShellText {
   /// In single quotes where a shell would otherwise see more than a word.
   public static func quoted(_ text: String) -> String {
     let plain = text.allSatisfy { $0.isLetter || $0.isNumber || "-_=.,:/+".contains($0) }
-    return plain && !text.isEmpty ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
+    return plain && !text.isEmpty ? text : "'" + text.replacing(scalar: "'", with: "'\\''") + "'"
   }
 }

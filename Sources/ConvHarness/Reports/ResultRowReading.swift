@@ -80,7 +80,7 @@ extension ResultRow {
     },
     "cache": { $0.cache = try $1.value(of: CacheState.self, "cache state") },
     "workspace_limit_bytes": { $0.workspaceLimit = try $1.integer() },
-    "multiplicity": { $0.multiplicity = try $1.integer() },
+    "multiplicity": { $0.multiplicity = try $1.integer(in: 1...BenchmarkProblem.largestMultiplicity) },
     "compulsory_bytes": { $0.compulsoryBytes = try $1.optionalInteger() },
     "roofline_gflops": { $0.rooflineGflops = try $1.number() },
     "roofline_percent": { $0.rooflinePercent = try $1.number() },
@@ -98,7 +98,7 @@ extension ResultRow {
     "untimed_executions": { $0.untimedExecutions = try $1.optionalInteger() },
     "peak_probes_gflops": { row, field in
       row.peakProbes = try field.text.split(separator: " ").map { text in
-        guard let value = Double(text), value.isFinite, value > 0 else {
+        guard let value = CSVTable.Field.decimal(text), value > 0 else {
           throw field.error("'\(text)' is no rate in GFLOP/s")
         }
         return value
@@ -198,7 +198,7 @@ enum SampleTable {
     let problemColumn = try table.column("problem")
     for fields in table.rows {
       let number = try fields[rowColumn].integer()
-      guard rows.indices.contains(number - 1) else {
+      guard number >= 1, number <= rows.count else {
         throw fields[rowColumn].error("row \(number) of \(rows.count) in results.csv")
       }
       let row = rows[number - 1]
@@ -211,8 +211,7 @@ enum SampleTable {
       guard round > (row.rounds.last ?? -1) else {
         throw fields[roundColumn].error("round \(round) does not follow round \(row.rounds.last ?? -1)")
       }
-      let milliseconds = try fields[timeColumn].number()
-      guard milliseconds > 0, milliseconds.isFinite else {
+      guard let milliseconds = CSVTable.Field.milliseconds(fields[timeColumn].text) else {
         throw fields[timeColumn].error("a time of '\(fields[timeColumn].text)' milliseconds")
       }
       rows[number - 1].rounds.append(round)

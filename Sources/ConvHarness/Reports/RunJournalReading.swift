@@ -13,6 +13,8 @@ extension RunJournal {
     let head: String?
     /// By item the number of visits that are whole, and the rows after the last one.
     let items: [Int: (visits: Int, rows: [ResultRow])]
+    /// Visits that an item can have had.
+    private static let mostVisits = 1 << 32
 
     /// How many items the run has.
     var count: Int { first["items"]?.array?.count ?? 0 }
@@ -54,7 +56,8 @@ extension RunJournal {
           continue
         }
         guard let index = line["item"]?.integer, (0..<count).contains(index),
-          let visit = line["visit"]?.integer, let table = line["results"]?.string,
+          let visit = line["visit"]?.integer, (0..<Self.mostVisits).contains(visit),
+          let table = line["results"]?.string,
           let samples = line["samples"]?.string
         else {
           throw source.error(at: offset, "an item of this run with visit, results and samples is needed")

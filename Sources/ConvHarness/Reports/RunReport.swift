@@ -222,7 +222,7 @@ public struct RunReport: Sendable {
   }
 
   static func cell(_ text: String) -> String {
-    text.replacingOccurrences(of: "|", with: "\\|").replacingOccurrences(of: "\n", with: " ")
+    [("|", "\\|"), ("\n", " "), ("\r", "")].reduce(text) { $0.replacing(scalar: $1.0, with: $1.1) }
   }
 
   /// Three significant digits.

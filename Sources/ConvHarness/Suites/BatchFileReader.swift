@@ -12,6 +12,8 @@ struct BatchFileReader {
   /// Words and files that are read at most, so that files which name each other again and again end.
   static let wordLimit = 1_000_000
   static let fileLimit = 10_000
+  /// Problems that are read at most: each of them may be asked for at many batch sizes.
+  static let problemLimit = 1_000_000
 
   private var suites: [BenchmarkSuite] = []
   private var suiteIndex: [String: Int] = [:]
@@ -22,6 +24,7 @@ struct BatchFileReader {
   private var open: [(path: String, identity: String)] = []
   private var words = 0
   private var files = 0
+  private var problems = 0
 
   init() {}
 
@@ -162,12 +165,16 @@ struct BatchFileReader {
         }
         return
       }
-      let problems = try settings.applied(to: problem)
+      problems += settings.batches.count
+      guard problems <= Self.problemLimit else {
+        throw place.error("more than \(Self.problemLimit) problems in this file and those that it names")
+      }
+      let found = try settings.applied(to: problem)
       if let index = suiteIndex[place.file] {
-        suites[index].problems += problems
+        suites[index].problems += found
       } else {
         suiteIndex[place.file] = suites.count
-        suites.append(BenchmarkSuite(name: place.file, summary: "", problems: problems))
+        suites.append(BenchmarkSuite(name: place.file, summary: "", problems: found))
       }
     } catch ConvError.malformedProblem(_, let offset, let reason) {
       throw place.error(reason, offset: offset)

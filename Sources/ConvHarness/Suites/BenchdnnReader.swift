@@ -74,7 +74,7 @@ struct BenchdnnReader {
       spatialRank: rank, n: given(Self.batch) ?? 2, c: ic, k: oc, groups: given(Self.group) ?? 1,
       input: input, filter: filter, stride: stride, padding: Padding(before: before, after: after),
       dilation: dilation)
-    let (name, multiplicity) = ProblemFile.splitMultiplicity(label)
+    let (name, multiplicity) = try ProblemFile.splitMultiplicity(label)
     return BenchmarkProblem(problem, name: name, multiplicity: multiplicity)
   }
 

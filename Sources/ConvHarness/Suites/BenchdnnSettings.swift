@@ -7,11 +7,11 @@ import ConvCore
 /// out, with a reason. Those about benchdnn itself or about oneDNN's choice of an implementation are passed over with a note.
 struct BenchdnnSettings {
   /// Batch sizes in the place of the problems' own; 0 stands for their own.
-  private var batches = [0]
+  private(set) var batches = [0]
   /// Passes; nil: those of the command line.
   private var passes: [ConvPass]?
   private var sourceTags: [Tag] = [.any], destinationTags: [Tag] = [.any]
-  private var pattern: Regex<AnyRegexOutput>?
+  private var pattern: LinearPattern?
   /// Why problems are left out at present, by option, in the order of their appearance.
   private var reasons: [(option: String, reason: String)] = []
 
@@ -46,7 +46,7 @@ struct BenchdnnSettings {
   /// Whether `--match` lets a problem through: the expression has to match the whole descriptor.
   func matches(_ word: ArraySlice<UInt8>) -> Bool {
     guard let pattern else { return true }
-    return ((try? pattern.wholeMatch(in: String(decoding: word, as: UTF8.self))) ?? nil) != nil
+    return pattern.matches(String(decoding: word, as: UTF8.self))
   }
 
   /// The problem at the batch sizes, passes and formats that hold here.
@@ -131,7 +131,11 @@ struct BenchdnnSettings {
         "type", all: known.isEmpty, some: known.count < values.count,
         "\(word) asks for other element types than f32")
     case "stag", "dtag":
-      let tags = values.map { Tag($0) }
+      // The layouts of both sides are combined: of a thousand values a few differ.
+      let tags = values.reduce(into: [Tag]()) { tags, value in
+        let tag = Tag(value)
+        if !tags.contains(tag) { tags.append(tag) }
+      }
       if name == "stag" { sourceTags = tags } else { destinationTags = tags }
       let possible = formats.count
       let wanted = sourceTags.count * destinationTags.count
@@ -146,7 +150,7 @@ struct BenchdnnSettings {
         name, all: plain.isEmpty, some: plain.count < values.count,
         "\(word) asks for a filter layout other than the plain one")
     case "match":
-      pattern = value.isEmpty ? nil : try RegexText.compile(String(value), fail: fail)
+      pattern = value.isEmpty ? nil : try Self.pattern(String(value), fail)
     case _ where Self.operations.contains(name):
       let plain = values.filter { $0.isEmpty || $0 == "strict" }
       return decline(
@@ -161,6 +165,16 @@ struct BenchdnnSettings {
         "unknown option '\(word)'; the nearest known one is --\(NearNames.sorted(known, by: name)[0])")
     }
     return .nothing
+  }
+
+  private static func pattern(_ text: String, _ fail: (String) -> HarnessError) throws -> LinearPattern {
+    do {
+      return try LinearPattern(text)
+    } catch let error as LinearPattern.SyntaxError {
+      throw fail(
+        "'\(text)' is no regular expression: \(error.reason), at character \(error.offset + 1)\n  \(text)\n  "
+          + String(repeating: " ", count: error.offset) + "^")
+    }
   }
 
   private mutating func takeDirections(

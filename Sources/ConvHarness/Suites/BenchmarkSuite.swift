@@ -9,6 +9,8 @@ public struct BenchmarkProblem: Hashable, Sendable {
   public var name: String
   /// How many layers of the network have this shape.
   public var multiplicity: Int
+  /// The largest multiplicity that files may state: all that they can hold together can be counted.
+  static let largestMultiplicity = 1 << 32
   /// The nodes of the model that have this shape, where it was read from one.
   public var nodes: [String] = []
   /// Whether it stands for a transposed convolution: `problem` is the one whose backward-data pass that is, so that forward and

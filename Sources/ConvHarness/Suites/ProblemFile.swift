@@ -47,12 +47,14 @@ public enum ProblemFile {
     } catch ConvError.malformedProblem(_, let offset, let reason) {
       throw ConvError.malformedProblem(text: text, offset: offset, reason: reason)
     }
-    let (name, multiplicity) = splitMultiplicity(text[end...])
+    let (name, multiplicity) = try splitMultiplicity(text[end...])
     return BenchmarkProblem(problem, name: name, multiplicity: multiplicity)
   }
 
   /// `res4b*5` is the name `res4b`, five times. Surrounding blanks and quotes are dropped.
-  static func splitMultiplicity(_ label: some StringProtocol) -> (name: String, multiplicity: Int) {
+  ///
+  /// - Throws: `ConvError.invalidProblem` for more times than can be counted.
+  static func splitMultiplicity(_ label: some StringProtocol) throws -> (name: String, multiplicity: Int) {
     let blanks = [UInt8(ascii: " "), UInt8(ascii: "\t")]
     let quote = UInt8(ascii: "\"")
     var text = Substring(label).utf8
@@ -62,6 +64,10 @@ public enum ProblemFile {
     guard let star = text.lastIndex(of: UInt8(ascii: "*")),
       let count = Int(Substring(text[text.index(after: star)...])), count > 0
     else { return (String(Substring(text)), 1) }
+    guard count <= BenchmarkProblem.largestMultiplicity else {
+      throw ConvError.invalidProblem(
+        "it occurs \(count) times, at most \(BenchmarkProblem.largestMultiplicity) are possible")
+    }
     return (String(Substring(text[..<star])), count)
   }
 }

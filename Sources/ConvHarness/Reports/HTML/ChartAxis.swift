@@ -28,7 +28,8 @@ struct ChartAxis {
     isLogarithmic = logarithmic
     self.start = start
     self.end = end
-    let usable = values.filter { $0.isFinite && (!logarithmic || $0 > 0) }
+    // A file may hold any number; beyond these a little room at the ends is no longer one.
+    let usable = values.filter { abs($0) <= 1e100 && (!logarithmic || $0 >= 1e-100) }
     let least = usable.min() ?? 1
     let greatest = usable.max() ?? 1
     if logarithmic {
@@ -39,9 +40,9 @@ struct ChartAxis {
       high = exp(middle + span * (0.5 + margin))
     } else {
       let bottom = includesZero ? min(0, least) : least
-      let span = greatest > bottom ? greatest - bottom : max(abs(greatest), 1)
+      let span = greatest - bottom > 1e-100 ? greatest - bottom : max(abs(greatest), 1)
       low = includesZero && bottom == 0 ? 0 : bottom - span * margin
-      high = (greatest > bottom ? greatest : bottom + span) + span * margin
+      high = (greatest - bottom > 1e-100 ? greatest : bottom + span) + span * margin
     }
   }
 

@@ -15,7 +15,7 @@ struct SVGCanvas {
 
   /// A coordinate with one decimal.
   static func number(_ value: Double) -> String {
-    guard value.isFinite else { return "0" }
+    guard abs(value) < 1e9 else { return "0" }
     let tenths = Int((value * 10).rounded())
     if tenths % 10 == 0 { return "\(tenths / 10)" }
     return (tenths < 0 ? "-" : "") + "\(abs(tenths) / 10).\(abs(tenths) % 10)"

@@ -1,0 +1,67 @@
+import Testing
+
+@testable import ConvHarness
+
+@Suite struct LinearPatternTests {
+  private static let texts = [
+    "", "a", "b", "ab", "aab", "abc", "ba", "aaaa", "abab", "ic3ih8oc4", "mb1ic16ih28kh3nconv_1", "-", "]",
+    "a]", "9", "x9_",
+    " ", "a b", "^a", "a$", ".", "aé", "é", "\\", "aaaaaaaaaaaa", "{", "a{2}",
+  ]
+
+  /// The whole text, as Swift's own engine matches it, for all that both know.
+  @Test(arguments: [
+    "", "a", "a*", "a+b?", "(ab)*", "(?:ab)+", "a|b|", "(a|b)*c?", "[ab]+", "[^a]", "[a-c]*", "a{2}", "a{2,}",
+    "a{0,3}",
+    "(a|ab)(b|)", ".*kh3[^0-9].*", ".", ".*", "\\d+", "\\w*", "\\s", "\\D", "\\W", "\\S*", "x?\\d_", "^a$",
+    "^", "a^b",
+    "(^a|b)+", "a*?b", "a??", "a{1,2}?b", "[\\]]", "[-a]+", "[a-]+", "a\\$", "\\.", "\\\\", "[\\d_x]+",
+    "((a*)*)*b",
+    "(a|a)*b", "(i|i)*(c|c)*((a*)*)*b", "ic[0-9]+ih8.*", "(a{2}){2}", "()*a", "[^\\d]", "é", "a.", "\\{",
+    "a\\{2\\}",
+  ])
+  func matchesAsSwiftDoes(_ expression: String) throws {
+    let (ours, theirs) = (try LinearPattern(expression), try Regex(expression))
+    for text in Self.texts {
+      let expected = try theirs.wholeMatch(in: text) != nil
+      #expect(ours.matches(text) == expected, "'\(expression)' and '\(text)'")
+    }
+  }
+
+  /// What a matcher that goes back over the text needs ages for.
+  @Test func takesNoAges() throws {
+    let text = "ic" + String(repeating: "a", count: 5000)
+    for expression in ["(i|i)*(c|c)*((a*)*)*b", "(a|aa|i|c)+b", "(.*)*x", "(a?i?c?){300}b"] {
+      #expect(try !LinearPattern(expression).matches(text), "\(expression)")
+    }
+    #expect(try LinearPattern("(i|i)*(c|c)*((a*)*)*").matches(text))
+  }
+
+  @Test(arguments: [
+    ("a(b", 3, "')' expected"), ("a)b", 1, "')' without"), ("*a", 0, "nothing before"),
+    ("a**", 2, "after a repetition"),
+    ("a{3,2}", 5, "ends before"), ("a{2", 3, "'}' expected"), ("a{x}", 2, "a number"),
+    ("a{1001}", 2, "more than 1000"),
+    ("[a", 0, "without ']'"), ("[b-a]", 3, "is no range"), ("a\\", 2, "nothing follows"),
+    ("\\q", 0, "is none of"),
+    ("(?=a)", 0, "(?:"), ("\\1", 0, "is none of"), ("[[:alpha:]]", 1, "no classes"),
+    ("[\\D]", 1, "inside of"),
+    (String(repeating: "(", count: 100_000), 50, "nested deeper"),
+    ("(a{1000}){1000}", 0, "more than 2000 steps"),
+  ])
+  func whatIsNoExpression(_ text: String, _ offset: Int, _ reason: String) {
+    #expect {
+      try LinearPattern(text)
+    } throws: { error in
+      guard let error = error as? LinearPattern.SyntaxError else { return false }
+      return error.offset == offset && error.reason.contains(reason)
+    }
+  }
+
+  /// Nothing, a thousand times a thousand times …
+  @Test func nothingIsNotRepeated() throws {
+    let text = String(repeating: "(", count: 30) + String(repeating: "){1000}", count: 30)
+    #expect(try LinearPattern(text).matches(""))
+    #expect(try !LinearPattern(text).matches("a"))
+  }
+}

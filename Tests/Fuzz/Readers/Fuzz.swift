@@ -1,0 +1,65 @@
+import ConvCore
+import ConvHarness
+import ConvONNX
+import Foundation
+
+/// A reader of files that may be garbled or hostile, as libFuzzer drives it.
+///
+/// `check` gives the bytes to the reader. Whatever they are, the reader gives a value or throws an error of ours; a value that can be
+/// written is written, read again, and has to be the same. Everything else ends the process, which is what the fuzzer looks for.
+struct FuzzedReader: Sendable {
+  let name: String
+  let check: @Sendable ([UInt8]) throws -> Void
+
+  static let all: [FuzzedReader] = [
+    .json, .safetensors, .reference, .problem, .batch, .csv, .report, .journal, .plan, .profile, .idx, .onnx,
+  ]
+
+  /// The one that `VBENCH_FUZZ` names.
+  static let chosen: FuzzedReader = {
+    let wanted = ProcessInfo.processInfo.environment["VBENCH_FUZZ"] ?? ""
+    guard let reader = all.first(where: { $0.name == wanted }) else {
+      print("VBENCH_FUZZ names one of \(all.map(\.name).joined(separator: ", ")), found '\(wanted)'")
+      exit(2)
+    }
+    return reader
+  }()
+}
+
+/// Ends the process where something that always holds does not.
+func demand(_ holds: Bool, _ what: @autoclosure () -> String) {
+  if !holds { fatalError(what()) }
+}
+
+/// Whether an error is one that readers say they throw.
+private func isOurs(_ error: any Error) -> Bool {
+  switch error {
+  case is FileError, is HarnessError, is ConvError, is JSONValue.SyntaxError, is JSONFile.ContentError,
+    is InputShapeError:
+    true
+  default: false
+  }
+}
+
+/// libFuzzer asks for the readers' names with `-help=1` too, so that a wrong name is found before anything runs.
+@_cdecl("LLVMFuzzerInitialize")
+public func initializeFuzzer(
+  _ count: UnsafeMutablePointer<CInt>?,
+  _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>?
+) -> CInt {
+  _ = FuzzedReader.chosen
+  return 0
+}
+
+/// One input.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  do {
+    try FuzzedReader.chosen.check(Array(UnsafeBufferPointer(start: start, count: count)))
+  } catch {
+    demand(isOurs(error), "an error of another kind: \(error)")
+    // Messages hold the place in the input: they are made of it too.
+    demand(!"\(error)".isEmpty, "an error that says nothing")
+  }
+  return 0
+}
