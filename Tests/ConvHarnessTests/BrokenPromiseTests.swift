@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import ConvNaive
 import Foundation
 import Testing

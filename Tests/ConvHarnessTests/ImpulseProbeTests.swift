@@ -65,7 +65,8 @@ import Testing
     // Right sums whose tolerances are little above ½: they would hold, if a lost element could not hide there.
     let doubtful = try ImpulseProbe.all(lossy(.forward, nil, vagueness: 300), problem)
     let wide = doubtful.filter { probe in probe.tolerances.contains { $0 >= 0.5 } }
-    #expect(wide.contains { probe in probe.tolerances.allSatisfy { $0 < 50 } }, "\(doubtful.map(\.tolerances))")
+    #expect(
+      wide.contains { probe in probe.tolerances.allSatisfy { $0 < 50 } }, "\(doubtful.map(\.tolerances))")
     for probe in wide { #expect(!probe.holds, "\(probe)") }
   }
 

@@ -2,7 +2,7 @@ import ConvCore
 import Foundation
 import Testing
 
-@testable import vbench
+@testable import VbenchCLI
 
 @Suite struct HostileArgumentTests {
   /// Each file names the next one twice and holds nothing else: 2⁴⁰ readings without a single word.

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -88,7 +89,7 @@ import Testing
     _ change: (inout RunReport) throws -> Void = { _ in },
     in file: String? = nil, _ edit: (String) -> String = { $0 }
   ) throws -> [String] {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       var report = try Self.report()
       try change(&report)
       try report.write(to: folder)
@@ -103,7 +104,7 @@ import Testing
   }
 
   @Test func aGoodRunHasNoFaults() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       try Self.report().write(to: folder)
       let check = try RunFolderCheck(folder)
       #expect(check.faults.isEmpty, "\(check.faults.joined(separator: "\n"))")

@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -46,7 +47,7 @@ import Testing
 
   /// Order, ratio, verdicts and columns, beside an engine that declines; the rest is what `RunFolderCheck` looks at.
   @Test func theShorterSleepIsFaster() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let (check, executions, output) = try run(
         [Self.problem(3)], ["--rounds", "15", "--budget", "0.001", "--visits", "3"], in: folder,
         engines: "sleep-5ms,sleep-1ms,sleep-1ms,sleep-1ms[other]")
@@ -99,7 +100,7 @@ import Testing
   /// `--rounds` is what every engine is sampled at least, and at most where the budget is nothing; they are shared out among `--visits`,
   /// between which every other item has its turn.
   @Test func roundsAndVisitsAreCounted() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let problems = [Self.problem(3), Self.problem(4)]
       let (few, executions, _) = try run(
         problems, ["--rounds", "4", "--budget", "0.001", "--visits", "2"], in: folder)
@@ -108,7 +109,7 @@ import Testing
       let facts = try #require(few.run["environment"] as? [String: String])
       #expect(facts["rounds"] == "4 at least, in 2 visits" && facts["budget"] == "0.001 s per item")
     }
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let problems = [Self.problem(3), Self.problem(4)]
       let (more, executions, _) = try run(
         problems, ["--rounds", "7", "--budget", "0.001", "--visits", "1"], in: folder)
@@ -121,7 +122,7 @@ import Testing
   @Test func theBudgetIsSpentAndNotExceeded() throws {
     var counts: [Int] = []
     for budget in [0.02, 0.4] {
-      try CommandLineRunner.withFolder { folder in
+      try withTemporaryFolder { folder in
         let (check, _, _) = try run(
           [Self.problem(3)],
           ["--rounds", "1", "--budget", "\(budget)", "--visits", "1", "--precision", "0.0001%"],
@@ -145,7 +146,7 @@ import Testing
   /// A run that was killed goes on: finished items are not executed again, those with a visit to come are not verified or warmed
   /// twice for it, and their samples stay as they were.
   @Test func resumedRunsMeasureNothingTwice() throws {
-    try CommandLineRunner.withFolder { folder in
+    try withTemporaryFolder { folder in
       let problems = (3...6).map(Self.problem)
       let options = ["--rounds", "4", "--budget", "0.001", "--visits", "2"]
       var arguments = Self.arguments(
