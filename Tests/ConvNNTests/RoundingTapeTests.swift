@@ -24,6 +24,18 @@ import Testing
     return squares / Double(orders)
   }
 
+  /// Its numbers hold it, and it must not hold them: a test of a large layer has a tape of 100 MB.
+  @Test func aTapeEndsWithItsNumbers() {
+    weak var tape: RoundingTape?
+    do {
+      let its = self.tape()
+      tape = its
+      let y = its.sum(its.exact([1, 2])).clamped()
+      #expect(its.decisions.map(\.value) == [3] && y.value == 3)
+    }
+    #expect(tape == nil)
+  }
+
   @Test func aSumCountsItsPartialSumsOnAverageOverTheOrders() {
     // In this order all partial sums are small, so that the average counts.
     let terms = [0.5, -0.5, 3, -2.75, 1.5, -1.25]

@@ -34,7 +34,9 @@ public final class RoundingTape {
   private var adjoints: [Double] = []
   private var pending: [UInt64] = []
   /// Numbers whose sign decides the way of the formula: inputs of ReLUs, differences of a maximum to its rivals.
-  public private(set) var decisions: [Traced] = []
+  public var decisions: [Traced] { decided.map { Traced(value: $0.value, step: $0.step, tape: self) } }
+  /// Without the tape, which would hold itself for ever.
+  private var decided: [(value: Double, step: Int)] = []
 
   /// An empty tape for results in a type with this unit roundoff.
   public init(unitRoundoff: Double, isStored: Bool = false) {
@@ -72,7 +74,7 @@ public final class RoundingTape {
   public func stored(_ value: Double) -> Traced { stored(exact(value)) }
 
   /// Notes that the sign of `x` decides.
-  public func decide(_ x: Traced) { if x.step >= 0 { decisions.append(x) } }
+  public func decide(_ x: Traced) { if x.step >= 0 { decided.append((x.value, x.step)) } }
 
   /// One step with at most two operands.
   func record(

@@ -2,7 +2,7 @@
 ///
 /// Swift's own engine goes back over the text, which takes `(a*)*b` longer than anybody waits, and its parser has no limit of depth. Here
 /// all ways through the expression are followed at once (Thompson, CACM 11(6), 1968). There are literals, `.`, `[a-z]`, `[^a-z]`,
-/// `\d \w \s \D \W \S`, `\` before anything that is no letter or digit, `( )`, `(?: )`, `|`, `* + ?` and `{n}`, `{n,}`, `{n,m}`, also with a
+/// `\d \w \s \D \W \S` (of ASCII), `\` before anything that is no letter or digit, `( )`, `(?: )`, `|`, `* + ?` and `{n}`, `{n,}`, `{n,m}`, also with a
 /// `?` behind, and `^`, `$`.
 struct LinearPattern {
   /// What is wrong with an expression, and before which of its characters (Unicode scalars).

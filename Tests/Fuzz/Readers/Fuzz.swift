@@ -15,6 +15,9 @@ struct FuzzedReader: Sendable {
     .json, .safetensors, .reference, .problem, .batch, .csv, .report, .journal, .plan, .profile, .idx, .onnx,
   ]
 
+  /// Whether errors are printed, to see what a reader says of a file.
+  static let tells = ProcessInfo.processInfo.environment["VBENCH_FUZZ_TELL"] != nil
+
   /// The one that `VBENCH_FUZZ` names.
   static let chosen: FuzzedReader = {
     let wanted = ProcessInfo.processInfo.environment["VBENCH_FUZZ"] ?? ""
@@ -41,7 +44,7 @@ private func isOurs(_ error: any Error) -> Bool {
   }
 }
 
-/// libFuzzer asks for the readers' names with `-help=1` too, so that a wrong name is found before anything runs.
+/// A wrong name is found before anything runs.
 @_cdecl("LLVMFuzzerInitialize")
 public func initializeFuzzer(
   _ count: UnsafeMutablePointer<CInt>?,
@@ -60,6 +63,7 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     demand(isOurs(error), "an error of another kind: \(error)")
     // Messages hold the place in the input: they are made of it too.
     demand(!"\(error)".isEmpty, "an error that says nothing")
+    if FuzzedReader.tells { print(error) }
   }
   return 0
 }
