@@ -32,6 +32,7 @@ import Testing
     var rows = report.rows
     let first = CSV.number(rows[0].seconds[0] * 1e3)
     let samples = SampleTable.csv(rows).replacingOccurrences(of: ",0,\(first),", with: ",0,\(time),")
+    for index in rows.indices { (rows[index].rounds, rows[index].seconds) = ([], []) }
     #expect(
       fault { try SampleTable.read(CSVTable(parsing: samples, file: "samples.csv"), into: &rows) }
         .contains("a time of '\(time)' milliseconds"))
@@ -167,12 +168,21 @@ import Testing
 
   /// Sizes of tensors without elements take no room in a file, and can be anything.
   @Test func sizesWithoutElements() throws {
+    let file = checkout.appending(path: "Tests/Fuzz/regressions/reference/sizes-without-elements").path
+    #expect(
+      fault { _ = try ReferenceCase(path: file) }.contains("4294967296, 1073741824]: extent 0, at least 1"))
+  }
+
+  /// Products of two of a transposed convolution's sizes have to fit.
+  @Test func stridesBeyondAllTensors() throws {
     let tensors = [
-      ("input", try Tensor([] as [Float], shape: [0, 1, 1 << 32, 1])),
-      ("weight", try Tensor([] as [Float], shape: [1, 0, 1 << 32, 1])),
+      ("input", try Tensor([Float](repeating: 1, count: 9), shape: [1, 1, 3, 3])),
+      ("weight", try Tensor([1] as [Float], shape: [1, 1, 1, 1])),
     ]
-    let attributes =
-      #"{"stride": [4294967296, 1], "padding": [0, 0], "output_padding": [0, 0], "dilation": [1, 1], "groups": 1}"#
-    #expect(try caseFault("conv_transpose2d", attributes, tensors).contains("is too large for a transposed"))
+    func attributes(_ stride: Int) -> String {
+      #"{"stride": [\#(stride), 1], "padding": [0, 0], "output_padding": [0, 0], "dilation": [1, 1], "groups": 1}"#
+    }
+    let fault = try caseFault("conv_transpose2d", attributes(1 << 31), tensors)
+    #expect(fault.contains("2147483648 is too large for a transposed"))
   }
 }
