@@ -116,7 +116,7 @@ let package = Package(
     // The commands with engines that sleep for known times beside the others, for the tests of what is measured.
     .executableTarget(
       name: "sleep-probe",
-      dependencies: ["VbenchCLI", "ConvBackends", "ConvCore", "ConvHarness", "ConvNaive"],
+      dependencies: ["VbenchCLI", "ConvBackends", "ConvTestSupport", "ConvHarness"],
       path: "Tests/SleepProbe"),
 
     // Engines that compute worse than they say, for the tests of verdicts; `make sharp` makes tables with them.

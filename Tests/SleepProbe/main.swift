@@ -1,8 +1,11 @@
 import ConvBackends
 import ConvHarness
+import ConvTestSupport
 import VbenchCLI
 
 // The commands of `vbench`, with engines whose durations are known.
-BackendRegistry.additional = [SleepingBackend(milliseconds: 1), SleepingBackend(milliseconds: 5)]
+BackendRegistry.additional = [
+  FakeBackend.sleeping(milliseconds: 1), FakeBackend.sleeping(milliseconds: 5),
+]
 BuildConfiguration.timesInDebug = true
 CommandLineTool.run()
