@@ -16,12 +16,8 @@ struct Region: Hashable, Sendable {
   var range: Range<Int>
   var kind: Kind
 
-  func contains(_ edit: Edit) -> Bool { contains(edit.range) }
-
-  func contains(_ other: Region) -> Bool { contains(other.range) }
-
-  private func contains(_ other: Range<Int>) -> Bool {
-    range.lowerBound <= other.lowerBound && other.upperBound <= range.upperBound
+  func contains(_ edit: Edit) -> Bool {
+    range.lowerBound <= edit.range.lowerBound && edit.range.upperBound <= range.upperBound
   }
 }
 
@@ -83,11 +79,10 @@ final class SwiftRegions: SyntaxVisitor {
   }
 
   override func visit(_ node: InitializerClauseSyntax) -> SyntaxVisitorContinueKind {
-    // A compiler takes too long over a choice between two long tables: their closures are switched by themselves.
+    // A compiler takes too long over a choice between two long tables: of these only the closures are switched.
     let entries = Closures(viewMode: .sourceAccurate)
     entries.walk(node.value)
-    if entries.regions.count > 8 { regions += entries.regions }
-    add(node)
+    if entries.regions.count > 8 { regions += entries.regions } else { add(node) }
     return .skipChildren
   }
 }
@@ -99,8 +94,8 @@ private final class Closures: SyntaxVisitor {
   override func visit(_ node: ClosureExprSyntax) -> SyntaxVisitorContinueKind {
     let start = node.statements.positionAfterSkippingLeadingTrivia.utf8Offset
     let end = node.statements.endPositionBeforeTrailingTrivia.utf8Offset
-    regions.append(
-      Region(range: start..<end, kind: node.statements.count == 1 ? .expression : .body(value: true)))
+    // Statements are checked after the table, an expression together with it.
+    regions.append(Region(range: start..<end, kind: .body(value: true)))
     return .skipChildren
   }
 }

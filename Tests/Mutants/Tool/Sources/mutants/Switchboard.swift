@@ -86,10 +86,11 @@ struct Switchboard {
     for line in output.split(separator: "\n") where line.contains(" error: ") {
       let parts = line.split(separator: ":")
       guard parts.count > 3, let number = Int(parts[1]),
-        let path = switched.keys.first(where: { parts[0].hasSuffix("/" + $0) }),
-        let owner = switched[path]!.owners.first(where: { $0.lines.contains(number) })
+        let path = switched.keys.first(where: { parts[0].hasSuffix("/" + $0) }), let file = switched[path]
       else { continue }
-      blamed.formUnion(owner.numbers)
+      // What is between the variants may be wrong by any of them: an expression that takes too long, say.
+      let owner = file.owners.first { $0.lines.contains(number) }
+      blamed.formUnion(owner?.numbers ?? file.owners.flatMap(\.numbers))
     }
     fixed.formUnion(blamed)
     return blamed.sorted()

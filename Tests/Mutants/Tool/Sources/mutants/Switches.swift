@@ -33,10 +33,7 @@ struct SwitchedFile: Sendable {
   init(_ source: [UInt8], isSwift: Bool, regions: [Region], changes: [FileChange]) {
     append(isSwift ? "import CMutants\n" : "#include \"vb_mutants.h\"\n")
     var position = 0
-    // Where one mutant needs a whole table and another a closure in it, both switch the table.
-    let used = Set(changes.flatMap { Self.regions(of: $0, among: regions) ?? [] })
-    let outermost = used.filter { region in !used.contains { $0 != region && $0.contains(region) } }
-    for region in outermost.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+    for region in regions.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
       let here: [(change: FileChange, edits: [Edit])] = changes.compactMap { change in
         let edits = change.edits.filter { region.contains($0) }
         return edits.isEmpty ? nil : (change, edits)
