@@ -42,6 +42,9 @@ struct MutantsCommand: ParsableCommand {
   @Option(help: "The working tree.")
   var root = "."
 
+  @Flag(help: "The tests are known to pass without a mutant: they are not run first.")
+  var green = false
+
   @Flag(help: "Only say where each mutant's lines stand, and which can be switched; builds nothing.")
   var check = false
 
@@ -70,7 +73,7 @@ struct MutantsCommand: ParsableCommand {
       throw board.broken.isEmpty ? ExitCode.success : ExitCode.failure
     }
     let pass = try MutantPass(tree: tree, jobs: jobs, limit: limit)
-    let outcomes = try pass.run(&board, chosen: Set(chosen))
+    let outcomes = try pass.run(&board, chosen: Set(chosen), isGreen: green)
     let table = ResultsTable(
       outcomes: outcomes, commit: try pass.commit(), machine: try ResultsTable.machineClass(),
       durations: pass.durations)

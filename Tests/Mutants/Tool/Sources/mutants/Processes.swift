@@ -26,25 +26,33 @@ func runProgram(
   process.standardError = pipe
   process.standardInput = FileHandle.nullDevice
   try process.run()
-  var output: [UInt8] = []
-  var lineStart = 0
+  var output = Data()
+  // Where the line begins that is not whole yet, and how far it was looked at: tests print lines of megabytes.
+  var (lineStart, seen) = (0, 0)
   while case let data = pipe.fileHandleForReading.availableData, !data.isEmpty {
-    output += data
-    guard let stop, process.isRunning else { continue }
-    while let end = output[lineStart...].firstIndex(of: UInt8(ascii: "\n")) {
-      let line = String(decoding: output[lineStart..<end], as: UTF8.self)
-      lineStart = end + 1
-      if stop(line) {
-        process.terminate()
-        lineStart = output.count
-      }
+    output.append(data)
+    guard let stop else { continue }
+    while let end = newline(in: output, from: seen) {
+      let line = String(decoding: output[lineStart..<min(end, lineStart + 400)], as: UTF8.self)
+      (lineStart, seen) = (end + 1, end + 1)
+      if process.isRunning, stop(line) { process.terminate() }
     }
+    seen = output.count
   }
   process.waitUntilExit()
   let text = String(decoding: output, as: UTF8.self)
   if let log { try text.write(to: log, atomically: true, encoding: .utf8) }
   let signalled = process.terminationReason == .uncaughtSignal
   return Finished(status: process.terminationStatus + (signalled ? 128 : 0), output: text)
+}
+
+private func newline(in data: Data, from start: Int) -> Int? {
+  data.withUnsafeBytes { bytes in
+    guard start < bytes.count, let base = bytes.baseAddress,
+      let found = memchr(base + start, Int32(UInt8(ascii: "\n")), bytes.count - start)
+    else { return nil }
+    return UnsafeRawPointer(found) - base
+  }
 }
 
 /// Does something with each element, so many at a time; results come in the order of the elements.
