@@ -31,6 +31,7 @@ import Testing
     var rows = report.rows
     let first = CSV.number(rows[0].seconds[0] * 1e3)
     let samples = SampleTable.csv(rows).replacingOccurrences(of: ",0,\(first),", with: ",0,\(time),")
+    for index in rows.indices { (rows[index].rounds, rows[index].seconds) = ([], []) }
     #expect(
       fault { try SampleTable.read(CSVTable(parsing: samples, file: "samples.csv"), into: &rows) }
         .contains("a time of '\(time)' milliseconds"))
@@ -162,16 +163,5 @@ import Testing
     let attributes =
       #"{"stride": [1, 1], "padding": [[30000, 30000], [30000, 30000]], "dilation": [1, 1], "groups": 1}"#
     #expect(try caseFault("conv2d", attributes, tensors).contains("nothing is expected"))
-  }
-
-  /// Sizes of tensors without elements take no room in a file, and can be anything.
-  @Test func sizesWithoutElements() throws {
-    let tensors = [
-      ("input", try Tensor([] as [Float], shape: [0, 1, 1 << 32, 1])),
-      ("weight", try Tensor([] as [Float], shape: [1, 0, 1 << 32, 1])),
-    ]
-    let attributes =
-      #"{"stride": [4294967296, 1], "padding": [0, 0], "output_padding": [0, 0], "dilation": [1, 1], "groups": 1}"#
-    #expect(try caseFault("conv_transpose2d", attributes, tensors).contains("is too large for a transposed"))
   }
 }
