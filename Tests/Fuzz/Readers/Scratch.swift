@@ -40,12 +40,16 @@ func again<Value>(_ what: String, _ read: () throws -> Value) -> Value {
 /// The parts of an input between lines of a single `%`, which the formats in question hardly use.
 func parts(_ bytes: [UInt8]) -> [String] {
   var parts: [[UInt8]] = [[]]
-  for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-    if line.elementsEqual("%".utf8) {
+  var start = 0
+  while start < bytes.count {
+    // With its end, where it has one.
+    let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? bytes.count
+    if bytes[start..<end].elementsEqual("%\n".utf8) {
       parts.append([])
     } else {
-      parts[parts.count - 1] += line + [UInt8(ascii: "\n")]
+      parts[parts.count - 1] += bytes[start..<end]
     }
+    start = end
   }
   return parts.map { String(decoding: $0, as: UTF8.self) }
 }
