@@ -5,6 +5,7 @@ final class MutantPass {
   let tree: SourceTree
   let jobs: Int
   private let bundle: TestBundle
+  let commit: String
   private(set) var durations: [(step: String, seconds: Double)] = []
 
   init(tree: SourceTree, jobs: Int, limit: Int) throws {
@@ -14,11 +15,12 @@ final class MutantPass {
     for folder in [tree.copy, logs] {
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
+    commit = try Self.commit(of: tree)
     bundle = TestBundle(folder: tree.copy, logs: logs, limit: limit)
   }
 
   /// The working tree's commit, with `+` where files of the product or of the tests differ from it.
-  func commit() throws -> String {
+  private static func commit(of tree: SourceTree) throws -> String {
     let head = try runProgram(["git", "rev-parse", "--short", "HEAD"], in: tree.root).output
     let changed = try runProgram(
       [
@@ -41,7 +43,7 @@ final class MutantPass {
     let (bundle, total) = (bundle, mutants.count)
     let files = try timed("build") { try buildSwitched(&board) }
     let tests = try bundle.list()
-    let sets = ResultsTable.instructionSets(of: try Self.flags())
+    let sets = try Machine.instructionSets()
     for number in wanted where outcomes[number] == nil {
       let mutant = mutants[number - 1]
       let filter = try Regex(mutant.filter)
@@ -132,10 +134,5 @@ final class MutantPass {
 
   private static func firstError(_ output: String) -> String {
     output.split(separator: "\n").first { $0.contains("error: ") }.map(String.init) ?? "no error is named"
-  }
-
-  private static func flags() throws -> String {
-    let text = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)
-    return text.split(separator: "\n").first { $0.hasPrefix("flags") }.map(String.init) ?? ""
   }
 }

@@ -15,7 +15,7 @@ struct MutantsCommand: ParsableCommand {
       SURVIVED   every test of the filter passed: a hole in the tests
       ERROR      the quoted lines are not found, the mutant does not compile, or the filter runs no test
 
-      Exit status: 0 if all are caught, 1 otherwise. Logs: .build/mutants/logs. A pass over all mutants writes
+      Exit status: 0 if all are caught, 1 otherwise. Logs: .build/mutants/logs. Verdicts are kept in
       Tests/Mutants/RESULTS.md.
       """)
 
@@ -74,13 +74,7 @@ struct MutantsCommand: ParsableCommand {
     }
     let pass = try MutantPass(tree: tree, jobs: jobs, limit: limit)
     let outcomes = try pass.run(&board, chosen: Set(chosen), isGreen: green)
-    let table = ResultsTable(
-      outcomes: outcomes, commit: try pass.commit(), machine: try ResultsTable.machineClass(),
-      durations: pass.durations)
-    say(table.counts.map { "\($0.count) \($0.word)" }.joined(separator: ", "))
-    if patterns.isEmpty, fresh == nil {
-      try Data(table.markdown.utf8).write(to: folder.appending(path: "RESULTS.md"), options: .atomic)
-    }
+    if fresh == nil { try write(outcomes, of: pass, all: mutants, to: folder.appending(path: "RESULTS.md")) }
     let holes = outcomes.filter {
       switch $0.verdict {
       case .survived, .error: true
@@ -91,6 +85,17 @@ struct MutantsCommand: ParsableCommand {
     if fresh != nil { for hole in holes { say("\n" + hole.mutant.text) } }
     if !holes.isEmpty { throw ExitCode.failure }
   }
+  private func write(_ outcomes: [Outcome], of pass: MutantPass, all mutants: [Mutant], to file: URL) throws {
+    var table = ResultsTable(
+      outcomes, commit: pass.commit, machine: try Machine.described(), durations: pass.durations)
+    if !patterns.isEmpty {
+      table = ResultsTable(reading: (try? String(contentsOf: file, encoding: .utf8)) ?? "")
+      table.update(outcomes, commit: pass.commit, existing: Set(mutants.map(\.name)))
+    }
+    try Data(table.markdown.utf8).write(to: file, options: .atomic)
+    say("\(file.lastPathComponent): \(table.counts)")
+  }
+
   private static func stored(in folder: URL) throws -> [Mutant] {
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
       $0.hasSuffix(".mutant")

@@ -9,6 +9,8 @@ enum Verdict: Sendable {
   /// The mutant or its filter is at fault.
   case error(String)
 
+  static let words = ["caught", "SURVIVED", "not applicable", "ERROR"]
+
   var word: String {
     switch self {
     case .caught: "caught"
