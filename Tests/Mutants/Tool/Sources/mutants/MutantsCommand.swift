@@ -66,6 +66,7 @@ struct MutantsCommand: ParsableCommand {
     var board = try Switchboard(mutants, tree: tree)
     say("\(mutants.count) mutants: \(board.switchable.count) in one build, \(board.fixed.count) in one each")
     if check {
+      if fresh != nil { for mutant in mutants { say("\(mutant.name): \(mutant.text)") } }
       for number in board.fixed.sorted() { say("own build  \(mutants[number - 1].name)") }
       for (number, why) in board.broken.sorted(by: { $0.key < $1.key }) {
         say("ERROR      \(mutants[number - 1].name): \(why)")
@@ -85,6 +86,7 @@ struct MutantsCommand: ParsableCommand {
     if fresh != nil { for hole in holes { say("\n" + hole.mutant.text) } }
     if !holes.isEmpty { throw ExitCode.failure }
   }
+
   private func write(_ outcomes: [Outcome], of pass: MutantPass, all mutants: [Mutant], to file: URL) throws {
     var table = ResultsTable(
       outcomes, commit: pass.commit, machine: try Machine.described(), durations: pass.durations)
