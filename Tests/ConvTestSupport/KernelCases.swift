@@ -127,28 +127,27 @@ public final class KernelMemory {
   public func difference<T: ConvScalar>(
     _ result: UnsafeMutablePointer<T>, from expected: [T]
   ) -> String? {
-    let found = values(result)
-    guard found.count == expected.count else { return "\(found.count) elements, \(expected.count) expected" }
-    for i in found.indices where !areSame(found[i], expected[i]) {
-      return "[\(i)] is \(found[i]), expected \(expected[i])"
+    difference(result, from: expected) { a, b in
+      a.isNaN || b.isNaN ? a.isNaN && b.isNaN : a == b && a.sign == b.sign
     }
-    return damage
   }
 
   /// The same of integers.
   public func difference<T: FixedWidthInteger>(
     _ result: UnsafeMutablePointer<T>, from expected: [T]
   ) -> String? {
+    difference(result, from: expected, areSame: ==)
+  }
+
+  private func difference<T>(
+    _ result: UnsafeMutablePointer<T>, from expected: [T], areSame: (T, T) -> Bool
+  ) -> String? {
     let found = values(result)
     guard found.count == expected.count else { return "\(found.count) elements, \(expected.count) expected" }
-    for i in found.indices where found[i] != expected[i] {
+    for i in found.indices where !areSame(found[i], expected[i]) {
       return "[\(i)] is \(found[i]), expected \(expected[i])"
     }
     return damage
-  }
-
-  private func areSame<T: ConvScalar>(_ a: T, _ b: T) -> Bool {
-    a.isNaN || b.isNaN ? a.isNaN && b.isNaN : a == b && a.sign == b.sign
   }
 }
 

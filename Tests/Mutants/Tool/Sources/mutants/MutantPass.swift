@@ -15,6 +15,7 @@ final class MutantPass {
     for folder in [tree.copy, logs] {
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
+    try tree.copyTheRest()
     commit = try Self.commit(of: tree)
     bundle = TestBundle(folder: tree.copy, logs: logs, limit: limit)
   }

@@ -24,7 +24,6 @@ struct SourceTree {
     byName = Dictionary(
       grouping: sources.keys.filter { !$0.contains("/Mutants/") },
       by: { String($0.split(separator: "/").last!) })
-    try copyTheRest()
   }
 
   private static func isCompiled(_ path: String) -> Bool {
@@ -32,7 +31,7 @@ struct SourceTree {
   }
 
   /// Stored numbers, reports, documents.
-  private func copyTheRest() throws {
+  func copyTheRest() throws {
     for path in files where !Self.isCompiled(path) {
       let (from, to) = (root.appending(path: path), copy.appending(path: path))
       if FileManager.default.contentsEqual(atPath: from.path, andPath: to.path) { continue }
