@@ -119,6 +119,12 @@ let package = Package(
       dependencies: ["VbenchCLI", "ConvBackends", "ConvTestSupport", "ConvHarness"],
       path: "Tests/SleepProbe"),
 
+    // Starts the executable with mutated arguments and files; `make fuzz` runs it.
+    .executableTarget(
+      name: "fuzz-commands",
+      dependencies: ["ConvCore", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Tests/Fuzz/Commands"),
+
     // Engines that compute worse than they say, for the tests of verdicts; `make sharp` makes tables with them.
     .target(
       name: "CoarseEngines", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/CoarseEngines",
