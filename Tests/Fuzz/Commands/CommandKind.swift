@@ -14,73 +14,84 @@ struct CommandInput {
 /// A way to use a command, and inputs that it knows.
 struct CommandKind {
   let name: String
-  let seeds: [CommandInput]
-  /// Options of the command, with values after `=` where they take one.
+  /// Inputs that are right, and those that fuzzing of the readers left, most of which are not.
+  let right, stored: [CommandInput]
+  /// Options of the command.
   let options: [String]
 
-  /// All kinds, with the stored inputs of the readers of files (`Tests/Fuzz/corpus`) as their files.
-  static func all(corpus: String) throws -> [CommandKind] {
-    func inputs(_ reader: String) throws -> [[UInt8]] {
-      let folder = URL(fileURLWithPath: corpus).appending(path: reader)
-      let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-      return try names.map { [UInt8](try Data(contentsOf: folder.appending(path: $0))) }
+  private init(
+    _ name: String, right: [[UInt8]], stored: [[UInt8]], options: [String],
+    input: ([UInt8]) -> CommandInput
+  ) {
+    self.name = name
+    self.right = right.map(input)
+    self.stored = stored.map(input)
+    self.options = options
+  }
+
+  /// All kinds; files are those of `Tests/Fuzz/corpus`, `References` and `Reports` of a checkout.
+  static func all(checkout: String) throws -> [CommandKind] {
+    func files(_ folder: String, ending: String = "", below limit: Int = 65536) throws -> [[UInt8]] {
+      let folder = URL(fileURLWithPath: checkout).appending(path: folder)
+      let names = try FileManager.default.subpathsOfDirectory(atPath: folder.path).sorted()
+      return try names.filter { $0.hasSuffix(ending) }.compactMap {
+        let bytes = try? Data(contentsOf: folder.appending(path: $0))
+        return bytes.flatMap { $0.count < limit ? [UInt8]($0) : nil }
+      }
     }
-    let problems =
-      problems + (try inputs("problem")).map { String(decoding: $0.filter { $0 != 0 }, as: UTF8.self) }
+    let problems = problems.map { Array($0.utf8) }
+    let problemTexts = try files("Tests/Fuzz/corpus/problem")
+    let batches = problems + [Array(Self.batch.utf8), try files("Reports/peers", ending: "layers.txt")[0]]
+    let (models, modelTexts) = (
+      try files("References/models", ending: ".onnx"), try files("Tests/Fuzz/corpus/onnx")
+    )
+    let cases = try files("References/cases", ending: ".safetensors", below: 8192)
+    let reports = try files("Tests/Fuzz/corpus/report")
+    let run = try run(
+      networks: "\(checkout)/Reports/2026-11-25-amd-epyc-avx2-networks",
+      layers: "\(checkout)/Reports/2026-11-30-amd-epyc-avx512")
     let list = ["run", "--list"]
-    let report = try inputs("report").map(runFolder)
     return [
+      CommandKind("list", right: problems, stored: problemTexts, options: selection) {
+        CommandInput(fixed: list, arguments: [argument($0)])
+      },
       CommandKind(
-        name: "list", seeds: problems.map { CommandInput(fixed: list, arguments: [$0]) }, options: selection),
-      CommandKind(
-        name: "list --suite",
-        seeds: try inputs("batch").map {
-          CommandInput(fixed: list, arguments: ["--suite", "batch"], files: ["batch": $0])
-        }, options: selection),
-      CommandKind(
-        name: "list @file",
-        seeds: problems.map {
-          CommandInput(
-            fixed: list, arguments: ["@arguments"],
-            files: ["arguments": Array("--passes forward\n\($0)\n".utf8)])
-        }, options: selection),
-      CommandKind(
-        name: "list --onnx",
-        seeds: try inputs("onnx").flatMap { model in
-          [[], ["--batch", "4"], ["--shapes", "x:1x3x32x32"]].map {
-            CommandInput(fixed: list, arguments: ["--onnx", "model.onnx"] + $0, files: ["model.onnx": model])
-          }
-        }, options: selection),
-      CommandKind(
-        name: "explain", seeds: problems.map { CommandInput(fixed: ["explain"], arguments: [$0]) },
-        options: [
-          "--backends=all", "--backends=winograd[tile=4x4]", "--backends=fft", "--threads=2",
-          "--workspace=1KiB",
-          "--passes=backward-filter", "--format=nchw", "--filter-state=prepared", "--plan=arguments",
-          "--seed=7",
-        ]),
-      CommandKind(
-        name: "check",
-        seeds: try inputs("reference").map {
-          CommandInput(
-            fixed: ["check", "--references", "case.safetensors"], arguments: ["--threads", "1"],
-            files: ["case.safetensors": $0])
-        },
-        options: [
-          "--backends=naive,im2col", "--passes=forward", "--element-type=float64", "--junit=j.xml",
-          "--verbose",
-        ]),
-      CommandKind(
-        name: "report", seeds: report.map { CommandInput(fixed: ["report"], arguments: ["run"], files: $0) },
-        options: ["--help"]),
-      CommandKind(
-        name: "diff",
-        seeds: report.map { files in
-          CommandInput(
-            fixed: ["diff"], arguments: ["run", "after"],
-            files: files.merging(files.map { ($0.key.replacing("run/", with: "after/"), $0.value) }) { $1 })
-        }, options: ["--threshold=5%", "--threshold=0.05", "--normalize=none", "--normalize=auto"]),
+        "list --suite", right: batches, stored: try files("Tests/Fuzz/corpus/batch"), options: selection
+      ) {
+        CommandInput(fixed: list, arguments: ["--suite", "batch"], files: ["batch": $0])
+      },
+      CommandKind("list @file", right: problems, stored: problemTexts, options: selection) {
+        CommandInput(
+          fixed: list, arguments: ["@arguments"],
+          files: ["arguments": Array("--passes forward\n".utf8) + $0 + [UInt8(ascii: "\n")]])
+      },
+      CommandKind("list --onnx", right: models, stored: modelTexts, options: selection) {
+        CommandInput(
+          fixed: list, arguments: ["--onnx", "model.onnx", "--batch", "4"], files: ["model.onnx": $0])
+      },
+      CommandKind("explain", right: problems, stored: problemTexts, options: explaining) {
+        CommandInput(fixed: ["explain"], arguments: [argument($0)])
+      },
+      CommandKind("check", right: cases, stored: try files("Tests/Fuzz/corpus/reference"), options: checking)
+      {
+        CommandInput(
+          fixed: ["check", "--references", "case.safetensors"], arguments: ["--threads", "1"],
+          files: ["case.safetensors": $0])
+      },
+      CommandKind("report", right: [run], stored: reports, options: ["--help"]) {
+        CommandInput(fixed: ["report"], arguments: ["run"], files: runFiles($0, in: "run"))
+      },
+      CommandKind("diff", right: [run], stored: reports, options: comparing) {
+        CommandInput(
+          fixed: ["diff"], arguments: ["run", "after"],
+          files: runFiles($0, in: "run").merging(runFiles($0, in: "after")) { $1 })
+      },
     ]
+  }
+
+  /// Bytes as an argument, which ends at a zero.
+  private static func argument(_ bytes: [UInt8]) -> String {
+    String(decoding: bytes.filter { $0 != 0 }, as: UTF8.self)
   }
 
   private static let problems = [
@@ -88,6 +99,25 @@ struct CommandKind {
     "conv2d:n2c6h9w7k6r3s3g3u2v1p1q0l2", "mb1ic3ih8oc4oh8kh3ph1n\"name\"",
   ]
 
+  private static let batch = """
+    --reset --dir=FWD_B,BWD_D --mb=2
+    --match=ic3
+    mb1ic3ih8oc4oh8kh3ph1n"first"
+    # a comment
+    g2mb1ic4ih9iw7oc6oh9ow7kh3kw3ph1pw1n"second*3"
+    conv3d:n1c2d5h5w5k3t3r3s3p1 a*2 third
+    """
+
+  private static let explaining = [
+    "--backends=all", "--backends=winograd[tile=4x4]", "--backends=fft", "--threads=2", "--workspace=1KiB",
+    "--passes=backward-filter", "--format=nchw", "--filter-state=prepared", "--plan=arguments", "--seed=7",
+  ]
+  private static let checking = [
+    "--backends=naive,im2col", "--passes=forward", "--element-type=float64", "--junit=j.xml", "--verbose",
+  ]
+  private static let comparing = [
+    "--threshold=5%", "--threshold=0.05", "--normalize=none", "--normalize=auto",
+  ]
   private static let selection = [
     "--match=c8", "--match=(a|a)*b", "--passes=forward", "--passes=all", "--threads=2", "--format=nchw",
     "--filter-state=prepared", "--batch=4", "--shapes=x:1x3x8x8", "--suite=resnet50", "--suite=*", "--seed=3",
@@ -95,10 +125,34 @@ struct CommandKind {
     "--network=seed-cnn",
   ]
 
-  /// The files of a run, which stored inputs hold one behind the other with lines `%` between them.
-  private static func runFolder(_ bytes: [UInt8]) -> [String: [UInt8]] {
-    let names = ["run.json", "results.csv", "samples.csv", "training.csv", "layers.csv", "trajectory.csv"]
+  private static let runNames = [
+    "run.json", "results.csv", "samples.csv", "training.csv", "layers.csv", "trajectory.csv",
+  ]
+
+  /// The files of a small run one behind the other, with lines `%` between them: what `networks` has of networks, and the first rows
+  /// of `layers` with their samples, whose lines end with the number of the row.
+  private static func run(networks: String, layers: String) throws -> [UInt8] {
+    func lines(_ name: String, _ holds: (Int, Substring) -> Bool) throws -> String {
+      let text = try String(contentsOfFile: "\(layers)/\(name)", encoding: .utf8)
+      let lines = text.split(separator: "\n").enumerated().filter { $0 == 0 || holds($0, $1) }
+      return lines.map { $1 + "\n" }.joined()
+    }
+    let rows = 12
+    let files = try runNames.map { name in
+      switch name {
+      case "results.csv": try lines(name) { index, _ in index <= rows }
+      case "samples.csv": try lines(name) { Int($1.split(separator: ",").last!)! <= rows }
+      default: try String(contentsOfFile: "\(networks)/\(name)", encoding: .utf8)
+      }
+    }
+    return Array(files.joined(separator: "%\n").utf8)
+  }
+
+  /// The files of a run by their names.
+  private static func runFiles(_ bytes: [UInt8], in folder: String) -> [String: [UInt8]] {
     let parts = String(decoding: bytes, as: UTF8.self).components(separatedBy: "%\n")
-    return Dictionary(zip(names.map { "run/\($0)" }, parts.map { Array($0.utf8) })) { first, _ in first }
+    return Dictionary(zip(runNames.map { "\(folder)/\($0)" }, parts.map { Array($0.utf8) })) { first, _ in
+      first
+    }
   }
 }

@@ -10,7 +10,7 @@ import Synchronization
 @main
 struct FuzzCommands: ParsableCommand {
   @Argument(help: "The program.") var program: String
-  @Option(help: "The stored inputs of the readers of files.") var corpus = "Tests/Fuzz/corpus"
+  @Option(help: "The checkout that files are taken from.") var checkout = "."
   @Option(help: "Where inputs that were found are left.") var findings = ".build/fuzz/findings/commands"
   @Option(help: "How many inputs.") var inputs = 6000
   @Option(help: "Which inputs.") var seed: UInt64 = 1
@@ -33,7 +33,7 @@ struct FuzzCommands: ParsableCommand {
 
   func run() throws {
     let program = URL(fileURLWithPath: program).path
-    let kinds = try CommandKind.all(corpus: corpus)
+    let kinds = try CommandKind.all(checkout: checkout)
     let numbers = only.map { [$0] } ?? Array(0..<inputs)
     let scratch = FileManager.default.temporaryDirectory.appending(path: "fuzz-commands-\(getpid())").path
     defer { try? FileManager.default.removeItem(atPath: scratch) }
@@ -65,16 +65,17 @@ struct FuzzCommands: ParsableCommand {
     let kind = kinds[number % kinds.count]
     var mutator = Mutator(
       random: PhiloxGenerator(seed: seed, stream: UInt32(truncatingIfNeeded: number)), options: kind.options)
-    var input = mutator.one(of: kind.seeds)
+    let seeds = mutator.below(4) > 0 ? kind.right : kind.stored
+    var input = mutator.one(of: seeds)
     // Files where there are some, arguments where there are none, and both now and then.
     let files = input.files.keys.sorted()
     let choice = mutator.below(4)
     if !files.isEmpty, choice > 0 {
       let name = mutator.one(of: files)
-      let others = kind.seeds.prefix(200).compactMap { $0.files[name] }
+      let others = seeds.prefix(200).compactMap { $0.files[name] }
       input.files[name] = mutator.mutated(input.files[name]!, others: others)
     }
-    if files.isEmpty || choice < 2 {
+    if files.isEmpty || choice == 0 {
       for _ in 0...mutator.below(2) { input.arguments = mutator.mutated(input.arguments) }
     }
     return (kind, input)

@@ -23,10 +23,10 @@ struct Mutator {
   mutating func below(_ count: Int) -> Int { Int.random(in: 0..<count, using: &random) }
   mutating func one<T>(of values: [T]) -> T { values[below(values.count)] }
 
-  /// One to four changes, one after the other.
+  /// One to three changes, one after the other; mostly one.
   mutating func mutated(_ bytes: [UInt8], others: [[UInt8]]) -> [UInt8] {
     var bytes = bytes
-    for _ in 0...below(4) { change(&bytes, others: others) }
+    for _ in 0...below([1, 1, 3][below(3)]) { change(&bytes, others: others) }
     return bytes
   }
 
