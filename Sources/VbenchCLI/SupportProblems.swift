@@ -79,6 +79,14 @@ struct ProblemOptions: ParsableArguments {
     if let match, result.isEmpty, all > 0 {
       throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
     }
+    if all == 0, !onnx.isEmpty {
+      struct NoConvolutionError: StatusError, CustomStringConvertible {
+        let description: String
+        var exitStatus: ExitStatus { .malformedFile }
+      }
+      throw NoConvolutionError(
+        description: "\(onnx.joined(separator: ", ")): it holds no convolution that can be taken")
+    }
     return result
   }
 
