@@ -57,8 +57,6 @@ struct ConvolutionOperator: Sendable {
   }
 
   private static func isAlike(_ name: String) -> Bool {
-    // Names of operators are short.
-    guard name.utf8.count <= Excerpt.mostCharacters else { return false }
     let small = name.lowercased()
     return small.contains("conv") && !small.contains("convert")
   }

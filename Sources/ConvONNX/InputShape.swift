@@ -35,7 +35,9 @@ public struct InputShape: Hashable, Sendable {
   }
 
   /// The text as errors quote it.
-  var excerpt: String { Excerpt.of(description) }
+  public var excerpt: String { Excerpt.of(description) }
+  /// Names of inputs as errors quote them.
+  public static func excerpt(_ inputs: [String]) -> String { Excerpt.names(inputs) }
 }
 
 /// A stated shape that is none, or that the model contradicts.

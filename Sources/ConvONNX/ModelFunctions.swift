@@ -28,7 +28,9 @@ struct ModelFunctions {
 
     init(_ proto: Onnx_FunctionProto) {
       self.proto = proto
-      stated = Dictionary(proto.valueInfo.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
+      // The names of open sizes mean nothing outside of the function.
+      let fixed = proto.valueInfo.filter { $0.type.sizes?.allSatisfy { !$0.isOpen } ?? false }
+      stated = Dictionary(fixed.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// The values of the attributes in a call: those of the node, else the function's own. A graph is not passed on: what it takes from
@@ -43,7 +45,7 @@ struct ModelFunctions {
 
   /// What lies in a graph or function, with the functions that it calls.
   private struct Measure {
-    /// Nodes, their inputs, outputs and attributes, and the values of graphs: what the work grows with.
+    /// Nodes with what belongs to them, and the values of graphs: what the work grows with.
     var parts = 0
     /// Those of them that lie in functions.
     var inlined = 0
@@ -65,7 +67,7 @@ struct ModelFunctions {
   }
 
   /// Parts that the calls of functions may come to, beside the model's own.
-  static let mostInlined = 1_000_000
+  static let mostInlined = 300_000
   /// Graphs and functions that may lie in each other.
   static let deepest = 100
 
@@ -120,7 +122,7 @@ struct ModelFunctions {
     guard level <= Self.deepest else { throw Self.tooDeep }
     var result = Measure()
     for node in nodes {
-      result.parts += 1 + node.input.count + node.output.count + node.attribute.count
+      result.parts += node.parts
       if let function = callee(of: node) {
         result.add(try measure(function, Key(node), level: level + 1), isCall: true)
       } else if ConvolutionOperator.isAlike(node) {
@@ -150,5 +152,18 @@ struct ModelFunctions {
     measure.parts += function.proto.input.count + function.proto.output.count
     measures[key] = measure
     return measure
+  }
+}
+
+extension Onnx_NodeProto {
+  /// What there is to look at in a node: itself, its inputs, outputs and attributes, and long texts and lists by their length.
+  var parts: Int {
+    var bytes = opType.utf8.count + domain.utf8.count + name.utf8.count
+    for name in input { bytes += name.utf8.count }
+    for name in output { bytes += name.utf8.count }
+    for attribute in attribute {
+      bytes += 8 * (attribute.ints.count + attribute.floats.count) + attribute.s.count
+    }
+    return 1 + input.count + output.count + attribute.count + bytes / 128
   }
 }

@@ -12,7 +12,7 @@ struct ShapeInference {
   private(set) var steps = 0
   /// Those of them that are gone through again, in loops whose values change their shapes from run to run.
   var repeatedSteps = 0
-  static let mostRepeatedSteps = 1_000_000
+  static let mostRepeatedSteps = 300_000
 
   init(_ graph: Onnx_GraphProto, _ functions: ModelFunctions, _ sizes: InputSizes) {
     self.graph = graph
@@ -47,7 +47,7 @@ struct ShapeInference {
   }
 
   private mutating func infer(_ proto: Onnx_NodeProto) throws {
-    steps += 1 + proto.input.count + proto.output.count
+    steps += proto.parts
     let inputs = proto.input.map { name in name.isEmpty ? nil : scopes[name] }
     let node = ModelNode(proto, inputs: inputs, in: scopes.call)
     let outputs = try outputs(of: node, proto)

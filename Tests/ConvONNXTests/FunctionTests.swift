@@ -132,6 +132,13 @@ import Testing
     let told = try read(
       model([node("mine.Odd", ["x", "k"], "y")], weights: [weight("k", [2, 3, 3, 3])], functions: [stated]))
     #expect(told.problems == ["y/c": "conv2d:n1c3h5w5k2r3s3"])
+    // The name of an open size there is not the graph's.
+    stated.valueInfo = [value("b", ["n", 3, 5, 5])]
+    let other = try read(
+      model(
+        [node("mine.Odd", ["x", "k"], "y")], inputs: [value("x", ["n", 2, 8, 8])],
+        weights: [weight("k", [2, 3, 3, 3])], functions: [stated]))
+    #expect(other.layers == [])
   }
 
   @Test func inputsMayBeLeftOut() throws {
@@ -187,10 +194,22 @@ import Testing
     let many = try read(chain(10, times: 2))
     #expect(many.layers.map(\.nodes.count) == [1024])
     #expect(try read(chain(99, times: 1)).layers[0].nodes[0].utf8.count < 400)
+    // A function that lies deep enough for itself, in another place.
+    var twice = chain(60, times: 1)
+    twice.functions += (0..<50).map { index in
+      function(
+        "mine", "G\(index)", ["a", "b"], gives: ["c"],
+        [node("mine.\(index == 49 ? "F0" : "G\(index + 1)")", ["a", "b"], "c")])
+    }
+    #expect(try read(twice).layers.count == 1)
+    twice.graph.node.append(node("mine.G0", ["x", "w"], "z"))
+    #expect {
+      try read(twice)
+    } throws: { "\($0)".contains("more than 100 deep") }
     for (count, times, words) in [
       (100, 1, "more than 100 deep"), (60_000, 1, "more than 100 deep"),
       (90, 2, "more than 1152921504606846976 more nodes"),
-      (20, 2, "more nodes and values, at most 1000000 are followed"),
+      (20, 2, "more nodes and values, at most 300000 are followed"),
     ] {
       #expect {
         try read(chain(count, times: times))

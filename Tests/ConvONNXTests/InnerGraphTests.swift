@@ -252,7 +252,7 @@ import Testing
     #expect {
       try read(model(nodes, inputs: [value("x", [1, 2, 8, 8]), Self.flag]))
     } throws: { error in
-      if !"\(error)".contains("more than 1000000 nodes and values would be gone through again") {
+      if !"\(error)".contains("more than 300000 nodes and values would be gone through again") {
         Issue.record("\(error)")
       }
       return error is FileError
