@@ -57,26 +57,40 @@ enum ConstantFolding {
 extension ModelValue {
   /// The numbers of a value of another shape, each of which stands somewhere in this one; nil where there are none.
   ///
-  /// - Parameter place: the index here of an index there.
-  func gathered(_ result: [Int], from place: ([Int]) -> [Int]) throws -> [Double]? {
-    guard let constants, try Self.count(result) <= Self.mostConstants else { return nil }
+  /// - Parameters:
+  ///   - from: where the first one stands, in row-major order.
+  ///   - steps: how far two neighbours along each axis stand apart.
+  func gathered(_ result: [Int], from: Int = 0, steps: [Int]) throws -> [Double]? {
+    let count = try Self.count(result)
+    guard let constants, count <= Self.mostConstants else { return nil }
     var numbers: [Double] = []
-    numbers.reserveCapacity(try Self.count(result))
+    numbers.reserveCapacity(count)
     var index = Array(repeating: 0, count: result.count)
-    for _ in 0..<(try Self.count(result)) {
-      numbers.append(constants[zip(place(index), shape).reduce(0) { $0 * $1.1 + $1.0 }])
+    var place = from
+    for _ in 0..<count {
+      numbers.append(constants[place])
       for axis in result.indices.reversed() {
         index[axis] += 1
+        place += steps[axis]
         if index[axis] < result[axis] { break }
+        place -= index[axis] * steps[axis]
         index[axis] = 0
       }
     }
     return numbers
   }
 
+  /// How far two neighbours along each axis stand apart in row-major order. Of constants, whose elements are few.
+  var steps: [Int] {
+    var steps = Array(repeating: 1, count: shape.count)
+    for axis in shape.indices.dropLast().reversed() { steps[axis] = steps[axis + 1] &* shape[axis + 1] }
+    return steps
+  }
+
   /// The numbers of a larger shape that this one extends to.
   func extended(to result: [Int]) throws -> [Double]? {
-    let offset = result.count - shape.count
-    return try gathered(result) { index in shape.indices.map { shape[$0] == 1 ? 0 : index[offset + $0] } }
+    if result == shape { return constants }
+    let own = zip(shape, steps).map { $0 == 1 ? 0 : $1 }
+    return try gathered(result, steps: Array(repeating: 0, count: result.count - shape.count) + own)
   }
 }

@@ -1,38 +1,80 @@
 import Foundation
 
+/// What the nodes of a function know of the node that calls it; nothing outside of functions.
+struct FunctionCall {
+  /// What stands before the names of the function's nodes: the calls' names, each with a slash behind it.
+  var path = ""
+  /// The values of the function's attributes.
+  var attributes: [String: Onnx_AttributeProto] = [:]
+}
+
 /// A node of the graph with what is known of its inputs, as the operators' rules see it.
 struct ModelNode {
   /// The operator's name, with its domain where that is not ONNX's own.
   let op: String
-  /// How messages call the node.
-  let title: String
+  /// The node's name, of one without its first output's; in a function behind the names of the calls.
+  let name: String
   /// What is known of each input; nil where an optional one is left out.
   let inputs: [Result<ModelValue, InferenceStop>?]
   /// How many outputs the node has.
   let outputCount: Int
-  private let attributes: [String: Onnx_AttributeProto]
+  private(set) var attributes: [String: Onnx_AttributeProto]
 
-  init(_ proto: Onnx_NodeProto, inputs: [Result<ModelValue, InferenceStop>?]) {
-    op = ["", "ai.onnx"].contains(proto.domain) ? proto.opType : "\(proto.domain).\(proto.opType)"
-    title = "node '\(Self.name(proto))' (\(op))"
+  /// How messages call the node.
+  var title: String { "node '\(Excerpt.of(name))' (\(Excerpt.of(op)))" }
+
+  /// A node of a graph, or of a function that is called so.
+  init(
+    _ proto: Onnx_NodeProto, inputs: [Result<ModelValue, InferenceStop>?],
+    in call: FunctionCall = FunctionCall()
+  ) {
+    op = Self.operatorName(proto)
+    let own = proto.name.isEmpty ? proto.output.first ?? "" : proto.name
+    name = call.path.isEmpty ? own : call.path + Excerpt.of(own)
     self.inputs = inputs
     outputCount = proto.output.count
-    attributes = Dictionary(proto.attribute.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    attributes = [:]
+    for var attribute in proto.attribute where attributes[attribute.name] == nil {
+      if attribute.hasRefAttrName {
+        // An attribute that the call leaves out, and that has no standard value, is left out here too.
+        guard let given = call.attributes[attribute.refAttrName] else { continue }
+        let name = attribute.name
+        attribute = given
+        attribute.name = name
+      }
+      attributes[attribute.name] = attribute
+    }
   }
 
-  private init(_ node: ModelNode, inputs: [Result<ModelValue, InferenceStop>?]) {
-    (op, title, outputCount, attributes) = (node.op, node.title, node.outputCount, node.attributes)
+  private init(
+    _ node: ModelNode, inputs: [Result<ModelValue, InferenceStop>?], attributes: [String: Onnx_AttributeProto]
+  ) {
+    (op, name, outputCount) = (node.op, node.name, node.outputCount)
     self.inputs = inputs
+    self.attributes = attributes
+  }
+
+  /// An operator's name, with its domain where that is not ONNX's own, which is written in two ways.
+  static func operatorName(_ proto: Onnx_NodeProto) -> String {
+    ["", "ai.onnx"].contains(proto.domain) ? proto.opType : "\(proto.domain).\(proto.opType)"
   }
 
   /// The node with only those of its inputs, in that order.
   func taking(_ places: [Int]) -> ModelNode {
-    ModelNode(self, inputs: places.map { $0 < inputs.count ? inputs[$0] : nil })
+    ModelNode(self, inputs: places.map { $0 < inputs.count ? inputs[$0] : nil }, attributes: attributes)
   }
 
-  /// The node's name; of one without, its first output's.
-  static func name(_ proto: Onnx_NodeProto) -> String {
-    proto.name.isEmpty ? proto.output.first ?? "" : proto.name
+  /// The node with another first input.
+  func replacingFirst(_ value: ModelValue) -> ModelNode {
+    ModelNode(self, inputs: [.success(value)] + inputs.dropFirst(), attributes: attributes)
+  }
+
+  /// The node with a list of integers as an attribute.
+  func with(_ name: String, _ values: [Int]) -> ModelNode {
+    var attribute = Onnx_AttributeProto()
+    attribute.name = name
+    attribute.ints = values.map(Int64.init)
+    return ModelNode(self, inputs: inputs, attributes: attributes.merging([name: attribute]) { $1 })
   }
 
   // MARK: Inputs
@@ -67,6 +109,10 @@ struct ModelNode {
   func floats(_ name: String) -> [Double]? { attributes[name].map { $0.floats.map(Double.init) } }
   func ints(_ name: String) -> [Int]? { attributes[name].map { $0.ints.map { Int(clamping: $0) } } }
   func tensor(_ name: String) -> Onnx_TensorProto? { attributes[name].map(\.t) }
+  func sparseTensor(_ name: String) -> Onnx_SparseTensorProto? { attributes[name].map(\.sparseTensor) }
+  func graph(_ name: String) -> Onnx_GraphProto? { attributes[name].flatMap { $0.hasG ? $0.g : nil } }
+  /// The graphs in all attributes.
+  var graphs: [Onnx_GraphProto] { attributes.values.flatMap(\.innerGraphs) }
   func string(_ name: String) -> String? { attributes[name].map { String(decoding: $0.s, as: UTF8.self) } }
 
   /// An axis of a shape of `rank` axes; negative ones count from the end.
@@ -81,7 +127,9 @@ struct ModelNode {
   func axes(_ attribute: String, orInput index: Int, rank: Int) throws -> [Int]? {
     guard let axes = try ints(attribute) ?? constants(index, "axes") else { return nil }
     let result = try axes.map { try axis($0, rank: rank) }
-    guard Set(result).count == result.count else { throw InferenceStop("names an axis twice: \(axes)") }
+    guard Set(result).count == result.count else {
+      throw InferenceStop("names an axis twice: \(Excerpt.of(axes))")
+    }
     return result
   }
 }

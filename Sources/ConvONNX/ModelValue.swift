@@ -9,11 +9,13 @@ struct ModelValue: Equatable {
   var constants: [Double]?
   /// Whether the numbers are integers, which division rounds.
   var isInteger = false
+  /// The type of the elements, where it is known: of inputs, weights and what passes them on.
+  var elementType: Int32?
 
   /// Products of two sizes fit into an integer.
   static let largestSize = 1 << 31 - 1
-  /// Constants of more numbers are taken for weights, which no shape depends on.
-  static let mostConstants = 4096
+  /// Constants of more numbers are taken for weights, which no shape depends on; a shape has 32 sizes at most.
+  static let mostConstants = 256
 
   /// A value of that shape.
   ///
@@ -21,7 +23,7 @@ struct ModelValue: Equatable {
   init(_ shape: [Int], constants: [Double]? = nil, isInteger: Bool = false) throws {
     guard shape.count <= 32 else { throw InferenceStop("a shape of \(shape.count) axes") }
     for size in shape where !(0...Self.largestSize).contains(size) {
-      throw InferenceStop("a size of \(size) in the shape \(shape)")
+      throw InferenceStop("a size of \(size) in the shape \(Excerpt.of(shape))")
     }
     self.shape = shape
     self.isInteger = isInteger
@@ -68,6 +70,9 @@ struct InferenceStop: Error, Equatable {
 
   init(_ reason: String) { self.reason = reason }
 
+  /// A stop at a node, as it is passed on.
+  init(_ reason: String, at node: String) { self = InferenceStop(reason).located(at: node) }
+
   /// A stop at a node; one that lies further up stays as it is.
   func located(at node: String) -> InferenceStop {
     if isLocated { return self }
@@ -83,11 +88,19 @@ extension ModelValue {
     let shape = tensor.dims.map { Int(clamping: $0) }
     try self.init(shape)
     let count = try count
-    isInteger = ![1, 10, 11, 16].contains(tensor.dataType)
+    isInteger = ElementTypes.isInteger(tensor.dataType)
+    elementType = tensor.dataType
     guard count <= Self.mostConstants, tensor.dataLocation == 0 else { return }
     let numbers = Self.numbers(tensor, count: count)
     // A tensor whose data does not fit its shape has no constants; a rule that needs them says so.
     if numbers?.count == count { constants = numbers }
+  }
+
+  /// A sparse initializer or constant: its shape.
+  init(_ tensor: Onnx_SparseTensorProto) throws {
+    try self.init(tensor.dims.map { Int(clamping: $0) })
+    isInteger = ElementTypes.isInteger(tensor.values.dataType)
+    elementType = tensor.values.dataType
   }
 
   private static func numbers(_ tensor: Onnx_TensorProto, count: Int) -> [Double]? {

@@ -5,11 +5,6 @@ enum OperatorRules {
   /// The outputs of a node; fewer than it has where the rest does not matter.
   typealias Rule = @Sendable (ModelNode) throws -> [ModelValue]
 
-  /// Convolutions, by the names of their operators; the second is an optimised model's, with an activation in it.
-  static let convolutions: Set<String> = ["Conv", "com.microsoft.FusedConv", "ConvTranspose"]
-  /// Convolutions of quantised numbers.
-  static let integerConvolutions: Set<String> = ["QLinearConv", "ConvInteger"]
-
   /// The rule of a node's operator.
   static func rule(for op: String) -> Rule? {
     if let function = ConstantFolding.functions[op] {
@@ -27,7 +22,7 @@ enum OperatorRules {
     }
     if broadcasting.contains(op) { return { [try broadcast($0)] } }
     if reductions.contains(op) { return { [try reduce($0)] } }
-    return rules[op]
+    return rules[op] ?? ofMicrosoft[op]
   }
 
   /// Outputs of the first input's shape: element-wise functions, normalisations over it, masks beside it.
@@ -40,7 +35,7 @@ enum OperatorRules {
     "LRN",
     "LayerNormalization", "LeakyRelu", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization",
     "Mish",
-    "PRelu", "QuantizeLinear", "RMSNormalization", "RandomNormalLike", "RandomUniformLike", "Reciprocal",
+    "PRelu", "RMSNormalization", "RandomNormalLike", "RandomUniformLike", "Reciprocal",
     "Relu", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Selu", "Shrink", "Sigmoid",
     "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Swish", "Tan", "Tanh", "ThresholdedRelu",
     "Trilu",
@@ -59,25 +54,18 @@ enum OperatorRules {
     "ReduceSum", "ReduceSumSquare",
   ]
 
-  private static let convolution: Rule = { node in
-    let problem = try node.convolution()
-    return [try ModelValue([problem.n, problem.k] + problem.axesInUse.map { problem.output[$0] })]
-  }
-
   private static let rules: [String: Rule] = [
-    "Conv": convolution, "com.microsoft.FusedConv": convolution, "ConvInteger": convolution,
-    "DeformConv": convolution, "QLinearConv": { try convolution($0.taking([0, 3])) },
-    "ConvTranspose": { node in
-      let problem = try node.transposedConvolution()
-      return [try ModelValue([problem.n, problem.c] + problem.axesInUse.map { problem.input[$0] })]
-    },
+    // Its windows are those of a convolution, what they hold is not.
+    "DeformConv": { try [ConvolutionOperator().output(ConvolutionOperator().problem($0), of: $0)] },
     "MaxPool": { try $0.pooling() }, "AveragePool": { try $0.pooling() }, "LpPool": { try $0.pooling() },
     "GlobalMaxPool": { try $0.globalPooling() }, "GlobalAveragePool": { try $0.globalPooling() },
     "GlobalLpPool": { try $0.globalPooling() },
     "Identity": { [try $0.input(0)] },
     "Cast": { node in
       var value = try node.input(0)
-      value.isInteger = ![1, 10, 11, 16].contains(node.int("to", 1))
+      let type = Int32(clamping: node.int("to", 1))
+      value.elementType = type
+      value.isInteger = ElementTypes.isInteger(type)
       if value.isInteger { value.constants = value.constants?.map { $0.rounded(.towardZero) } }
       return [value]
     },
@@ -97,7 +85,16 @@ enum OperatorRules {
     "SpaceToDepth": { try $0.spaceToDepth().asList },
     "Gemm": { try $0.gemm().asList }, "MatMul": { try $0.matMul().asList },
     "MatMulInteger": { try $0.matMul().asList }, "QLinearMatMul": { try $0.taking([0, 3]).matMul().asList },
-    "DynamicQuantizeLinear": { [try ModelValue($0.input(0).shape), try ModelValue([]), try ModelValue([])] },
+    "QuantizeLinear": { node in
+      var value = try ModelValue(node.input(0).shape)
+      value.elementType = node.has(2) ? try? node.input(2).elementType : ElementTypes.uint8
+      return [value]
+    },
+    "DynamicQuantizeLinear": { node in
+      var value = try ModelValue(node.input(0).shape)
+      value.elementType = ElementTypes.uint8
+      return [value, try ModelValue([]), try ModelValue([])]
+    },
     "LSTM": { try $0.recurrent() }, "GRU": { try $0.recurrent() }, "RNN": { try $0.recurrent() },
     "TopK": { try $0.topK() }, "OneHot": { try $0.oneHot().asList },
     "GatherElements": { [try ModelValue($0.input(1).shape)] }, "GatherND": { try $0.gatherND().asList },
@@ -117,7 +114,7 @@ enum OperatorRules {
         let axis = rank - shape.count + index
         if size == result[axis] || size == 1 { continue }
         guard result[axis] == 1 else {
-          throw InferenceStop("has inputs of the shapes \(shapes), which do not fit together")
+          throw InferenceStop("has inputs of the shapes \(Excerpt.of(shapes)), which do not fit together")
         }
         result[axis] = size
       }
@@ -165,6 +162,7 @@ enum OperatorRules {
 
   private static let constant: Rule = { node in
     if let tensor = node.tensor("value") { return try ModelValue(tensor).asList }
+    if let tensor = node.sparseTensor("sparse_value") { return try ModelValue(tensor).asList }
     if node.has(attribute: "value_int") {
       return try ModelValue([], constants: [Double(node.int("value_int", 0))], isInteger: true).asList
     }

@@ -49,12 +49,13 @@ extension ModelNode {
   func einsum() throws -> ModelValue {
     let equation = (string("equation") ?? "").filter { $0 != " " }
     guard !equation.contains("."), let arrow = equation.range(of: "->") else {
-      throw InferenceStop("has the equation '\(equation)', which is not understood")
+      throw InferenceStop("has the equation '\(Excerpt.of(equation))', which is not understood")
     }
     let terms = equation[..<arrow.lowerBound].split(separator: ",", omittingEmptySubsequences: false)
     let shapes = try inputs.indices.map { try input($0).shape }
     guard terms.map(\.count) == shapes.map(\.count) else {
-      throw InferenceStop("has inputs of the shapes \(shapes) for the equation '\(equation)'")
+      throw InferenceStop(
+        "has inputs of the shapes \(Excerpt.of(shapes)) for the equation '\(Excerpt.of(equation))'")
     }
     var sizes: [Character: Int] = [:]
     for (letter, size) in zip(terms.joined(), shapes.joined()) {

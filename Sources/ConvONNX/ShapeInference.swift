@@ -1,164 +1,167 @@
-/// Goes through a graph once, from its inputs on.
+/// Goes through a graph once, from its inputs on, and through the functions and graphs that its nodes run.
 struct ShapeInference {
-  /// Convolutions that were understood, merged.
-  private(set) var layers: [ConvolutionModel.Layer] = []
-  /// Why other convolutions were not.
-  private(set) var stops: [String] = []
-  /// Nodes that hold graphs with convolutions which may or may not run.
-  private(set) var subgraphs: [(node: String, count: Int)] = []
-  /// Convolutions of quantised numbers.
-  private(set) var integerConvolutions: [String] = []
+  /// The convolutions.
+  var findings = Findings()
+  /// What is known of each value.
+  var scopes = ValueScopes()
 
   private let graph: Onnx_GraphProto
+  let functions: ModelFunctions
   private let sizes: InputSizes
-  /// What is known of each value.
-  private(set) var values: [String: Result<ModelValue, InferenceStop>] = [:]
-  /// Shapes that the model itself states, for operators without a rule.
-  private var stated: [String: Onnx_TypeProto] = [:]
-  private var indexOfLayer: [ConvolutionModel.Layer: Int] = [:]
+  /// Nodes and values that have been gone through.
+  private(set) var steps = 0
+  /// Those of them that are gone through again, in loops whose values change their shapes from run to run.
+  var repeatedSteps = 0
+  static let mostRepeatedSteps = 300_000
 
-  init(_ graph: Onnx_GraphProto, _ sizes: InputSizes) {
+  init(_ graph: Onnx_GraphProto, _ functions: ModelFunctions, _ sizes: InputSizes) {
     self.graph = graph
+    self.functions = functions
     self.sizes = sizes
   }
 
-  mutating func run() {
+  /// Goes through the graph.
+  ///
+  /// - Throws: `InferenceStop` where loops within loops have to be gone through too often.
+  mutating func run() throws {
+    scopes.enter(graph)
     for info in graph.input {
-      values[info.name] = stopping("input '\(info.name)'") { [try sizes.shape(ofInput: info)] }.map { $0[0] }
+      scopes.set(
+        info.name, stopping("input '\(Excerpt.of(info.name))'") { try sizes.shape(ofInput: info) })
     }
-    run(graph)
+    try run(graph)
   }
 
-  /// A graph whose inputs are known; values of the graph around it may be used in it.
-  private mutating func run(_ graph: Onnx_GraphProto) {
-    for info in graph.valueInfo { stated[info.name] = info.type }
+  /// A graph whose scope has been entered, and whose inputs are known.
+  mutating func run(_ graph: Onnx_GraphProto) throws {
+    steps += graph.initializer.count + graph.sparseInitializer.count + graph.valueInfo.count
     for tensor in graph.initializer {
-      values[tensor.name] = stopping("initializer '\(tensor.name)'") { [try ModelValue(tensor)] }.map {
-        $0[0]
-      }
+      scopes.set(
+        tensor.name, stopping("initializer '\(Excerpt.of(tensor.name))'") { try ModelValue(tensor) })
     }
-    for proto in graph.node { infer(proto) }
+    for tensor in graph.sparseInitializer {
+      let name = tensor.values.name
+      scopes.set(name, stopping("initializer '\(Excerpt.of(name))'") { try ModelValue(tensor) })
+    }
+    for node in graph.node { try infer(node) }
   }
 
-  private mutating func infer(_ proto: Onnx_NodeProto) {
-    let inputs = proto.input.map { name in name.isEmpty ? nil : value(name) }
-    let node = ModelNode(proto, inputs: inputs)
-    if OperatorRules.convolutions.contains(node.op) { addLayer(node, ModelNode.name(proto)) }
-    if OperatorRules.integerConvolutions.contains(node.op) { integerConvolutions.append(node.title) }
-    var outputs: Result<[ModelValue], InferenceStop>
-    if node.op == "If" {
-      outputs = branches(of: proto, node)
-    } else if let rule = OperatorRules.rule(for: node.op) {
-      outputs = stopping(node.title) { try rule(node) }
-    } else {
-      let graphs = proto.attribute.flatMap(\.innerGraphs)
-      noteConvolutions(of: graphs, node)
-      let reason =
-        graphs.isEmpty
-        ? "stopped the inference: the operator is not known"
-        : "stopped the inference: it runs a graph of its own, which is not followed"
-      outputs = .failure(InferenceStop(reason).located(at: node.title))
-    }
+  private mutating func infer(_ proto: Onnx_NodeProto) throws {
+    steps += proto.parts
+    let inputs = proto.input.map { name in name.isEmpty ? nil : scopes[name] }
+    let node = ModelNode(proto, inputs: inputs, in: scopes.call)
+    let outputs = try outputs(of: node, proto)
     for (index, name) in proto.output.enumerated() where !name.isEmpty {
-      switch outputs {
-      case .success(let known) where index < known.count: values[name] = .success(known[index])
-      case .success:
-        values[name] = .failure(
-          InferenceStop("has an output \(index) whose shape is not inferred").located(at: node.title))
-      case .failure(let stop):
-        // What the model says of its own values is as good.
-        let told = stated[name].map { type in
-          stopping("value '\(name)'") { [try sizes.shape(stated: type)] }
-        }
-        if case .success(let value)? = told {
-          values[name] = .success(value[0])
-        } else {
-          values[name] = .failure(stop)
-        }
-      }
+      let inferred =
+        index < outputs.count
+        ? outputs[index]
+        : .failure(InferenceStop("has an output \(index) whose shape is not inferred", at: node.title))
+      scopes.set(name, orStated(inferred, scopes.stated(name)))
     }
   }
 
-  private func value(_ name: String) -> Result<ModelValue, InferenceStop> {
-    values[name] ?? .failure(InferenceStop("takes '\(name)', which nothing before it gives"))
-  }
-
-  /// The outputs of an `If`: of the branch that runs where that is known, else the shapes that both branches have in common.
-  private mutating func branches(of proto: Onnx_NodeProto, _ node: ModelNode) -> Result<
-    [ModelValue], InferenceStop
-  > {
-    func branch(_ name: String) -> Onnx_GraphProto? { proto.attribute.first { $0.name == name }?.g }
-    guard let first = branch("then_branch"), let second = branch("else_branch") else {
-      noteConvolutions(of: proto.attribute.flatMap(\.innerGraphs), node)
-      return .failure(InferenceStop("has no two branches").located(at: node.title))
+  /// What is known of a node's outputs, at least of the first ones.
+  private mutating func outputs(of node: ModelNode, _ proto: Onnx_NodeProto) throws -> [Result<
+    ModelValue, InferenceStop
+  >] {
+    if let function = functions.callee(of: proto) { return try call(function, node) }
+    if let convolution = ConvolutionOperator.named(node.op) { return [addLayer(convolution, node)] }
+    if ConvolutionOperator.isAlike(proto) { findings.addForeign(node) }
+    switch node.op {
+    case "If": return try branches(of: node)
+    case "Loop": return try loop(node)
+    case "Scan": return try scan(node)
+    case "SequenceMap": return try sequenceMap(node)
+    default: break
     }
-    func outputs(_ inference: ShapeInference, _ graph: Onnx_GraphProto) -> Result<
-      [ModelValue], InferenceStop
-    > {
-      stopping(node.title) { try graph.output.map { try inference.value($0.name).get() } }
+    guard let rule = OperatorRules.rule(for: node.op) else {
+      let isFollowed = !leavesOutGraphs(of: node)
+      return everywhere(
+        node,
+        isFollowed
+          ? "stopped the inference: the operator is not known"
+          : "stopped the inference: it runs a graph of its own, which is not followed")
     }
-    if let condition = try? node.input(0).constants?.first {
-      let taken = condition != 0 ? first : second
-      run(taken)
-      return outputs(self, taken)
-    }
-    noteConvolutions(of: [first, second], node)
-    let both = [first, second].map { graph in
-      var copy = self
-      copy.run(graph)
-      return outputs(copy, graph)
-    }
-    return stopping(node.title) {
-      let (one, other) = (try both[0].get(), try both[1].get())
-      guard one.map(\.shape) == other.map(\.shape) else {
-        throw InferenceStop("has branches of different shapes, and which one runs depends on the data")
-      }
-      return try one.map { try ModelValue($0.shape, isInteger: $0.isInteger) }
-    }
-  }
-
-  private mutating func addLayer(_ node: ModelNode, _ name: String) {
-    let isTransposed = node.op == "ConvTranspose"
     do {
-      let problem = isTransposed ? try node.transposedConvolution() : try node.convolution()
-      let key = ConvolutionModel.Layer(problem: problem, isTransposed: isTransposed, nodes: [])
-      if let index = indexOfLayer[key] {
-        layers[index].nodes.append(name)
-      } else {
-        indexOfLayer[key] = layers.count
-        layers.append(ConvolutionModel.Layer(problem: problem, isTransposed: isTransposed, nodes: [name]))
-      }
+      return try rule(node).map { .success($0) }
     } catch let stop as InferenceStop {
-      let reason = stop.located(at: node.title).reason
-      stops.append(stop.isLocated ? "\(node.title) depends on \(reason)" : reason)
-    } catch {
-      stops.append("\(node.title): \(error)")
+      return Array(repeating: .failure(stop.located(at: node.title)), count: node.outputCount)
     }
   }
 
-  private mutating func noteConvolutions(of graphs: [Onnx_GraphProto], _ node: ModelNode) {
-    let count = graphs.reduce(0) { $0 + Self.convolutions($1) }
-    if count > 0 { subgraphs.append((node.title, count)) }
+  // MARK: What is known
+
+  /// The same stop for all outputs of a node.
+  func everywhere(_ node: ModelNode, _ reason: String) -> [Result<ModelValue, InferenceStop>] {
+    Array(repeating: .failure(InferenceStop(reason, at: node.title)), count: node.outputCount)
   }
 
-  /// Convolutions in a graph and in the graphs inside of it.
-  private static func convolutions(_ graph: Onnx_GraphProto) -> Int {
-    graph.node.reduce(0) { count, node in
-      count + (OperatorRules.convolutions.contains(node.opType) ? 1 : 0)
-        + node.attribute.flatMap(\.innerGraphs).reduce(0) { $0 + convolutions($1) }
-    }
-  }
-
-  private func stopping(_ what: String, _ body: () throws -> [ModelValue]) -> Result<
-    [ModelValue], InferenceStop
+  /// What was inferred of a value; where that failed, what the model says of it is as good.
+  func orStated(_ inferred: Result<ModelValue, InferenceStop>, _ type: Onnx_TypeProto?) -> Result<
+    ModelValue, InferenceStop
   > {
+    guard case .failure = inferred, let type, let told = try? sizes.shape(stated: type) else {
+      return inferred
+    }
+    return .success(told)
+  }
+
+  private func stopping(_ what: String, _ body: () throws -> ModelValue) -> Result<ModelValue, InferenceStop>
+  {
     do {
       return .success(try body())
     } catch let stop as InferenceStop {
       return .failure(stop.located(at: what))
     } catch {
-      return .failure(InferenceStop("\(error)").located(at: what))
+      return .failure(InferenceStop("\(error)", at: what))
     }
+  }
+
+  // MARK: Convolutions and functions
+
+  /// Adds a convolution; its output.
+  private mutating func addLayer(_ convolution: ConvolutionOperator, _ node: ModelNode) -> Result<
+    ModelValue, InferenceStop
+  > {
+    do {
+      let problem = try convolution.problem(node)
+      let output = try convolution.output(problem, of: node)
+      findings.add(
+        problem, isTransposed: convolution.isTransposed, node: node, elements: convolution.elements(node))
+      return .success(output)
+    } catch let stop as InferenceStop {
+      findings.addStop(stop, at: node)
+      return .failure(stop.located(at: node.title))
+    } catch {
+      let stop = InferenceStop("\(error)")
+      findings.addStop(stop, at: node)
+      return .failure(stop.located(at: node.title))
+    }
+  }
+
+  /// Runs a function on a node's inputs; its outputs.
+  private mutating func call(_ function: ModelFunctions.Function, _ node: ModelNode) throws -> [Result<
+    ModelValue, InferenceStop
+  >] {
+    _ = leavesOutGraphs(of: node)
+    var path = node.name + "/"
+    // Calls within calls: the last ones tell most.
+    if path.utf8.count > Excerpt.mostCharacters { path = "…" + path.suffix(Excerpt.mostCharacters / 2) }
+    scopes.enter(function, call: FunctionCall(path: path, attributes: function.attributes(in: node)))
+    defer { scopes.leave() }
+    for (index, name) in function.proto.input.enumerated() {
+      scopes.set(name, index < node.inputs.count ? node.inputs[index] : nil)
+    }
+    for inner in function.proto.node { try infer(inner) }
+    return function.proto.output.map { scopes[$0] ?? .failure(InferenceStop("is left out", at: "'\($0)'")) }
+  }
+
+  /// Notes the convolutions in the graphs of a node that are not followed; whether it has graphs.
+  mutating func leavesOutGraphs(of node: ModelNode) -> Bool {
+    let graphs = node.graphs
+    if graphs.isEmpty { return false }
+    findings.addUnfollowed(functions.convolutions(in: graphs), in: node)
+    return true
   }
 }
 

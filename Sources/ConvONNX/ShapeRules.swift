@@ -16,17 +16,17 @@ extension ModelNode {
       }
     }
     guard shape.allSatisfy({ $0 >= -1 }), shape.count(where: { $0 == -1 }) <= 1 else {
-      throw InferenceStop("takes the shape \(shape)")
+      throw InferenceStop("takes the shape \(Excerpt.of(shape))")
     }
     let count = try value.count
     let rest = try ModelValue.count(shape.filter { $0 != -1 })
     if let open = shape.firstIndex(of: -1) {
       guard rest > 0, count % rest == 0 else {
-        throw InferenceStop("takes \(value.shape) to the shape \(shape)")
+        throw InferenceStop("takes \(value.shape) to the shape \(Excerpt.of(shape))")
       }
       shape[open] = count / rest
     } else if rest != count {
-      throw InferenceStop("takes \(value.shape) to the shape \(shape)")
+      throw InferenceStop("takes \(value.shape) to the shape \(Excerpt.of(shape))")
     }
     return try ModelValue(shape, constants: value.constants, isInteger: value.isInteger)
   }
@@ -49,7 +49,7 @@ extension ModelNode {
       try axes("axes", orInput: 1, rank: value.shape.count)
       ?? value.shape.indices.filter { value.shape[$0] == 1 }
     guard axes.allSatisfy({ value.shape[$0] == 1 }) else {
-      throw InferenceStop("takes the axes \(axes) out of the shape \(value.shape)")
+      throw InferenceStop("takes the axes \(Excerpt.of(axes)) out of the shape \(value.shape)")
     }
     let shape = value.shape.indices.filter { !axes.contains($0) }.map { value.shape[$0] }
     return try ModelValue(shape, constants: value.constants, isInteger: value.isInteger)
@@ -61,7 +61,9 @@ extension ModelNode {
     guard let wanted, wanted.count <= 32 else { throw InferenceStop("has no axes, or too many") }
     let rank = value.shape.count + wanted.count
     let axes = try wanted.map { try axis($0, rank: rank) }
-    guard Set(axes).count == axes.count else { throw InferenceStop("names an axis twice: \(axes)") }
+    guard Set(axes).count == axes.count else {
+      throw InferenceStop("names an axis twice: \(Excerpt.of(axes))")
+    }
     var rest = value.shape.makeIterator()
     let shape = (0..<rank).map { axes.contains($0) ? 1 : rest.next() ?? 1 }
     return try ModelValue(shape, constants: value.constants, isInteger: value.isInteger)
@@ -72,14 +74,11 @@ extension ModelNode {
     let shape = value.shape
     let order = ints("perm") ?? shape.indices.reversed()
     guard order.sorted() == Array(shape.indices) else {
-      throw InferenceStop("has perm \(order) for the shape \(shape)")
+      throw InferenceStop("has perm \(Excerpt.of(order)) for the shape \(shape)")
     }
     let result = order.map { shape[$0] }
-    let numbers = try value.gathered(result) { index in
-      var place = index
-      for (axis, source) in order.enumerated() { place[source] = index[axis] }
-      return place
-    }
+    let steps = value.steps
+    let numbers = try value.gathered(result, steps: order.map { steps[$0] })
     return try ModelValue(result, constants: numbers, isInteger: value.isInteger)
   }
 
@@ -91,7 +90,9 @@ extension ModelNode {
     for value in values.dropFirst() {
       guard value.shape.count == shape.count,
         shape.indices.allSatisfy({ $0 == axis || value.shape[$0] == shape[$0] })
-      else { throw InferenceStop("has inputs of the shapes \(values.map(\.shape)) along axis \(axis)") }
+      else {
+        throw InferenceStop("has inputs of the shapes \(Excerpt.of(values.map(\.shape))) along axis \(axis)")
+      }
       shape[axis] = try ModelValue([shape[axis] + value.shape[axis]]).shape[0]
     }
     let numbers = values.compactMap(\.constants)
@@ -118,7 +119,7 @@ extension ModelNode {
     guard parts.count == outputCount, parts.allSatisfy({ (0...size).contains($0) }),
       parts.reduce(0, +) == size
     else {
-      throw InferenceStop("splits \(size) elements into \(parts)")
+      throw InferenceStop("splits \(size) elements into \(Excerpt.of(parts))")
     }
     var start = 0
     return try parts.map { part in
@@ -139,7 +140,10 @@ extension ModelNode {
     let steps = try constants(4, "steps") ?? Array(repeating: 1, count: starts.count)
     guard axes.count == starts.count, steps.count == starts.count, !steps.contains(0),
       axes.allSatisfy({ $0 < value.shape.count })
-    else { throw InferenceStop("has \(starts.count) starts, axes \(axes) and steps \(steps)") }
+    else {
+      throw InferenceStop(
+        "has \(starts.count) starts, axes \(Excerpt.of(axes)) and steps \(Excerpt.of(steps))")
+    }
     var shape = value.shape
     /// Of each axis the first element and the distance of two.
     var places = shape.map { _ in (from: 0, step: 1) }
@@ -157,7 +161,10 @@ extension ModelNode {
       shape[axis] = distance <= 0 ? 0 : (distance + Int(step) - 1) / Int(step)
       places[axis] = (from, isForward ? Int(step) : -Int(step))
     }
-    let numbers = try value.gathered(shape) { zip($0, places).map { $1.from + $0 * $1.step } }
+    let distances = value.steps
+    let numbers = try value.gathered(
+      shape, from: zip(places, distances).reduce(0) { $0 &+ $1.0.from &* $1.1 },
+      steps: zip(places, distances).map { $0.step &* $1 })
     return try ModelValue(shape, constants: numbers, isInteger: value.isInteger)
   }
 
@@ -191,7 +198,9 @@ extension ModelNode {
       throw InferenceStop("has no number of repeats for each of \(value.shape.count) axes")
     }
     let result = try ModelValue(zip(value.shape, ModelValue(repeats).shape).map { $0 * $1 }).shape
-    let numbers = try value.gathered(result) { zip($0, value.shape).map { $0 % $1 } }
+    // Each axis is two: the repetitions, which stay where they are, and the elements.
+    let twice = zip(repeats, value.shape).flatMap { [$0, $1] }
+    let numbers = try value.gathered(twice, steps: value.steps.flatMap { [0, $0] })
     return try ModelValue(result, constants: numbers, isInteger: value.isInteger)
   }
 
@@ -203,7 +212,7 @@ extension ModelNode {
     let axes = try axes("axes", orInput: 3, rank: shape.count) ?? Array(shape.indices)
     guard pads.count == 2 * axes.count,
       pads.allSatisfy({ (-ModelValue.largestSize...ModelValue.largestSize).contains($0) })
-    else { throw InferenceStop("has pads \(pads) for \(axes.count) axes") }
+    else { throw InferenceStop("has pads \(Excerpt.of(pads)) for \(axes.count) axes") }
     var result = shape
     for (i, axis) in axes.enumerated() { result[axis] += pads[i] + pads[axes.count + i] }
     return try ModelValue(result)
@@ -217,7 +226,7 @@ extension ModelNode {
         throw InferenceStop("keeps the aspect ratio, which is not supported")
       }
       guard sizes.count == axes.count else {
-        throw InferenceStop("has sizes \(sizes) for \(axes.count) axes")
+        throw InferenceStop("has sizes \(Excerpt.of(sizes)) for \(axes.count) axes")
       }
       var result = shape
       for (axis, size) in zip(axes, sizes) { result[axis] = size }
@@ -236,7 +245,7 @@ extension ModelNode {
   private func scaled(_ shape: [Int], axes: [Int], by scales: [Double]?) throws -> ModelValue {
     guard let scales else { throw InferenceStop("takes scales that are not constant") }
     guard scales.count == axes.count, scales.allSatisfy({ $0 > 0 && $0 < 0x1p31 }) else {
-      throw InferenceStop("has scales \(scales) for \(axes.count) axes")
+      throw InferenceStop("has scales \(Excerpt.of(scales)) for \(axes.count) axes")
     }
     var result = shape
     // In float32, as every implementation does it: 1/3 of 9 is 3.

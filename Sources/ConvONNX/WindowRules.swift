@@ -70,7 +70,7 @@ extension ModelNode {
         window.setPadding(
           total: max(0, (outputs - 1) * window.stride + window.reach - sizes[axis]),
           largerFirst: automatic == "SAME_LOWER")
-      default: throw InferenceStop("has auto_pad \(automatic), which is not known")
+      default: throw InferenceStop("has auto_pad \(Excerpt.of(automatic)), which is not known")
       }
       return window
     }
@@ -145,7 +145,10 @@ extension ModelNode {
     if wanted?.isEmpty == true { wanted = nil }
     guard extra.count == sizes.count, wanted == nil || wanted!.count == sizes.count,
       (extra + (wanted ?? [])).allSatisfy({ (0...ModelValue.largestSize).contains($0) })
-    else { throw InferenceStop("has output_padding \(extra) and output_shape \(wanted ?? [])") }
+    else {
+      throw InferenceStop(
+        "has output_padding \(Excerpt.of(extra)) and output_shape \(Excerpt.of(wanted ?? []))")
+    }
     let automatic = string("auto_pad") ?? "NOTSET"
     if automatic.hasPrefix("SAME") && wanted == nil { wanted = zip(sizes, windows).map { $0 * $1.stride } }
     let outputs = try sizes.indices.map { axis in

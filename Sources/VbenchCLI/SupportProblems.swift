@@ -17,7 +17,8 @@ struct ProblemOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The convolution layers of an ONNX model, equal ones merged; repeatable.", valueName: "file"))
+      "The convolution layers of an ONNX model, equal ones merged; where the data choose a branch those of both, quantised ones as float32; what is left out is noted; repeatable.",
+      valueName: "file"))
   var onnx: [String] = []
 
   @Option(
@@ -32,7 +33,10 @@ struct ProblemOptions: ParsableArguments {
       valueName: "regex"))
   var match: String?
 
-  @Option(help: "Batch size in the place of the problems' and networks' own.")
+  @Option(
+    help:
+      "Batch size in the place of the problems' and networks' own; of an ONNX model that leaves it open the first size of its inputs."
+  )
   var batch: Int?
 
   @Flag(help: "Prints the problems that would run, and runs nothing.")
@@ -79,6 +83,14 @@ struct ProblemOptions: ParsableArguments {
     if let match, result.isEmpty, all > 0 {
       throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
     }
+    if all == 0, !onnx.isEmpty {
+      struct NoConvolutionError: StatusError, CustomStringConvertible {
+        let description: String
+        var exitStatus: ExitStatus { .malformedFile }
+      }
+      throw NoConvolutionError(
+        description: "\(onnx.joined(separator: ", ")): it holds no convolution that can be taken")
+    }
     return result
   }
 
@@ -96,7 +108,7 @@ struct ProblemOptions: ParsableArguments {
       for shape in stated {
         guard let name = shape.name, !inputs.contains(name) else { continue }
         throw UsageError(
-          "--shapes \(shape.description): no model has an input '\(name)'; known: \(inputs.joined(separator: ", "))"
+          "--shapes \(shape.excerpt): no model has an input of that name; known: \(InputShape.excerpt(inputs))"
         )
       }
       return models

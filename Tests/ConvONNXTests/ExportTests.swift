@@ -79,7 +79,7 @@ import Testing
   @Test func statedShapesFitTheModel() throws {
     func words(_ name: String, batch: Int? = nil, _ shapes: [InputShape]) -> String {
       do {
-        return "no error: \(try model(name, batch: batch, shapes).name)"
+        return "no error: \(try model(name, batch: batch, shapes).notes.joined())"
       } catch {
         return "\(type(of: error)): \(error)"
       }

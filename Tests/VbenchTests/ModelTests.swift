@@ -95,4 +95,90 @@ import Testing
       #expect(outcome.status == status && outcome.error.contains(words), "\(arguments) \(outcome)")
     }
   }
+
+  // MARK: Models made here
+
+  /// A model that holds nothing to measure says so, and does not end what stands beside it.
+  @Test func aModelMayHoldNoConvolution() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/product.onnx"
+      try Self.write([Self.node("MatMul", ["x", "w"])], sizes: ["", ""], to: path)
+      let alone = try CommandLineRunner.run(["run", "--onnx", path, "--list"])
+      #expect(alone.status == 65 && alone.output.isEmpty, "\(alone)")
+      #expect(alone.error.contains("it holds no convolution; its 1 nodes are 1 MatMul"), "\(alone)")
+      #expect(!alone.error.contains("malformed"), "\(alone)")
+      let beside = try CommandLineRunner.run([
+        "run", "--onnx", path, "--onnx", Self.models + "/residual.onnx", "--list", "--match", "^layer1",
+      ])
+      #expect(beside.status == 0 && beside.output.contains("conv2d:n1c16h16w16k16r3s3p1"), "\(beside)")
+      #expect(beside.error.contains("it holds no convolution"), "\(beside)")
+    }
+  }
+
+  /// Of branches that the data choose both are listed, with a note; a convolution of another domain is named.
+  @Test func whatIsNotAsInTheModelIsNoted() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/branches.onnx"
+      let branches = ["then_branch", "else_branch"].map { name in
+        let graph =
+          Wire.message(1, Self.node("Conv", ["x", "w"], to: name)) + Wire.message(12, Wire.text(1, name))
+        return Wire.message(5, Wire.text(1, name) + Wire.message(6, graph))
+      }
+      try Self.write(
+        [Self.node("If", ["flag"]) + branches.joined(), Self.node("Conv", ["x", "w"], domain: "mine")],
+        sizes: ["", ""], to: path)
+      let listed = try CommandLineRunner.run(["run", "--onnx", path, "--shapes", "1x3x5x6", "--list"])
+      #expect(listed.status == 0, "\(listed)")
+      #expect(listed.output.contains("conv2d:n1c3h5w6k2r3s3"), "\(listed)")
+      for words in ["2 convolutions lie in branches of which only one runs", "1 mine.Conv left out"] {
+        #expect(listed.error.contains(words), "\(listed)")
+      }
+    }
+  }
+
+  /// Open sizes that are called `?` are not the same, and none of them is the batch.
+  @Test func openSizesWithoutANameAreNotTheSame() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/open.onnx"
+      try Self.write([Self.node("Conv", ["x", "w"])], sizes: ["?", "?"], to: path)
+      let stated = try CommandLineRunner.run(["run", "--onnx", path, "--shapes", "x:1x3x20x64", "--list"])
+      #expect(stated.status == 0 && stated.output.contains("conv2d:n1c3h20w64k2r3s3"), "\(stated)")
+      let batch = try CommandLineRunner.run(["run", "--onnx", path, "--batch", "4", "--list"])
+      #expect(batch.status == 65 && batch.output.isEmpty, "\(batch)")
+      #expect(batch.error.contains("--shapes x:1x3x?x?"), "\(batch)")
+    }
+  }
+
+  /// A node whose output is called `to`.
+  private static func node(_ op: String, _ inputs: [String], to output: String = "y", domain: String = "")
+    -> [UInt8]
+  {
+    inputs.flatMap { Wire.text(1, $0) } + Wire.text(2, output) + Wire.text(4, op) + Wire.text(7, domain)
+  }
+
+  /// A model of these nodes with an input x [1, 3, …] whose other sizes are open, and weights w [2, 3, 3, 3].
+  private static func write(_ nodes: [[UInt8]], sizes: [String], to path: String) throws {
+    let weight = [2, 3, 3, 3].flatMap { Wire.number(1, $0) } + Wire.number(2, 1) + Wire.text(8, "w")
+    let axes = [1, 3].map { Wire.number(1, $0) } + sizes.map { Wire.text(2, $0) }
+    let shape = axes.flatMap { Wire.message(1, $0) }
+    let input =
+      Wire.text(1, "x") + Wire.message(2, Wire.message(1, Wire.number(1, 1) + Wire.message(2, shape)))
+    let graph =
+      nodes.flatMap { Wire.message(1, $0) } + Wire.message(5, weight) + Wire.message(11, input)
+      + Wire.message(12, Wire.text(1, "y"))
+    try AtomicFile.write(Wire.message(7, graph), to: path)
+  }
+}
+
+/// Fields of protocol buffers as bytes.
+private enum Wire {
+  static func number(_ field: Int, _ value: Int) -> [UInt8] { varint(field << 3) + varint(value) }
+  static func text(_ field: Int, _ text: String) -> [UInt8] { message(field, Array(text.utf8)) }
+  static func message(_ field: Int, _ bytes: [UInt8]) -> [UInt8] {
+    varint(field << 3 | 2) + varint(bytes.count) + bytes
+  }
+
+  private static func varint(_ value: Int) -> [UInt8] {
+    value < 128 ? [UInt8(value)] : [UInt8(value & 127) | 128] + varint(value >> 7)
+  }
 }

@@ -30,7 +30,9 @@ extension FuzzedReader {
   /// Layers of models.
   static let onnx = FuzzedReader(name: "onnx") { bytes in
     let model = try ConvolutionModel(bytes: bytes, path: "model.onnx", batch: 2)
-    demand(!model.layers.isEmpty, "a model without layers")
+    demand(!model.layers.isEmpty || !model.notes.isEmpty, "a model of which nothing is said")
+    // A name may be as long as the file; a note repeats a few beginnings.
+    demand(model.notes.allSatisfy { $0.utf8.count < 8192 }, "a note without an end")
     for layer in model.layers {
       demand(!layer.nodes.isEmpty, "a layer without nodes")
       check(layer.problem)
