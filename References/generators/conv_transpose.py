@@ -30,6 +30,11 @@ CASES = [
     ((1, 16, 6, 7, 24, 3, 3), (1, 1), (1, 1), (0, 0), (1, 1), 1, True, "normal"),
     ((1, 11, 5, 3, 13, 5, 3), (2, 1), (2, 1), (1, 0), (1, 1), 1, False, "normal"),
     ((1, 6, 4, 5, 9, 3, 3), (2, 3), (3, 2), (0, 2), (3, 2), 3, True, "normal"),
+    # From the stride up to the dilation: rows at the end that no window reaches, but for those that padding hides.
+    ((1, 1, 3, 3, 1, 3, 3), (1, 1), (0, 0), (1, 1), (2, 2), 1, True, "normal"),
+    ((2, 3, 4, 5, 4, 3, 2), (1, 2), (0, 0), (2, 3), (3, 4), 1, True, "normal"),
+    ((1, 4, 4, 3, 6, 2, 3), (2, 1), (1, 2), (4, 3), (5, 4), 2, False, "normal"),
+    ((2, 3, 5, 4, 3, 1, 3), (1, 1), (0, 1), (1, 2), (2, 3), 3, True, "offset"),
 ]
 
 

@@ -143,14 +143,29 @@ def batch_norm(t: dict, eps, momentum, training) -> dict:
     return result | ({"grad_weight": (dy * normal).sum(axes), "grad_bias": dy.sum(axes)} if "weight" in t else {})
 
 
-def cross_entropy(t: dict, reduction) -> dict:
-    x, rows = t["input"], np.arange(len(t["target"]))
-    shifted = x - x.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    dx = np.exp(logs)
-    dx[rows, t["target"]] -= 1
-    divisor = len(rows) if reduction == "mean" else 1
-    return {"output": -logs[rows, t["target"]].sum() / divisor, "grad_input": dx / divisor}
+def cross_entropy(t: dict, reduction, ignore_index=-100, label_smoothing=0.0) -> dict:
+    """Classes last: a loss per position is -sum w q log p, q the smoothed target."""
+    given, target = t["input"], t["target"]
+    axis = 0 if given.ndim == 1 else 1
+    x = np.moveaxis(given, axis, -1)
+    classes = x.shape[-1]
+    weight = t.get("weight", np.ones(classes))
+    shifted = x - x.max(axis=-1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    if target.dtype.kind == "i":
+        counted = target != ignore_index
+        labels = np.where(counted, target, 0)
+        q, divisor = np.eye(classes)[labels], (weight[labels] * counted).sum()
+    else:
+        counted = np.ones(x.shape[:-1], dtype=bool)
+        q, divisor = np.moveaxis(target, axis, -1), counted.sum()
+    wanted = weight * ((1 - label_smoothing) * q + label_smoothing / classes) * counted[..., None]
+    losses = -(wanted * logs).sum(axis=-1)
+    scale = 1 / divisor if reduction == "mean" else 1
+    upstream = t["grad_output"] if reduction == "none" else np.full(losses.shape, scale)
+    dx = upstream[..., None] * (np.exp(logs) * wanted.sum(axis=-1, keepdims=True) - wanted)
+    output = losses if reduction == "none" else losses.sum() * scale
+    return {"output": output, "grad_input": np.moveaxis(dx, -1, axis)}
 
 
 def mse_loss(t: dict, reduction) -> dict:

@@ -4,8 +4,11 @@ import ConvCore
 /// A layer or a network: something with parameters that maps a variable to a variable.
 ///
 /// A network of one's own is a class that conforms. Its parameters and layers are found by reflection over its stored
-/// properties in declaration order: a `Variable` is a parameter, a `Buffer` a buffer, a `Module` a layer, and arrays and
-/// optionals of these are looked into. Keys are the properties' names (`conv1.weight`, `features.0.weight`).
+/// properties in declaration order: a `Variable` is a parameter, a `Buffer` a buffer, a `Module` a layer. Arrays, dictionaries,
+/// tuples, structs, enumerations and optionals of these are looked into. Keys are the properties' names, an array's numbers,
+/// a dictionary's keys in their order (`conv1.weight`, `features.0.weight`, `heads.left.weight`). What cannot be looked into
+/// (sets, functions, lazy properties before their first use, objects that are no modules and hold layers) is an error at the
+/// module's first call; a module that implements `members` itself says what counts.
 /// ```swift
 /// final class Net: Module {
 ///   let conv, fc: any Module
@@ -43,6 +46,8 @@ public struct ModuleMember {
     case parameter(Variable)
     case buffer(Buffer)
     case module(any Module)
+    /// What may hide parts, and why: an error at the first call.
+    case hidden(String)
   }
 
   /// The key's component, as in PyTorch's state dictionaries.
@@ -59,7 +64,10 @@ public struct ModuleMember {
 
 extension Module {
   /// Applies the module.
+  ///
+  /// - Throws: what the computation throws, and at the first call `ConvError.operand` where `checkMembers()` does.
   public func callAsFunction(_ input: Variable) throws -> Variable {
+    try checkMembersOnce()
     let observer = ModuleObservation.observer
     observer?.willCall(self, input)
     let output = try forward(input)
@@ -71,35 +79,7 @@ extension Module {
   public var members: [ModuleMember] { reflectedMembers }
 
   /// The stored properties, for modules that implement `members` by changing these.
-  public var reflectedMembers: [ModuleMember] {
-    var mirrors = [Mirror(reflecting: self)]
-    while let parent = mirrors[0].superclassMirror { mirrors.insert(parent, at: 0) }
-    return mirrors.flatMap { mirror in
-      mirror.children.flatMap { child -> [ModuleMember] in
-        guard let label = child.label else { return [] }
-        let lazyPrefix = "$__lazy_storage_$_"
-        let name = label.hasPrefix(lazyPrefix) ? String(label.dropFirst(lazyPrefix.count)) : label
-        return Self.members(named: name, in: child.value)
-      }
-    }
-  }
-
-  private static func members(named name: String, in value: Any) -> [ModuleMember] {
-    if let parameter = value as? Variable { return [ModuleMember(name, .parameter(parameter))] }
-    if let buffer = value as? Buffer { return [ModuleMember(name, .buffer(buffer))] }
-    if let module = value as? any Module { return [ModuleMember(name, .module(module))] }
-    let mirror = Mirror(reflecting: value)
-    switch mirror.displayStyle {
-    case .collection:
-      return mirror.children.enumerated().flatMap { index, child in
-        members(named: "\(name).\(index)", in: child.value)
-      }
-    case .optional:
-      return mirror.children.first.map { members(named: name, in: $0.value) } ?? []
-    default:
-      return []
-    }
-  }
+  public var reflectedMembers: [ModuleMember] { MemberSearch.members(of: self) }
 
   /// Nil: parameters keep the values they have.
   public func initializer(ofParameter name: String) -> Initializer? { nil }
@@ -107,13 +87,19 @@ extension Module {
   // MARK: Traversal
 
   /// This module ("") and all below it, with their paths, a module before its parts.
-  public func namedModules() -> [(name: String, module: any Module)] { namedModules(prefix: "") }
+  ///
+  /// One that refers back to a module above it is not followed again.
+  public func namedModules() -> [(name: String, module: any Module)] { namedModules(prefix: "", above: []) }
 
-  private func namedModules(prefix: String) -> [(name: String, module: any Module)] {
+  private func namedModules(
+    prefix: String, above: Set<ObjectIdentifier>
+  ) -> [(name: String, module: any Module)] {
     var result: [(name: String, module: any Module)] = [(prefix, self)]
+    let path = above.union([ObjectIdentifier(self)])
     for member in members {
-      if case .module(let module) = member.kind {
-        result += module.namedModules(prefix: prefix.isEmpty ? member.name : "\(prefix).\(member.name)")
+      if case .module(let module) = member.kind, !path.contains(ObjectIdentifier(module)) {
+        result += module.namedModules(
+          prefix: prefix.isEmpty ? member.name : "\(prefix).\(member.name)", above: path)
       }
     }
     return result

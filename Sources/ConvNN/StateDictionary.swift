@@ -11,7 +11,7 @@ extension Module {
         switch member.kind {
         case .parameter(let parameter): state[key] = parameter.value
         case .buffer(let buffer): state[key] = buffer.value
-        case .module: break
+        case .module, .hidden: break
         }
       }
     }
@@ -24,13 +24,17 @@ extension Module {
   /// - Parameter strict: refuses missing and unexpected keys; else loads what is there.
   /// - Throws: `ConvError.operand` with the keys that do not fit, `.shapeMismatch`, `.elementTypeMismatch`.
   public func loadStateDict(_ state: [String: Tensor], strict: Bool = true) throws {
+    try checkMembers()
     var missing: [String] = []
     var unused = Set(state.keys)
     var assignments: [() -> Void] = []
     for (path, module) in namedModules() {
       for member in module.members {
         let key = path.isEmpty ? member.name : "\(path).\(member.name)"
-        if case .module = member.kind { continue }
+        switch member.kind {
+        case .module, .hidden: continue
+        case .parameter, .buffer: break
+        }
         guard let found = state[key] else {
           missing.append(key)
           continue
@@ -43,7 +47,7 @@ extension Module {
         case .buffer(let buffer):
           let tensor = try fitted(key, found, to: buffer.value)
           assignments.append { buffer.value = tensor }
-        case .module:
+        case .module, .hidden:
           break
         }
       }
@@ -59,6 +63,7 @@ extension Module {
 
   /// Writes `stateDict()` as a safetensors file, whole or not at all.
   public func save(to path: String, metadata: [String: String] = [:]) throws {
+    try checkMembers()
     try Safetensors.write(stateDict(), metadata: metadata, to: path)
   }
 

@@ -9,7 +9,7 @@ import Foundation
 public final class Adam: AdamOptimizer {
   /// With PyTorch's defaults.
   ///
-  /// - Throws: `ConvError.operand` for values out of range.
+  /// - Throws: `ConvError.operand` for values out of range, no parameters, or the same one twice.
   public init(
     _ parameters: [Variable], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     eps: Double = 1e-8, weightDecay: Double = 0, amsgrad: Bool = false
@@ -22,7 +22,7 @@ public final class Adam: AdamOptimizer {
 public final class AdamW: AdamOptimizer {
   /// With PyTorch's defaults.
   ///
-  /// - Throws: `ConvError.operand` for values out of range.
+  /// - Throws: `ConvError.operand` for values out of range, no parameters, or the same one twice.
   public init(
     _ parameters: [Variable], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     eps: Double = 1e-8, weightDecay: Double = 1e-2, amsgrad: Bool = false
@@ -48,6 +48,7 @@ public class AdamOptimizer: Optimizer {
     _ parameters: [Variable], _ learningRate: Double, _ betas: (Double, Double), _ eps: Double,
     _ weightDecay: Double, _ amsgrad: Bool, isDecoupled: Bool
   ) throws {
+    try requireDistinct(parameters)
     try require("learningRate", learningRate, 0...Double.greatestFiniteMagnitude)
     try require("eps", eps, 0...Double.greatestFiniteMagnitude)
     try require("weightDecay", weightDecay, 0...Double.greatestFiniteMagnitude)

@@ -1,9 +1,9 @@
 import ConvAutograd
 import ConvCore
 
-/// The L2 norm of all gradients together, in float64. Parameters without a gradient count as 0.
+/// The L2 norm of all gradients together, in float64. Parameters without a gradient count as 0, one that is there twice once.
 public func gradientNorm(_ parameters: [Variable]) -> Double {
-  parameters.reduce(0) { sum, parameter in
+  distinct(parameters).reduce(0) { sum, parameter in
     guard let gradient = parameter.grad else { return sum }
     return sum
       + (gradient.elementType == .float64
@@ -22,7 +22,7 @@ public func clipGradNorm(_ parameters: [Variable], maxNorm: Double) throws -> Do
   let norm = gradientNorm(parameters)
   let factor = min(1, maxNorm / (norm + 1e-6))
   guard factor < 1 || factor.isNaN else { return norm }
-  for parameter in parameters {
+  for parameter in distinct(parameters) {
     guard var gradient = parameter.grad else { continue }
     parameter.grad = nil  // so that the scaling is in place
     if gradient.elementType == .float64 {
@@ -33,6 +33,11 @@ public func clipGradNorm(_ parameters: [Variable], maxNorm: Double) throws -> Do
     parameter.grad = gradient
   }
   return norm
+}
+
+private func distinct(_ parameters: [Variable]) -> [Variable] {
+  var seen: Set<ObjectIdentifier> = []
+  return parameters.filter { seen.insert(ObjectIdentifier($0)).inserted }
 }
 
 private func squaredNorm<T: ConvScalar>(_ tensor: Tensor, _: T.Type) -> Double {

@@ -58,6 +58,21 @@ func checkedGradients(_ parameters: [Variable]) throws -> [Tensor?] {
   }
 }
 
+/// - Throws: `ConvError.operand` where there is nothing to optimize, or a variable would be changed twice in a step.
+func requireDistinct(_ parameters: [Variable]) throws {
+  guard !parameters.isEmpty else {
+    throw ConvError.operand("an optimizer of no parameters: has the model any that can be seen?")
+  }
+  var places: [ObjectIdentifier: Int] = [:]
+  for (index, parameter) in parameters.enumerated() {
+    if let first = places.updateValue(index, forKey: ObjectIdentifier(parameter)) {
+      throw ConvError.operand(
+        "parameters \(first) and \(index) of an optimizer are the same variable: each step would change it twice"
+      )
+    }
+  }
+}
+
 /// - Throws: `ConvError.operand` unless `value` is in the range.
 func require(_ name: String, _ value: Double, _ range: ClosedRange<Double>) throws {
   guard range.contains(value) else {

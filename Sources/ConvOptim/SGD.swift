@@ -16,11 +16,13 @@ public final class SGD: Optimizer {
 
   /// With PyTorch's defaults.
   ///
-  /// - Throws: `ConvError.operand` for values out of range, and for Nesterov without momentum or with dampening.
+  /// - Throws: `ConvError.operand` for values out of range, no parameters, the same one twice, and for Nesterov without
+  ///   momentum or with dampening.
   public init(
     _ parameters: [Variable], learningRate: Double = 1e-3, momentum: Double = 0, dampening: Double = 0,
     weightDecay: Double = 0, nesterov: Bool = false
   ) throws {
+    try requireDistinct(parameters)
     try require("learningRate", learningRate, 0...Double.greatestFiniteMagnitude)
     try require("momentum", momentum, 0...Double.greatestFiniteMagnitude)
     try require("weightDecay", weightDecay, 0...Double.greatestFiniteMagnitude)

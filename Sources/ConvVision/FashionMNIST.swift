@@ -39,6 +39,9 @@ public struct FashionMNIST: Sendable {
     guard labels.rank == 1 else {
       throw FileError.malformed(path: labelsPath, reason: "its shape is \(labels.shape), expected [N]")
     }
+    guard images.shape[0] > 0 else {
+      throw FileError.malformed(path: imagesPath, reason: "it holds no images")
+    }
     guard labels.shape[0] == images.shape[0] else {
       throw FileError.malformed(
         path: labelsPath, reason: "it has \(labels.shape[0]) labels for \(images.shape[0]) images")

@@ -94,6 +94,9 @@ public func resizeBilinear(
   _ images: Tensor, height: Int, width: Int, pool: WorkerPool = .shared
 ) throws -> Tensor {
   guard images.rank == 4 else { throw ConvError.invalidShape(images.shape, reason: "images need rank 4") }
+  guard height >= 1, width >= 1, images.shape[2] >= 1, images.shape[3] >= 1 else {
+    throw ConvError.invalidShape(images.shape, reason: "cannot be resized to \(height)×\(width)")
+  }
   let plain = try images.converted(to: .nchw)
   var result = try Tensor(
     uninitialized: [images.shape[0], images.shape[1], height, width], elementType: images.elementType)

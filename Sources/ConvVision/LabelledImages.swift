@@ -42,10 +42,10 @@ public struct LabelledImages: Sendable {
 
   /// The first `count` images, or all where there are fewer.
   ///
-  /// - Throws: `ConvError.invalidShape` where `count` is below 1.
+  /// - Throws: `ConvError.invalidShape` where `count` is below 0.
   public func prefix(_ count: Int) throws -> LabelledImages {
     if count >= self.count { return self }
-    guard count >= 1 else { throw ConvError.invalidShape([count], reason: "at least one image is needed") }
+    guard count >= 0 else { throw ConvError.invalidShape([count], reason: "a number of images below 0") }
     let indices = Array(0..<count)
     return try LabelledImages(
       images: gather(images, indices, as: UInt8.self), labels: gather(labels, indices, as: Int64.self),
@@ -54,7 +54,7 @@ public struct LabelledImages: Sendable {
 
   /// The images and labels at `indices`, in that order.
   ///
-  /// - Precondition: all indices are in 0..<count and there is at least one.
+  /// - Precondition: all indices are in 0..<count.
   public func batch(_ indices: [Int]) throws -> (images: Tensor, labels: Tensor) {
     try (gather(images, indices, as: UInt8.self), gather(labels, indices, as: Int64.self))
   }

@@ -50,7 +50,6 @@ struct MutationGenerator: RandomNumberGenerator {
       "dtype", file(#"{"t":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#, data: 2),
       "'t' has dtype BF16"
     ),
-    ("zero extent", file(#"{"t":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#), "extent 0"),
     (
       "negative extent", file(#"{"t":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}"#, data: 1),
       "extent -1"

@@ -1,4 +1,5 @@
 import ConvCore
+import Foundation
 import Testing
 
 @Suite struct TensorTests {
@@ -40,7 +41,8 @@ import Testing
 
   @Test func shapesThatCannotBeAreErrors() {
     #expect(throws: ConvError.self) { try Tensor.zeros([1, 2, 3, 4, 5, 6]) }
-    #expect(throws: ConvError.self) { try Tensor.zeros([2, 0]) }
+    #expect(throws: ConvError.self) { try Tensor.zeros([0, -1]) }
+    #expect(throws: ConvError.self) { try Tensor.zeros([0, 1 << 40, 1 << 40]) }
     #expect(throws: ConvError.self) { try Tensor.zeros([-1]) }
     #expect(throws: ConvError.self) { try Tensor.zeros([Int.max, 3]) }
     #expect(throws: ConvError.self) { try Tensor.zeros([1 << 61], elementType: .float64) }
@@ -56,5 +58,51 @@ import Testing
     #expect(flat.values(as: Float.self) == (0..<24).map { Float($0) })
     #expect(try tensor.converted(to: .float64).values(as: Double.self) == (0..<24).map { Double($0) })
     #expect(throws: ConvError.self) { try tensor.converted(to: .bool) }
+  }
+}
+
+/// Tensors without elements.
+@Suite struct EmptyTensorTests {
+  @Test(
+    arguments: [[0], [0, 3, 8, 8], [2, 0, 3], [2, 3, 0, 5], [0, 0], [1, 2, 3, 4, 0]], MemoryFormat.allCases)
+  func exist(_ shape: [Int], _ format: MemoryFormat) throws {
+    let tensor = try Tensor.zeros(shape, format: format)
+    #expect(tensor.count == 0 && tensor.byteCount == 0 && tensor.shape == shape)
+    #expect(tensor.values(as: Float.self).isEmpty)
+    #expect(try Tensor([Int64](), shape: shape, format: format).values(as: Int64.self).isEmpty)
+    for other in MemoryFormat.allCases { #expect(try tensor.converted(to: other).shape == shape) }
+    #expect(try tensor.reshaped(to: [7, 0]).shape == [7, 0])
+    #expect(try tensor.converted(to: .float64).elementType == .float64)
+    #expect("\(tensor)".hasPrefix("Tensor(\(shape), float32"))
+    var copy = tensor
+    copy.withUnsafeMutablePointer(as: Float.self) { _ in }
+    #expect(copy.revision != tensor.revision)
+    #expect(throws: ConvError.self) { try tensor.reshaped(to: [1]) }
+    #expect(throws: ConvError.self) { try Tensor([1 as Float], shape: shape) }
+  }
+
+  @Test func filesHoldThem() throws {
+    let tensors = [
+      ("empty", try Tensor.zeros([0, 4])), ("full", try Tensor([1, 2] as [Float], shape: [2])),
+      ("last", try Tensor([Int64](), shape: [3, 0])),
+    ]
+    let path = FileManager.default.temporaryDirectory.appending(path: "empty-\(UUID()).safetensors").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Safetensors.write(tensors, to: path)
+    let read = try SafetensorsFile(path: path).tensors
+    #expect(read["empty"]?.shape == [0, 4] && read["last"]?.shape == [3, 0])
+    #expect(read["last"]?.elementType == .int64)
+    #expect(read["full"]?.values(as: Float.self) == [1, 2])
+  }
+
+  /// Zeros behind what there is, and what lies beyond is left out.
+  @Test(arguments: MemoryFormat.allCases) func resized(_ format: MemoryFormat) throws {
+    let tensor = try Tensor((1...12).map { Float($0) }, shape: [1, 2, 2, 3], format: format)
+    let other = try tensor.resized(to: [2, 2, 1, 4])
+    #expect(other.format == format)
+    #expect(other.values(as: Float.self) == [1, 2, 3, 0, 7, 8, 9, 0] + [Float](repeating: 0, count: 8))
+    #expect(try tensor.resized(to: [1, 3, 2, 1]).values(as: Float.self) == [1, 4, 7, 10, 0, 0])
+    #expect(try tensor.resized(to: [0, 2, 2, 3]).count == 0)
+    #expect(throws: ConvError.self) { try tensor.resized(to: [12]) }
   }
 }

@@ -169,8 +169,31 @@ import Testing
   /// Sizes of tensors without elements take no room in a file, and can be anything.
   @Test func sizesWithoutElements() throws {
     let file = checkout.appending(path: "Tests/Fuzz/regressions/reference/sizes-without-elements").path
+    #expect(fault { _ = try ReferenceCase(path: file) }.contains("4294967296 is too large for a transposed"))
+    let tensors = [("input", try Tensor.zeros([0, 1, 3, 3])), ("weight", try Tensor.zeros([1, 1, 1, 1]))]
+    let attributes = #"{"stride": [1, 1], "padding": [[0, 0], [0, 0]], "dilation": [1, 1], "groups": 1}"#
+    #expect(try caseFault("conv2d", attributes, tensors).contains("batch n is 0"))
+  }
+
+  /// Output padding from the stride up to the dilation makes rows that no window reaches: there is the bias, or nothing.
+  @Test func rowsThatNoWindowReaches() throws {
+    func transposed(_ output: [Double], padding: Int = 0, extra: Int = 1) throws -> String {
+      let tensors = [
+        ("input", try Tensor([2] as [Float], shape: [1, 1, 1, 1])),
+        ("weight", try Tensor([3] as [Float], shape: [1, 1, 1, 1])),
+        ("bias", try Tensor([0.5] as [Float], shape: [1])),
+        ("output", try Tensor(output, shape: [1, 1, 2, 2])),
+      ]
+      let attributes =
+        #"{"stride": [1, 1], "padding": [\#(padding), \#(padding)], "output_padding": [\#(extra), \#(extra)], "#
+        + #""dilation": [8, 8], "groups": 1}"#
+      return try caseFault("conv_transpose2d", attributes, tensors)
+    }
+    #expect(try transposed([6.5, 0.5, 0.5, 0.5]) == "nothing")
+    #expect(try transposed([6.5, 0.5, 0.5, 0.75]).contains("where no window"))
+    #expect(try transposed([6.5, 0.75, 0.5, 0.5]).contains("where no window"))
     #expect(
-      fault { _ = try ReferenceCase(path: file) }.contains("4294967296, 1073741824]: extent 0, at least 1"))
+      try transposed([0.5, 0.5, 0.5, 0.5], padding: 1, extra: 3).contains("no window reaches its output"))
   }
 
   /// Products of two of a transposed convolution's sizes have to fit.

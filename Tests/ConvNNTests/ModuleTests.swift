@@ -260,7 +260,12 @@ private final class Net: Module {
     #expect(throws: ConvError.self) { try Conv2d(0, 4, kernelSize: 3) }
     #expect(throws: ConvError.self) { try Conv2d(1, 1, kernelSize: [1, 2, 3]) }
     #expect(throws: ConvError.self) { try Conv2d(1, 1, kernelSize: 0) }
+    #expect(throws: ConvError.self) { try Conv2d(1, 1, kernelSize: [3, 0]) }
     #expect(throws: ConvError.self) { try Linear(0, 3) }
+    #expect(throws: ConvError.self) { try Linear(3, 0) }
+    #expect(throws: ConvError.self) { try BatchNorm2d(0) }
+    #expect(throws: ConvError.self) { try ConvTranspose1d(1, 1, kernelSize: 3, outputPadding: 1) }
+    #expect(throws: ConvError.self) { try ConvTranspose2d(1, 1, kernelSize: 3, padding: [0, 0, 1, 1]) }
     #expect(throws: ConvError.self) { try Dropout(p: -0.1) }
     #expect(throws: ConvError.self) { try Conv1d(1, 1, kernelSize: 3)(Variable(Tensor.zeros([1, 1, 2]))) }
     let parameter = Variable(try Tensor.zeros([2]), requiresGrad: true)
@@ -281,6 +286,14 @@ private final class Net: Module {
       let up = try ConvTranspose2d(2, 3, kernelSize: 2, stride: 2)
       #expect(try shape(up, [1, 2, 4, 5]) == [1, 3, 8, 10])
       #expect(up.weight.shape == [2, 3, 2, 2])
+      // (5 − 1)·2 − 2 + 2·(3 − 1) + 1 + 1 = 12.
+      let line = try ConvTranspose1d(
+        4, 6, kernelSize: 3, stride: 2, padding: 1, outputPadding: 1, groups: 2, dilation: 2)
+      #expect(try shape(line, [3, 4, 5]) == [3, 6, 12])
+      #expect(line.weight.shape == [4, 3, 3])
+      let volume = try ConvTranspose3d(1, 2, kernelSize: [1, 2, 3], outputPadding: [0, 1, 2], dilation: 3)
+      #expect(try shape(volume, [1, 1, 4, 4, 4]) == [1, 2, 4, 8, 12])
+      #expect("\(volume)".hasSuffix("dilation=3, output_padding=[0, 1, 2])"))
     }
   }
 }

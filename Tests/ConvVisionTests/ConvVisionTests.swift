@@ -66,6 +66,23 @@ import Testing
       labels: Tensor((0..<count).map { Int64($0 % 3) }, shape: [count]), classNames: ["a", "b", "c"])
   }
 
+  @Test func anEmptyDataSetHasNoBatches() throws {
+    for (shuffleSeed, dropLast) in [(nil, false), (7, true)] as [(UInt64?, Bool)] {
+      let loader = try DataLoader(data(0), batchSize: 3, shuffleSeed: shuffleSeed, dropLast: dropLast)
+      #expect(loader.batchCount == 0 && loader.order(epoch: 1).isEmpty)
+      #expect(loader.batches(epoch: 0).map { $0 }.isEmpty)
+    }
+    let (images, labels) = try data(3).batch([])
+    #expect(images.shape == [0, 1, 1, 1] && labels.shape == [0])
+    let transform = ImageTransform(height: 5, width: 4, channels: 3)
+    #expect(try transform(images).shape == [0, 3, 5, 4])
+    let flat = try Tensor.zeros([2, 1, 0, 4], elementType: .uint8)
+    #expect(throws: ConvError.self) { try transform(flat) }
+    var matrix = ConfusionMatrix(classNames: ["a", "b"])
+    try matrix.add(logits: Tensor.zeros([0, 2]), labels: labels)
+    #expect(matrix.total == 0 && matrix.accuracy == 0)
+  }
+
   @Test func everyImageOncePerEpoch() throws {
     for (count, batchSize, dropLast) in [
       (10, 3, false), (10, 3, true), (10, 5, false), (1, 4, false), (2, 4, true),
@@ -105,7 +122,8 @@ import Testing
 
   @Test func impossibleData() throws {
     #expect(throws: ConvError.self) { try DataLoader(data(3), batchSize: 0) }
-    #expect(throws: ConvError.self) { try data(3).prefix(0) }
+    #expect(throws: ConvError.self) { try data(3).prefix(-1) }
+    #expect(try data(3).prefix(0).count == 0)
     #expect(try data(3).prefix(2).count == 2)
     let images = try Tensor([UInt8](repeating: 0, count: 2), shape: [2, 1, 1, 1])
     for labels in [[Int64(0), 3], [-1, 0], [0], [0, 0, 0]] {

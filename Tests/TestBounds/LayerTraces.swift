@@ -30,16 +30,51 @@ extension RoundingTape {
     case "sequential": return try SequentialTrace(self, stored, format).results
     case "cross_entropy", "mse_loss", "bce_with_logits_loss":
       let isMean = stored.attributes["reduction"]?.string == "mean"
+      if stored.op == "cross_entropy" { return try crossEntropy(stored) }
       let x = try TestBounds.given(stored, "input")
-      if stored.op == "cross_entropy" {
-        let labels = try stored.tensor("target", .int64).values(as: Int64.self).map { Int($0) }
-        return crossEntropy(x, labels, isMean: isMean)
-      }
       let target = try TestBounds.given(stored, "target")
       return stored.op == "mse_loss"
         ? squaredError(x, target, isMean: isMean) : logisticError(x, target, isMean: isMean)
     default: throw stored.malformed("no trace of \(stored.op)")
     }
+  }
+
+  private func crossEntropy(_ stored: ReferenceFile) throws -> [String: [Traced]] {
+    let shape = try stored.file.tensor("input").shape
+    let x = try TestBounds.given(stored, "input")
+    let classes = shape.count == 1 ? shape[0] : shape[1]
+    let positions = shape.dropFirst(2).reduce(1, *)
+    let rows = x.count / classes
+    /// Where class `k` of a row lies.
+    func place(_ row: Int, _ k: Int) -> Int {
+      (row / positions * classes + k) * positions + row % positions
+    }
+    func inRows(_ values: [Double]) -> [[Double]] {
+      (0..<rows).map { row in (0..<classes).map { values[place(row, $0)] } }
+    }
+    let wanted: [WantedClasses?]
+    let target = try stored.file.tensor("target")
+    if target.elementType == .int64 {
+      let ignored = stored.attributes["ignore_index"]?.integer ?? -100
+      wanted = target.values(as: Int64.self).map { Int($0) == ignored ? nil : .label(Int($0)) }
+    } else {
+      wanted = inRows(try TestBounds.given(stored, "target")).map { .probabilities($0) }
+    }
+    let isJoined = stored.attributes["reduction"]?.string != "none"
+    var results = crossEntropy(
+      inRows(x), wanted,
+      weight: try stored.file.tensors["weight"].map { _ in try TestBounds.given(stored, "weight") },
+      smoothing: stored.attributes["label_smoothing"]?.number ?? 0,
+      isMean: stored.attributes["reduction"]?.string == "mean",
+      upstream: isJoined ? nil : try TestBounds.given(stored, "grad_output"))
+    if let gradients = results["grad_input"] {
+      var ordered = gradients
+      for row in 0..<rows {
+        for k in 0..<classes { ordered[place(row, k)] = gradients[row * classes + k] }
+      }
+      results["grad_input"] = ordered
+    }
+    return results
   }
 
   private func linear(_ stored: ReferenceFile) throws -> [String: [Traced]] {
@@ -66,14 +101,16 @@ extension RoundingTape {
     }
     let (stride, dilation) = (try extent("stride", least: 1), try extent("dilation", least: 1))
     let padding = try extent("padding", least: 0)
-    // What the windows reach, whatever the padding after the image.
+    // What the windows reach, whatever the padding after the image; rows of the output from there on have no terms.
     func after(_ axis: Int) -> Int {
       (input[axis + 1] - 1) * stride[axis] + dilation[axis] * (weight[axis + 1] - 1) + 1 - output[axis + 1]
         - padding[axis]
     }
+    func reached(_ axis: Int) -> Int { output[axis + 1] + min(0, after(axis) + stride[axis] - 1) }
+    let inner = Extent(h: reached(1), w: reached(2))
     let problem = try ConvProblem(
       spatialRank: 2, n: input[0], c: output[1], k: input[1], groups: stored.integer("groups", least: 1),
-      input: Extent(h: output[2], w: output[3]), filter: Extent(h: weight[2], w: weight[3]), stride: stride,
+      input: inner, filter: Extent(h: weight[2], w: weight[3]), stride: stride,
       padding: Padding(
         before: Extent(d: 0, h: padding.h, w: padding.w),
         after: Extent(d: 0, h: max(0, after(1)), w: max(0, after(2)))),
@@ -81,15 +118,23 @@ extension RoundingTape {
     let products = Products(problem)
     let (x, w) = (try given(stored, "input"), try given(stored, "weight"))
     let dy = try given(stored, "grad_output")
+    /// Where element `index` of what the windows reach lies in the whole output.
+    func whole(_ index: Int) -> Int {
+      let (plane, row, column) = (index / inner.count, index / inner.w % inner.h, index % inner.w)
+      return (plane * output[2] + row) * output[3] + column
+    }
+    let sums = naiveSums(products.backwardData(x, w))
+    var plain = [Traced](repeating: exact(0), count: dy.count)
+    for index in sums.indices { plain[whole(index)] = sums[index] }
+    let seen = sums.indices.map { dy[whole($0)] }
     var results = [
-      "output": addBias(
-        naiveSums(products.backwardData(x, w)), try givenIfAny(stored, "bias"), area: problem.input.count),
-      "grad_input": naiveSums(products.forward(dy, w)),
-      "grad_weight": naiveSums(products.backwardFilter(dy, x)),
+      "output": addBias(plain, try givenIfAny(stored, "bias"), area: output[2] * output[3]),
+      "grad_input": naiveSums(products.forward(seen, w)),
+      "grad_weight": naiveSums(products.backwardFilter(seen, x)),
     ]
     if stored.file.tensors["bias"] != nil {
       results["grad_bias"] = inDouble {
-        channelSums(dy, channels: problem.c, area: problem.input.count)
+        channelSums(dy, channels: problem.c, area: output[2] * output[3])
       }.map(self.stored)
     }
     return results

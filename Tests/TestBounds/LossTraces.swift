@@ -2,29 +2,64 @@ import Foundation
 
 /// Losses, as the library computes them: in float64, results rounded once.
 extension RoundingTape {
-  /// `output` and `grad_input` of logits [rows, classes].
-  public func crossEntropy(_ x: [Double], _ labels: [Int], isMean: Bool) -> [String: [Traced]] {
-    let classes = x.count / labels.count
-    var (logs, picked): ([Traced], [Traced]) = ([], [])
-    for (row, label) in labels.enumerated() {
-      let logits = Array(x[row * classes..<(row + 1) * classes])
+  /// What a position of logits wants: the classes' probabilities, or one class; nil where it does not count.
+  public enum WantedClasses {
+    case label(Int)
+    case probabilities([Double])
+  }
+
+  /// `output` and `grad_input` of logits [rows][classes], in that order.
+  ///
+  /// - Parameters:
+  ///   - upstream: of every row where losses are not joined.
+  public func crossEntropy(
+    _ x: [[Double]], _ wanted: [WantedClasses?], weight: [Double]?, smoothing: Double, isMean: Bool,
+    upstream: [Double]?
+  ) -> [String: [Traced]] {
+    let classes = x.first?.count ?? 0
+    let logs = x.map { logits -> [Traced] in
       // Any number near the largest gives the same result: it is no decision.
       let largest = exact(logits.max() ?? 0)
-      let own = inDouble { () -> [Traced] in
+      return inDouble { () -> [Traced] in
         let shift = largest + sum(logits.map { (exact($0) - largest).exponential() }).logarithm()
         return logits.map { exact($0) - shift }
       }.map(stored)
-      logs += own
-      picked.append(own[label])
     }
-    let scale = inDouble { isMean ? exact(1) / exact(Double(labels.count)) : exact(1) }
-    let loss = inDouble { -(sum(picked) * scale) }
-    let gradients = logs.indices.map { i in
-      inDouble {
-        scale * (logs[i].exponential() - exact(i % classes == labels[i / classes] ? 1 : 0))
+    func weighted(_ row: Int) -> [Traced] {
+      let weights = (weight ?? [Double](repeating: 1, count: classes)).map { exact($0) }
+      return inDouble {
+        let rest = exact(smoothing) / exact(Double(classes))
+        return (0..<classes).map { k in
+          switch wanted[row] {
+          case nil: return exact(0)
+          case .label(let label) where smoothing == 0: return k == label ? weights[k] : exact(0)
+          case .label(let label):
+            return weights[k] * ((k == label ? exact(1) - exact(smoothing) : exact(0)) + rest)
+          case .probabilities(let p): return weights[k] * ((exact(1) - exact(smoothing)) * exact(p[k]) + rest)
+          }
+        }
       }
     }
-    return ["output": [stored(loss)], "grad_input": gradients.map(stored)]
+    let weights = x.indices.map(weighted)
+    let losses = inDouble { x.indices.map { row in -sum(products: Array(zip(weights[row], logs[row]))) } }
+    let scale = inDouble { () -> Traced in
+      guard isMean else { return exact(1) }
+      return exact(1)
+        / sum(
+          wanted.compactMap { $0 }.map { wanted in
+            guard case .label(let label) = wanted else { return exact(1) }
+            return exact(weight?[label] ?? 1)
+          })
+    }
+    let output = upstream == nil ? [stored(inDouble { sum(losses) * scale })] : losses.map(stored)
+    let gradients = x.indices.flatMap { row in
+      inDouble { () -> [Traced] in
+        let factor = upstream.map { exact($0[row]) } ?? scale
+        let total = sum(weights[row])
+        return (0..<classes).map { k in factor * (logs[row][k].exponential() * total - weights[row][k]) }
+      }.map(stored)
+    }
+    return ["output": output, "grad_input": gradients]
   }
 
   /// `output`, `grad_input` and `grad_target` of the squared error.

@@ -55,6 +55,20 @@ func requireRank(_ what: String, _ tensor: Tensor, _ rank: Int) throws {
   }
 }
 
+extension Variable {
+  /// What an operation makes of an empty batch: a result without elements, and gradients of zeros.
+  ///
+  /// - Parameter parameters: what else it depends on, where there is any.
+  func emptyResult(_ name: String, _ shape: [Int], _ parameters: [Variable?]) throws -> Variable {
+    let inputs = [self] + parameters.compactMap { $0 }
+    let operands = inputs.map(\.value)
+    let y = try Tensor.zeros(shape, elementType: elementType, format: value.format)
+    return Variable.record(name, y, inputs) { _ in
+      try operands.map { try Tensor.zeros($0.shape, elementType: $0.elementType, format: $0.format) }
+    }
+  }
+}
+
 extension Tensor {
   /// Whether the elements are float32 or float64.
   var isFloatingPoint: Bool { elementType == .float32 || elementType == .float64 }

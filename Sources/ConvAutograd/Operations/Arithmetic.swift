@@ -82,7 +82,7 @@ private func broadcastShape(_ what: String, _ a: [Int], _ b: [Int]) throws -> [I
     guard x == y || x == 1 || y == 1 else {
       throw ConvError.shapeMismatch(what: "the second operand of \(what)", expected: a, found: b)
     }
-    return max(x, y)
+    return x == 1 ? y : x
   }
 }
 

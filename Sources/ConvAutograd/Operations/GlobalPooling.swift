@@ -60,7 +60,7 @@ private func spread<T: ConvScalar>(
             (dx + channel * channelStep).update(repeating: g[channel] / T(positions), count: positions)
           }
         } else {
-          for channel in 0..<channels { dx[channel] = g[channel] / T(positions) }
+          for channel in 0..<channels where positions > 0 { dx[channel] = g[channel] / T(positions) }
           for i in 1..<max(1, positions) { (dx + i * step).update(from: dx, count: channels) }
         }
       }

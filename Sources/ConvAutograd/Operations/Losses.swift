@@ -3,10 +3,12 @@ import Foundation
 
 /// How a loss joins the losses of its elements.
 public enum Reduction: String, Sendable, Hashable, CaseIterable {
-  /// Their mean: over the batch for cross-entropy, over all elements for the others.
+  /// Their mean: over the positions that count for cross-entropy, over all elements for the others; NaN where there are none.
   case mean
   /// Their sum.
   case sum
+  /// Not at all: one loss for each.
+  case none
 }
 
 extension Variable {
@@ -20,39 +22,6 @@ extension Variable {
       [
         y.elementType == .float64
           ? try logSoftmaxGradient(g, y, Double.self) : try logSoftmaxGradient(g, y, Float.self)
-      ]
-    }
-  }
-
-  /// −log softmax(x)[target] of logits [N, C] and class numbers `target` [N] (int64).
-  ///
-  /// - Throws: `ConvError.operand` for a class outside of 0..<C; `.shapeMismatch`, `.elementTypeMismatch`.
-  public func crossEntropy(_ target: Tensor, reduction: Reduction = .mean) throws -> Variable {
-    try requireFloating("the input of crossEntropy", value)
-    try requireRank("the input of crossEntropy", value, 2)
-    let x = value
-    let (rows, classes) = (x.shape[0], x.shape[1])
-    guard target.shape == [rows] else {
-      throw ConvError.shapeMismatch(
-        what: "the target of crossEntropy", expected: [rows], found: target.shape)
-    }
-    try requireType("the target of crossEntropy", target, .int64)
-    let labels = target.values(as: Int64.self)
-    if let row = labels.firstIndex(where: { $0 < 0 || $0 >= classes }) {
-      throw ConvError.operand(
-        "the target of crossEntropy is \(labels[row]) at \(row), the classes are 0..<\(classes)")
-    }
-    let logs =
-      x.elementType == .float64 ? try logSoftmaxed(x, Double.self) : try logSoftmaxed(x, Float.self)
-    let scale = reduction == .mean ? 1 / Double(rows) : 1
-    let total = pickedSum(logs, labels)
-    let loss = try Tensor.filled([], -total * scale, x.elementType)
-    return Variable.record("crossEntropy", loss, [self]) { g in
-      let factor = g.scalarValue * scale
-      return [
-        logs.elementType == .float64
-          ? try crossEntropyGradient(logs, labels, factor, Double.self)
-          : try crossEntropyGradient(logs, labels, factor, Float.self)
       ]
     }
   }
@@ -74,6 +43,7 @@ extension Variable {
     try requireFloating("the input of \(name)", value)
     try requireSame("the target of \(name)", target.value, as: value)
     let (x, t) = (value, try target.value.converted(to: value.format))
+    if reduction == .none { return try unreducedLoss(name, function, x, t, target) }
     let scale = reduction == .mean ? 1 / Double(x.count) : 1
     let total =
       x.elementType == .float64
@@ -90,6 +60,45 @@ extension Variable {
       }
     }
   }
+}
+
+extension Variable {
+  /// One loss for each element.
+  private func unreducedLoss<F: LossFunction>(
+    _ name: String, _ function: F.Type, _ x: Tensor, _ t: Tensor, _ target: Variable
+  ) throws -> Variable {
+    let isDouble = x.elementType == .float64
+    let losses =
+      isDouble
+      ? try lossMap(x, t, Double.self) { F.value($0, $1) } : try lossMap(x, t, Float.self) { F.value($0, $1) }
+    let needs = [requiresGrad, target.requiresGrad]
+    return Variable.record(name, losses, [self, target]) { g in
+      let g = try g.ordered(x.format)
+      return try needs.enumerated().map { index, needed in
+        guard needed else { return nil }
+        func slope(_ a: Double, _ b: Double) -> Double { index == 1 ? F.targetSlope(a, b) : F.slope(a, b) }
+        let slopes = isDouble ? try lossMap(x, t, Double.self, slope) : try lossMap(x, t, Float.self, slope)
+        return isDouble
+          ? try lossMap(g, slopes, Double.self) { $0 * $1 } : try lossMap(g, slopes, Float.self) { $0 * $1 }
+      }
+    }
+  }
+}
+
+private func lossMap<T: ConvScalar>(
+  _ x: Tensor, _ t: Tensor, _: T.Type, _ function: (Double, Double) -> Double
+) throws -> Tensor {
+  var result = try Tensor(uninitialized: x.shape, elementType: T.elementType, format: x.format)
+  x.withUnsafePointer(as: T.self) { x0 in
+    t.withUnsafePointer(as: T.self) { t0 in
+      result.withUnsafeMutablePointer(as: T.self) { y in
+        forEachChunk(x.count) { range in
+          for i in range { y[i] = T(function(Double(x0[i]), Double(t0[i]))) }
+        }
+      }
+    }
+  }
+  return result
 }
 
 /// A loss of one element.
@@ -144,19 +153,22 @@ private func lossGradient<F: LossFunction, T: ConvScalar>(
   return result
 }
 
-private func logSoftmaxed<T: ConvScalar>(_ x: Tensor, _: T.Type) throws -> Tensor {
-  let (rows, classes) = (x.shape[0], x.shape[1])
-  var y = try Tensor(uninitialized: x.shape, elementType: T.elementType)
+/// log softmax over the classes of [N, C, …].
+func logSoftmaxed<T: ConvScalar>(_ x: Tensor, _: T.Type) throws -> Tensor {
+  let (batch, classes, positions, channel, step) = x.channelLayout
+  var y = try Tensor(uninitialized: x.shape, elementType: T.elementType, format: x.format)
+  guard classes > 0 else { return y }
   x.withUnsafePointer(as: T.self) { x0 in
     y.withUnsafeMutablePointer(as: T.self) { y0 in
-      forEachTask(rows, work: x.count) { row in
-        let (x, y) = (x0 + row * classes, y0 + row * classes)
+      forEachTask(batch * positions, work: x.count) { place in
+        let start = place / positions * classes * positions + place % positions * step
+        let (x, y) = (x0 + start, y0 + start)
         var largest = x[0]
-        for i in 1..<max(1, classes) where x[i] > largest { largest = x[i] }
+        for k in 1..<classes where x[k * channel] > largest { largest = x[k * channel] }
         var sum = 0.0
-        for i in 0..<classes { sum += exp(Double(x[i]) - Double(largest)) }
+        for k in 0..<classes { sum += exp(Double(x[k * channel]) - Double(largest)) }
         let shift = Double(largest) + log(sum)
-        for i in 0..<classes { y[i] = T(Double(x[i]) - shift) }
+        for k in 0..<classes { y[k * channel] = T(Double(x[k * channel]) - shift) }
       }
     }
   }
@@ -175,38 +187,6 @@ private func logSoftmaxGradient<T: ConvScalar>(_ g: Tensor, _ y: Tensor, _: T.Ty
           var sum = 0.0
           for i in start..<start + classes { sum += Double(g0[i]) }
           for i in start..<start + classes { dx0[i] = T(Double(g0[i]) - exp(Double(y0[i])) * sum) }
-        }
-      }
-    }
-  }
-  return dx
-}
-
-private func pickedSum(_ logs: Tensor, _ labels: [Int64]) -> Double {
-  logs.elementType == .float64 ? pickedSum(logs, labels, Double.self) : pickedSum(logs, labels, Float.self)
-}
-
-private func pickedSum<T: ConvScalar>(_ logs: Tensor, _ labels: [Int64], _: T.Type) -> Double {
-  logs.withUnsafePointer(as: T.self) { logs0 in
-    var sum = 0.0
-    for (row, label) in labels.enumerated() { sum += Double(logs0[row * logs.shape[1] + Int(label)]) }
-    return sum
-  }
-}
-
-/// dx = factor · (softmax(x) − onehot(label)).
-private func crossEntropyGradient<T: ConvScalar>(
-  _ logs: Tensor, _ labels: [Int64], _ factor: Double, _: T.Type
-) throws -> Tensor {
-  let classes = logs.shape[1]
-  var dx = try Tensor(uninitialized: logs.shape, elementType: T.elementType)
-  logs.withUnsafePointer(as: T.self) { logs0 in
-    dx.withUnsafeMutablePointer(as: T.self) { dx0 in
-      forEachTask(labels.count, work: logs.count) { row in
-        let label = Int(labels[row])
-        for i in 0..<classes {
-          let probability = exp(Double(logs0[row * classes + i]))
-          dx0[row * classes + i] = T(factor * (probability - (i == label ? 1 : 0)))
         }
       }
     }

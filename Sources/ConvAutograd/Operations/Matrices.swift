@@ -38,7 +38,7 @@ extension Variable {
       }
       try requireType("the bias of linear", bias.value, x.elementType)
     }
-    let rows = x.count / inputs
+    let rows = x.shape.dropLast().reduce(1, *)
     let matrix = try x.regrouped([rows, inputs])
     var y = try product(matrix, w, transposeB: true, rowOffset: bias?.value)
     if relu { y = try y.clamped() }

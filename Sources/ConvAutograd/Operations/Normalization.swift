@@ -19,7 +19,7 @@ extension Variable {
   /// - Parameters:
   ///   - residual: of the input's shape and type.
   ///   - relu: max(y, 0); NaN stays NaN, the gradient is 0 where y ≤ 0.
-  /// - Returns: y, and the statistics for running averages.
+  /// - Returns: y, and the statistics for running averages; of an empty batch NaN.
   /// - Throws: `ConvError.operand` where a channel has only one element; `.shapeMismatch`, `.elementTypeMismatch`.
   public func batchNorm(
     weight: Variable? = nil, bias: Variable? = nil, eps: Double = 1e-5, adding residual: Variable? = nil,
@@ -27,6 +27,13 @@ extension Variable {
   ) throws -> (output: Variable, statistics: BatchStatistics) {
     try checkBatchNorm(weight, bias, residual)
     let x = value
+    if x.count == 0 {
+      let unknown = try Tensor.filled([x.shape[1]], .nan, x.elementType)
+      return (
+        try emptyResult("batchNorm", shape, [weight, bias, residual]),
+        BatchStatistics(mean: unknown, variance: unknown, count: 0)
+      )
+    }
     guard x.count / x.shape[1] > 1 else {
       throw ConvError.operand("batchNorm in training needs more than 1 element per channel, found \(shape)")
     }
@@ -51,6 +58,7 @@ extension Variable {
       }
       try requireType("the \(name) of batchNorm", statistic, elementType)
     }
+    if value.count == 0 { return try emptyResult("batchNorm", shape, [weight, bias, residual]) }
     let moments = ChannelMoments(
       mean: try mean.converted(to: .float64).values(), variance: try variance.converted(to: .float64).values()
     )

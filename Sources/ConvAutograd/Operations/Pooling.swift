@@ -62,8 +62,9 @@ extension Variable {
 
 /// Where the windows of a pooling lie.
 private struct PoolWindow {
-  /// The pooling as a depthwise convolution, which has the same geometry.
+  /// The pooling as a depthwise convolution, which has the same geometry; of an empty batch that of one image.
   let problem: ConvProblem
+  let batch: Int
   let format: MemoryFormat
 
   init(_ name: String, _ x: Tensor, _ kernel: Sizes, _ stride: Sizes?, _ padding: Sizes) throws {
@@ -76,17 +77,21 @@ private struct PoolWindow {
       throw ConvError.operand("\(name): padding \(padding) exceeds half of the kernel \(kernel)")
     }
     problem = try ConvProblem(
-      spatialRank: 2, n: x.shape[0], c: x.shape[1], k: x.shape[1], groups: x.shape[1],
+      spatialRank: 2, n: max(1, x.shape[0]), c: x.shape[1], k: x.shape[1], groups: x.shape[1],
       input: Extent(h: x.shape[2], w: x.shape[3]), filter: kernelExtent, stride: strideExtent,
       padding: Padding(h: pad.h, w: pad.w))
+    batch = x.shape[0]
     format = x.format
   }
+
+  private var inputShape: [Int] { [batch] + problem.inputShape.dropFirst() }
+  private var outputShape: [Int] { [batch] + problem.outputShape.dropFirst() }
 
   /// Runs `body` for each image and channel with the offsets of its planes in input and output.
   @inline(__always)
   func forEachPlane(_ body: (_ input: Int, _ output: Int) -> Void) {
     let (channels, inputPlane, outputPlane) = (problem.c, problem.input.count, problem.output.count)
-    forEachTask(problem.n * channels, work: problem.n * channels * inputPlane) { task in
+    forEachTask(batch * channels, work: batch * channels * inputPlane) { task in
       if format == .nchw {
         body(task * inputPlane, task * outputPlane)
       } else {
@@ -107,7 +112,7 @@ private struct PoolWindow {
   }
 
   func maximum<T: ConvScalar>(_ x: Tensor, _: T.Type) throws -> (Tensor, PooledBuffer) {
-    var y = try Tensor(uninitialized: problem.outputShape, elementType: T.elementType, format: format)
+    var y = try Tensor(uninitialized: outputShape, elementType: T.elementType, format: format)
     let (width, positions, step) = (problem.input.w, problem.output, step)
     let winners = try PooledBuffer(byteCount: y.count * 4)
     let winner = winners.baseAddress.bindMemory(to: Int32.self, capacity: y.count)
@@ -153,15 +158,15 @@ private struct PoolWindow {
   /// Runs `body` for each image [height][width][channels], of one channel (NCHW) or of all (NHWC), with its offsets in input and
   /// output.
   private func forEachImage(_ body: (_ input: Int, _ output: Int, _ channels: Int) -> Void) {
-    let (count, channels) = format == .nchw ? (problem.n * problem.c, 1) : (problem.n, problem.c)
+    let (count, channels) = format == .nchw ? (batch * problem.c, 1) : (batch, problem.c)
     let (input, output) = (problem.input.count * channels, problem.output.count * channels)
     forEachTask(count, work: count * input) { body($0 * input, $0 * output, channels) }
   }
 
   /// `maximum` where `isPlainPair`, with each winner's place in its window.
   func pairMaximum(_ x: Tensor) throws -> (Tensor, Tensor) {
-    var y = try Tensor(uninitialized: problem.outputShape, elementType: .float32, format: format)
-    var winners = try Tensor(uninitialized: problem.outputShape, elementType: .uint8, format: format)
+    var y = try Tensor(uninitialized: outputShape, elementType: .float32, format: format)
+    var winners = try Tensor(uninitialized: outputShape, elementType: .uint8, format: format)
     x.withUnsafePointer(as: Float.self) { x in
       y.withUnsafeMutablePointer(as: Float.self) { y in
         winners.withUnsafeMutablePointer(as: UInt8.self) { winner in
@@ -179,7 +184,7 @@ private struct PoolWindow {
 
   /// Gives each output's gradient to the window's winner.
   func spread<T: ConvScalar>(_ g: Tensor, to winners: PooledBuffer, _: T.Type) throws -> Tensor {
-    var dx = try Tensor.zeros(problem.inputShape, elementType: T.elementType, format: format)
+    var dx = try Tensor.zeros(inputShape, elementType: T.elementType, format: format)
     let (count, step) = (problem.output.count, step)
     let winner = winners.baseAddress.assumingMemoryBound(to: Int32.self)
     g.withUnsafePointer(as: T.self) { g in
@@ -196,7 +201,7 @@ private struct PoolWindow {
   }
 
   func average<T: ConvScalar>(_ x: Tensor, _ countIncludePad: Bool, _: T.Type) throws -> Tensor {
-    var y = try Tensor(uninitialized: problem.outputShape, elementType: T.elementType, format: format)
+    var y = try Tensor(uninitialized: outputShape, elementType: T.elementType, format: format)
     let (width, positions, step, size) = (problem.input.w, problem.output, step, problem.filter.count)
     x.withUnsafePointer(as: T.self) { x in
       y.withUnsafeMutablePointer(as: T.self) { y in
@@ -221,7 +226,7 @@ private struct PoolWindow {
 
   /// Gives each output's gradient in equal parts to its window.
   func spreadEvenly<T: ConvScalar>(_ g: Tensor, _ countIncludePad: Bool, _: T.Type) throws -> Tensor {
-    var dx = try Tensor.zeros(problem.inputShape, elementType: T.elementType, format: format)
+    var dx = try Tensor.zeros(inputShape, elementType: T.elementType, format: format)
     let (width, positions, step, size) = (problem.input.w, problem.output, step, problem.filter.count)
     g.withUnsafePointer(as: T.self) { g in
       dx.withUnsafeMutablePointer(as: T.self) { dx in

@@ -60,7 +60,7 @@ extension Variable {
     }
   }
 
-  /// The mean of all elements, as a scalar; float64 inside.
+  /// The mean of all elements, as a scalar, NaN where there are none; float64 inside.
   public func mean() throws -> Variable {
     try requireFloating("the input of mean", value)
     let input = value
@@ -74,6 +74,7 @@ extension Variable {
 
 /// Sums `term` over fixed chunks, in fixed order.
 func chunkedSum(_ count: Int, _ partial: (Range<Int>) -> Double) -> Double {
+  if count == 0 { return 0 }
   var partials = [Double](repeating: 0, count: (count + chunkSize - 1) / chunkSize)
   partials.withUnsafeMutableBufferPointer { partials in
     forEachChunk(count) { range in partials[range.lowerBound / chunkSize] = partial(range) }

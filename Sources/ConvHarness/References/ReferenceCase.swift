@@ -17,7 +17,7 @@ public struct ReferenceCase: Sendable {
   public let op: String
   /// Corners that the case covers.
   public let tags: [String]
-  /// The problem; for a transposed convolution the mirrored one.
+  /// The problem; for a transposed convolution the mirrored one, whose image ends where no window reaches any further.
   public let problem: ConvProblem
   /// The float32 operands in the roles that `problem` gives them. dy holds zeros where the file has no upstream gradient.
   public let data: ProblemData
@@ -46,16 +46,21 @@ public struct ReferenceCase: Sendable {
     op = file.op
     tags = file.tags
     let isTransposed = file.op == "conv_transpose2d"
+    var storedExtents: [Int]?
     switch file.op {
     case "conv1d", "conv2d", "conv3d": problem = try ReferenceCase.plainProblem(file)
-    case "conv_transpose2d": problem = try ReferenceCase.transposedProblem(file)
+    case "conv_transpose2d":
+      let (mirrored, output) = try ReferenceCase.transposedProblem(file)
+      problem = mirrored
+      storedExtents = [output.h, output.w]
     default:
       throw file.malformed(
         "operation '\(file.op)' is no convolution; those are \(Self.operations.joined(separator: ", "))")
     }
     // Shapes of the file's own tensors.
     let inputShape = isTransposed ? problem.outputShape : problem.inputShape
-    let outputShape = isTransposed ? problem.inputShape : problem.outputShape
+    let outputShape =
+      if let storedExtents { [problem.n, problem.c] + storedExtents } else { problem.outputShape }
     let channels = outputShape[1]
     guard let input = try file.optionalTensor("input", .float32, shape: inputShape) else {
       throw file.malformed("tensor 'input' is missing")
@@ -91,13 +96,18 @@ public struct ReferenceCase: Sendable {
     }
     var expected: [ConvPass: Tensor] = [:]
     do {
-      let upstream = if let gradient { gradient } else { try Tensor.zeros(outputShape) }
+      let whole = if let gradient { gradient } else { try Tensor.zeros(outputShape) }
+      let upstream = isTransposed ? try whole.resized(to: problem.inputShape) : whole
       data = try ProblemData(
         problem: problem, input: isTransposed ? upstream : input, filter: weight,
         outputGradient: isTransposed ? input : upstream)
       let plain = if let output { try ReferenceCase.subtracting(bias, from: output) } else { nil as Tensor? }
       expected[.forward] = isTransposed ? inputGradient : plain
-      expected[.backwardData] = isTransposed ? plain : inputGradient
+      if isTransposed {
+        if let plain { expected[.backwardData] = try ReferenceCase.reached(plain, of: problem, file) }
+      } else {
+        expected[.backwardData] = inputGradient
+      }
       expected[.backwardFilter] = weightGradient
     } catch let error as ConvError {
       throw file.malformed("\(error)")
@@ -132,7 +142,7 @@ public struct ReferenceCase: Sendable {
       before: sides.map { $0[0] }, after: sides.map { $0[1] })
   }
 
-  private static func transposedProblem(_ file: ReferenceFile) throws -> ConvProblem {
+  private static func transposedProblem(_ file: ReferenceFile) throws -> (ConvProblem, output: Extent) {
     try file.allowAttributes(["stride", "padding", "output_padding", "dilation", "groups"])
     let stride = try file.integers("stride", count: 2, least: 1)
     let padding = try file.integers("padding", count: 2, least: 0)
@@ -141,44 +151,47 @@ public struct ReferenceCase: Sendable {
     let groups = try file.integer("groups", least: 1)
     let input = try file.tensor("input", .float32).shape
     let weight = try file.tensor("weight", .float32).shape
-    guard input.count == 4 else {
-      throw file.malformed("tensor 'input' has shape \(input), rank 4 is needed")
+    for (name, shape) in [("input", input), ("weight", weight)] where shape.count != 4 {
+      throw file.malformed("tensor '\(name)' has shape \(shape), rank 4 is needed")
     }
-    guard weight.count == 4 else {
-      throw file.malformed("tensor 'weight' has shape \(weight), rank 4 is needed")
-    }
-    var output: [Int] = []
-    var after: [Int] = []
-    for axis in 0..<2 {
-      let (h, r) = (input[2 + axis], weight[2 + axis])
-      // Products of two have to fit.
-      let limit = 1 << 30
-      for value in [stride[axis], padding[axis], extra[axis], dilation[axis], h, r] where value > limit {
-        throw file.malformed("\(value) is too large for a transposed convolution")
-      }
-      let extent = (h - 1) * stride[axis] - 2 * padding[axis] + dilation[axis] * (r - 1) + extra[axis] + 1
-      guard extent >= 1 else {
-        throw file.malformed("the output would have extent \(extent) on axis \(axis)")
-      }
-      output.append(extent)
-      // Rows of output_padding beyond the stride are read by no window of the mirrored problem: less padding there.
-      let unread = extra[axis] / stride[axis] * stride[axis]
-      guard padding[axis] >= unread else {
-        throw file.malformed(
-          "output_padding \(extra[axis]) with stride \(stride[axis]) and padding \(padding[axis]) has no "
-            + "mirrored convolution")
-      }
-      after.append(padding[axis] - unread)
+    // Products of two have to fit.
+    let limit = 1 << 30
+    for value in stride + padding + extra + dilation + input + weight where value > limit {
+      throw file.malformed("\(value) is too large for a transposed convolution")
     }
     let (channels, overflow) = weight[1].multipliedReportingOverflow(by: groups)
     guard !overflow else { throw file.malformed("\(weight[1]) channels times \(groups) groups overflow") }
-    let problem = try build(
-      file, rank: 2, n: input[0], c: channels, k: weight[0], groups: groups, input: output,
-      filter: Array(weight[2...]), stride: stride, dilation: dilation, before: padding, after: after)
-    guard problem.outputShape == input else {
-      throw file.malformed("tensor 'input' has shape \(input), the weight makes it \(problem.outputShape)")
+    func extent(_ values: [Int], depth: Int = 1) -> Extent { Extent(d: depth, h: values[0], w: values[1]) }
+    do {
+      let transposed = try TransposedProblem(
+        spatialRank: 2, n: input[0], inChannels: weight[0], outChannels: channels, groups: groups,
+        input: extent([input[2], input[3]]), filter: extent([weight[2], weight[3]]), stride: extent(stride),
+        padding: extent(padding, depth: 0), outputPadding: extent(extra, depth: 0), dilation: extent(dilation)
+      )
+      guard let problem = transposed.mirrored else {
+        throw file.malformed(
+          "no window reaches its output, which is padding only: there is nothing to compute")
+      }
+      guard problem.outputShape == input else {
+        throw file.malformed("tensor 'input' has shape \(input), the weight makes it \(problem.outputShape)")
+      }
+      return (problem, transposed.output)
+    } catch let error as ConvError {
+      throw file.malformed("\(error)")
     }
-    return problem
+  }
+
+  /// What windows reach of a transposed convolution's output without its bias.
+  private static func reached(
+    _ output: Tensor, of problem: ConvProblem, _ file: ReferenceFile
+  ) throws -> Tensor {
+    let result = try output.resized(to: problem.inputShape)
+    // The rest comes to bias − bias.
+    guard try result.resized(to: output.shape).values(as: Double.self) == output.values(as: Double.self)
+    else {
+      throw file.malformed("tensor 'output' has values where no window of the transposed convolution reaches")
+    }
+    return result
   }
 
   private static func build(

@@ -33,6 +33,9 @@ public class ConvolutionLayer: Module {
     }
     let kernel = try kernelSize.extent(rank: rank, what: "kernel size")
     let spatial = (3 - rank..<3).map { kernel[$0] }
+    guard spatial.allSatisfy({ $0 > 0 }) else {
+      throw ConvError.invalidProblem("kernel size \(kernelSize): at least 1 is needed")
+    }
     // Errors in hyperparameters belong to the construction, not to the first use.
     _ = try stride.extent(rank: rank, what: "stride")
     _ = try dilation.extent(rank: rank, what: "dilation")
@@ -52,6 +55,12 @@ public class ConvolutionLayer: Module {
     isFusible = rank == 2 && !isTransposed
     weight = try newParameter(shape, .fanIn(fanIn))
     self.bias = bias ? try newParameter([outChannels], .fanIn(fanIn)) : nil
+  }
+
+  /// The weight, then the bias where there is one.
+  public var members: [ModuleMember] {
+    [ModuleMember("weight", .parameter(weight))]
+      + (bias.map { [ModuleMember("bias", .parameter($0))] } ?? [])
   }
 
   /// ±1/√fanIn for weight and bias.
@@ -97,9 +106,9 @@ public class ConvolutionLayer: Module {
   }
 
   fileprivate func unpooledShape(_ input: Variable) throws -> [Int] {
-    try input.convolutionProblem(
-      weight: weight, stride: stride, padding: padding, dilation: dilation, groups: groups
-    ).outputShape
+    let problem = try input.convolutionProblem(
+      weight: weight, stride: stride, padding: padding, dilation: dilation, groups: groups)
+    return [input.shape[0]] + problem.outputShape.dropFirst()
   }
 
   fileprivate func convolve(_ input: Variable, relu: Bool, maxPool2x2: Bool) throws -> Variable {
@@ -148,28 +157,76 @@ public final class Conv3d: ConvolutionLayer {
   }
 }
 
-/// The transposed convolution [N, C, H, W] → [N, K, P, Q], P = (H − 1)·stride − 2·padding + dilation·(R − 1) +
-/// outputPadding + 1.
-public final class ConvTranspose2d: ConvolutionLayer {
-  /// Extra rows and columns at the bottom and right.
+/// What transposed convolutions of 1, 2 and 3 dimensions share.
+public class TransposedConvolutionLayer: ConvolutionLayer {
+  /// Extra rows (columns, …) at the end of each axis; less than stride or dilation.
   public let outputPadding: Sizes
 
+  fileprivate init(
+    rank: Int, _ inChannels: Int, _ outChannels: Int, _ kernelSize: Sizes, _ stride: Sizes,
+    _ padding: Sizes, _ outputPadding: Sizes, _ groups: Int, _ bias: Bool, _ dilation: Sizes
+  ) throws {
+    self.outputPadding = outputPadding
+    let (extra, u) = (
+      try outputPadding.extent(rank: rank, what: "output padding"),
+      try stride.extent(rank: rank, what: "stride")
+    )
+    let l = try dilation.extent(rank: rank, what: "dilation")
+    for axis in (3 - rank)..<3 where extra[axis] < 0 || extra[axis] >= max(u[axis], l[axis]) {
+      throw ConvError.invalidProblem(
+        "output padding \(extra[axis]) must be at least 0 and less than stride \(u[axis]) or dilation \(l[axis])"
+      )
+    }
+    _ = try padding.extent(rank: rank, what: "padding")
+    try super.init(
+      rank: rank, isTransposed: true, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
+      bias)
+  }
+
+  fileprivate override func convolve(_ input: Variable, relu: Bool, maxPool2x2: Bool) throws -> Variable {
+    let output = try ordered(input).convTranspose(
+      weight: weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding,
+      groups: groups, dilation: dilation, layer: self)
+    return relu ? try output.relu() : output
+  }
+}
+
+/// The transposed convolution [N, C, W] → [N, K, Q], Q = (W − 1)·stride − 2·padding + dilation·(S − 1) +
+/// outputPadding + 1.
+public final class ConvTranspose1d: TransposedConvolutionLayer {
   /// With PyTorch's argument names and defaults.
   public init(
     _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
     outputPadding: Sizes = 0, groups: Int = 1, bias: Bool = true, dilation: Sizes = 1
   ) throws {
-    self.outputPadding = outputPadding
     try super.init(
-      rank: 2, isTransposed: true, inChannels, outChannels, kernelSize, stride, padding, dilation, groups,
-      bias)
+      rank: 1, inChannels, outChannels, kernelSize, stride, padding, outputPadding, groups, bias, dilation)
   }
+}
 
-  fileprivate override func convolve(_ input: Variable, relu: Bool, maxPool2x2: Bool) throws -> Variable {
-    let output = try ordered(input).convTranspose2d(
-      weight: weight, bias: bias, stride: stride, padding: padding, outputPadding: outputPadding,
-      groups: groups, dilation: dilation, layer: self)
-    return relu ? try output.relu() : output
+/// The transposed convolution [N, C, H, W] → [N, K, P, Q], P = (H − 1)·stride − 2·padding + dilation·(R − 1) +
+/// outputPadding + 1.
+public final class ConvTranspose2d: TransposedConvolutionLayer {
+  /// With PyTorch's argument names and defaults.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    outputPadding: Sizes = 0, groups: Int = 1, bias: Bool = true, dilation: Sizes = 1
+  ) throws {
+    try super.init(
+      rank: 2, inChannels, outChannels, kernelSize, stride, padding, outputPadding, groups, bias, dilation)
+  }
+}
+
+/// The transposed convolution [N, C, D, H, W] → [N, K, Z, P, Q], P = (H − 1)·stride − 2·padding + dilation·(R − 1) +
+/// outputPadding + 1.
+public final class ConvTranspose3d: TransposedConvolutionLayer {
+  /// With PyTorch's argument names and defaults.
+  public init(
+    _ inChannels: Int, _ outChannels: Int, kernelSize: Sizes, stride: Sizes = 1, padding: Sizes = 0,
+    outputPadding: Sizes = 0, groups: Int = 1, bias: Bool = true, dilation: Sizes = 1
+  ) throws {
+    try super.init(
+      rank: 3, inChannels, outChannels, kernelSize, stride, padding, outputPadding, groups, bias, dilation)
   }
 }
 
@@ -181,6 +238,9 @@ extension ConvolutionLayer: CustomStringConvertible {
     if padding != 0 { text += ", padding=\(padding)" }
     if dilation != 1 { text += ", dilation=\(dilation)" }
     if groups != 1 { text += ", groups=\(groups)" }
+    if let layer = self as? TransposedConvolutionLayer, layer.outputPadding != 0 {
+      text += ", output_padding=\(layer.outputPadding)"
+    }
     return text + (bias == nil ? ", bias=False)" : ")")
   }
 }

@@ -10,6 +10,9 @@ public final class Linear: Module, CustomStringConvertible {
 
   /// With PyTorch's defaults.
   public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true) throws {
+    guard inFeatures > 0, outFeatures > 0 else {
+      throw ConvError.operand("Linear of \(inFeatures) to \(outFeatures) features: at least 1 is needed")
+    }
     _ = try Tensor.validatedCount(of: [outFeatures, inFeatures])
     weight = try newParameter([outFeatures, inFeatures], .fanIn(inFeatures))
     self.bias = bias ? try newParameter([outFeatures], .fanIn(inFeatures)) : nil
@@ -195,6 +198,9 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
 
   /// With PyTorch's defaults.
   public init(_ numFeatures: Int, eps: Double = 1e-5, momentum: Double? = 0.1, affine: Bool = true) throws {
+    guard numFeatures > 0 else {
+      throw ConvError.operand("BatchNorm2d of \(numFeatures) features: at least 1 is needed")
+    }
     self.numFeatures = numFeatures
     self.eps = eps
     self.momentum = momentum
@@ -270,6 +276,8 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
       weight: weight, bias: bias, eps: eps, adding: residual, relu: relu)
     let tracked = batchesTracked.value.scalar(as: Int64.self) + 1
     batchesTracked.value.withUnsafeMutablePointer(as: Int64.self) { $0[0] = tracked }
+    // An empty batch is counted, and says nothing.
+    guard statistics.count > 0 else { return output }
     let newest = momentum ?? 1 / Double(tracked)
     let unbiased = Double(statistics.count) / Double(statistics.count - 1)
     track(runningMean, statistics.mean, newest, 1)

@@ -31,6 +31,11 @@ public final class AlexNet: Module {
       ReLU(), try Linear(4096, classes))
   }
 
+  /// The convolutions once, under torchvision's numbers: the stages hold the same ones.
+  public var members: [ModuleMember] {
+    [ModuleMember("features", .module(features)), ModuleMember("classifier", .module(classifier))]
+  }
+
   /// Logits.
   public func forward(_ input: Variable) throws -> Variable {
     guard input.value.rank == 4, Array(input.shape[1...]) == [3, 64, 64] else {
