@@ -10,6 +10,29 @@
 typedef VB_T VB_N(vector) __attribute__((vector_size(VB_BYTES)));
 typedef VB_T VB_N(loose) __attribute__((vector_size(VB_BYTES), aligned(sizeof(VB_T)), may_alias));
 
+// The sums of a tile once more, without the terms of a that do not belong to a column: 0 times NaN or an infinity is NaN.
+static __attribute__((noinline)) void VB_N(implicit_owned)(int mr, int nv, const vb_implicit *shape, const VB_T *a,
+                                                           const VB_T *b, VB_N(vector) *sum) {
+  for (int i = 0; i < mr * nv; i++) sum[i] = (VB_N(vector)){0};
+  const size_t terms = shape->length / shape->parts;
+  for (size_t g = 0; g < shape->segments; g++) {
+    const VB_T *from = a + shape->offsets[g];
+    for (size_t part = 0; part < shape->parts; part++) {
+      __typeof__(sum[0] < sum[0]) own[VB_NV];
+      for (int l = 0; l < nv * (int)VB_VL; l++)
+        own[l / VB_VL][l % VB_VL] = -(shape->owners[2 * part] <= l && l < shape->owners[2 * part + 1]);
+      for (size_t p = 0; p < terms; p++, from += shape->term_step, b += VB_NR)
+        for (int j = 0; j < nv; j++) {
+          const VB_N(vector) row = *(const VB_N(loose) *)(b + j * VB_VL);
+          for (int i = 0; i < mr; i++) {
+            VB_N(vector) x = from[i * shape->row_step] - (VB_N(vector)){0};
+            sum[i * nv + j] += (VB_N(vector))((__typeof__(own[0]))x & own[j]) * row;
+          }
+        }
+    }
+  }
+}
+
 // mr, nv are literals, so that every loop over them unrolls.
 static inline __attribute__((always_inline)) void VB_N(implicit_tile)(const int mr, const int nv,
                                                                       const vb_implicit *shape, const VB_T *a,
@@ -18,6 +41,7 @@ static inline __attribute__((always_inline)) void VB_N(implicit_tile)(const int 
   VB_UNROLL for (int i = 0; i < mr; i++) VB_UNROLL for (int j = 0; j < nv; j++) sum[i][j] = (VB_N(vector)){0};
   const ptrdiff_t row_step = shape->row_step, term_step = shape->term_step;
   const size_t length = shape->length;
+  const VB_T *const panel = b;
   for (size_t g = 0; g < shape->segments; g++) {
     const VB_T *from = a + shape->offsets[g];
     for (size_t p = 0; p < length; p++) {
@@ -29,6 +53,20 @@ static inline __attribute__((always_inline)) void VB_N(implicit_tile)(const int 
       }
       from += term_step;
       b += VB_NR;
+    }
+  }
+  if (shape->parts) {
+    // Whatever spoilt a sum left NaN in it: the usual tile pays for a comparison, not for masks on every term.
+    __typeof__(sum[0][0] < sum[0][0]) spoilt = {0};
+    VB_UNROLL for (int i = 0; i < mr; i++) VB_UNROLL for (int j = 0; j < nv; j++)
+        spoilt |= sum[i][j] != sum[i][j];
+    int any = 0;
+    VB_UNROLL for (int l = 0; l < (int)VB_VL; l++) any |= spoilt[l] != 0;
+    if (any) {
+      VB_N(vector) owned[VB_TALL * VB_NV];
+      VB_N(implicit_owned)(mr, nv, shape, a, panel, owned);
+      VB_UNROLL for (int i = 0; i < mr; i++) VB_UNROLL for (int j = 0; j < nv; j++)
+          sum[i][j] = owned[i * nv + j];
     }
   }
   const ptrdiff_t result_step = shape->result_step;

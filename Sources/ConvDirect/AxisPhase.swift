@@ -5,7 +5,7 @@ import ConvCore
 /// Forward has one phase per axis. Backward data has one per residue of the stride: the elements of dx at `target` ≡ const
 /// (mod u) are a dense correlation over dy with the taps of one residue class. A phase whose `block` is above 1 computes that many
 /// neighbouring targets at once, over the union of the positions that they read (taps outside of a target's own window
-/// have weight zero); that fills vectors where a problem has few target channels.
+/// have weight zero, and `owners` keeps NaN and infinities from them); that fills vectors where a problem has few target channels.
 struct AxisPhase: Sendable, Hashable {
   /// Target of step 0; negative where a block begins before the image.
   var targetFirst: Int
@@ -25,6 +25,13 @@ struct AxisPhase: Sendable, Hashable {
   var offsets: Int
   /// Filter tap of target e of a block at offset o, at [e · offsets + o]; −1 where there is none.
   var taps: [Int]
+
+  /// The targets of a block that read offset `offset`, neighbours of each other.
+  func owners(_ offset: Int) -> Range<Int> {
+    let own = (0..<block).filter { taps[$0 * offsets + offset] >= 0 }
+    guard let first = own.first, let last = own.last else { return 0..<0 }
+    return first..<last + 1
+  }
 
   /// Source positions that steps `range` read; empty without offsets.
   func reach(_ range: Range<Int>) -> Range<Int> {

@@ -11,6 +11,8 @@ struct DenseFrame<T: DirectScalar> {
   let y: UnsafeMutablePointer<T>
   /// As wide as the panels.
   let bias: UnsafePointer<T>?
+  /// `DenseWeights.owners`.
+  let owners: UnsafeBufferPointer<Int>
 
   /// All targets of steps `down` × `across` of every pair of phases, in one image and group.
   func piece(
@@ -63,6 +65,8 @@ struct DenseFrame<T: DirectScalar> {
     shape.offsets = UnsafePointer(offsets)
     shape.row_step = column.sourceStep * channels
     shape.term_step = 1
+    shape.parts = owners.isEmpty ? 0 : column.offsets
+    shape.owners = owners.baseAddress
     shape.relu = plan.operation.epilogue.relu ? 1 : 0
     return shape
   }

@@ -187,22 +187,24 @@ struct DensePlan<T: DirectScalar>: ConvPlan {
       weights.spread(given, to: padded)
       bias = UnsafePointer(padded)
     }
-    let frame = DenseFrame(
-      plan: self, x: from.assumingMemoryBound(to: T.self), panels: panels,
-      y: to.assumingMemoryBound(to: T.self), bias: bias)
     let down = divideUp(rows.map(\.count).max() ?? 1, band)
     let across = divideUp(columns.map(\.count).max() ?? 1, chunk)
-    phases.measure("products") {
-      forEachTask(
-        problem.n * problem.groups * down * across, slots: slotBytes == 0 ? pool.threads : slots,
-        slotBytes: slotBytes, scratch: slotBytes == 0 ? nil : start + packedBytes + aligned(biasCount * size),
-        pool: pool
-      ) { task, scratch in
-        let (column, row, unit) = (task % across, task / across % down, task / across / down)
-        frame.piece(
-          image: unit / problem.groups, group: unit % problem.groups, row * band..<(row + 1) * band,
-          column * chunk..<(column + 1) * chunk,
-          scratch?.bindMemory(to: T.self, capacity: copyCount + stripCount))
+    weights.owners.withUnsafeBufferPointer { owners in
+      let frame = DenseFrame(
+        plan: self, x: from.assumingMemoryBound(to: T.self), panels: panels,
+        y: to.assumingMemoryBound(to: T.self), bias: bias, owners: owners)
+      phases.measure("products") {
+        forEachTask(
+          problem.n * problem.groups * down * across, slots: slotBytes == 0 ? pool.threads : slots,
+          slotBytes: slotBytes,
+          scratch: slotBytes == 0 ? nil : start + packedBytes + aligned(biasCount * size), pool: pool
+        ) { task, scratch in
+          let (column, row, unit) = (task % across, task / across % down, task / across / down)
+          frame.piece(
+            image: unit / problem.groups, group: unit % problem.groups, row * band..<(row + 1) * band,
+            column * chunk..<(column + 1) * chunk,
+            scratch?.bindMemory(to: T.self, capacity: copyCount + stripCount))
+        }
       }
     }
   }

@@ -19,6 +19,8 @@ struct DenseWeights: Sendable {
   private let starts: [Int]
   /// Elements of one group.
   private let groupCount: Int
+  /// For each offset of a block the panel's columns of the targets that read it, as first and end; empty where targets come alone.
+  let owners: [Int]
 
   init(_ operation: ConvOperation, _ rows: [AxisPhase], _ columns: [AxisPhase], panel: Int) {
     let problem = operation.problem
@@ -45,6 +47,13 @@ struct DenseWeights: Sendable {
     }
     self.starts = starts
     groupCount = next
+    let targets = targets
+    owners =
+      block == 1
+      ? []
+      : (0..<columns[0].offsets).map(columns[0].owners).flatMap {
+        [$0.lowerBound * targets, $0.upperBound * targets]
+      }
   }
 
   /// Elements of all groups, or the largest number where that overflows.

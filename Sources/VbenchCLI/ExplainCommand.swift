@@ -13,7 +13,7 @@ struct ExplainCommand: ParsableCommand {
     discussion: """
       Nothing is executed unless --measure or --audit is given. Predicted times are those of one core, by the prices of the
       machine's profile (`vbench calibrate`), which auto chooses by; what auto leaves out for another reason than time is said
-      below the table. An error bound is the rms of the derived bounds relative to the results' rms, which errors stay well
+      below the table, as is how large operands may be before an engine's sums and transforms overflow. An error bound is the rms of the derived bounds relative to the results' rms, which errors stay well
       below. The audit chooses the best engine of a row by half of the rounds and compares auto with it in the other half.
 
       EXAMPLES
@@ -133,10 +133,25 @@ struct ExplainCommand: ParsableCommand {
         + "\(item.filterState.rawValue): \(flops) GFLOP by the direct algorithm")
     print(ExplainCommand.table(explanations, measured).text)
     for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) { print(line) }
+    for line in ExplainCommand.finiteRanges(explanations, item.pass) { print(line) }
     for explanation in explanations {
       if let reason = explanation.reason { print("\(explanation.label) declines: \(reason)") }
     }
     print("")
+  }
+
+  /// Up to which operands each engine's results are finite, whatever their signs; engines with the same limits share a line.
+  static func finiteRanges(_ explanations: [Explanation], _ pass: ConvPass) -> [String] {
+    var lines: [(range: FiniteRange, labels: [String])] = []
+    for explanation in explanations {
+      guard let range = explanation.finiteRange else { continue }
+      if let known = lines.firstIndex(where: { $0.range == range }) {
+        lines[known].labels.append(explanation.label)
+      } else {
+        lines.append((range, [explanation.label]))
+      }
+    }
+    return lines.map { "finite for \($0.range.text(pass)): " + $0.labels.joined(separator: ", ") }
   }
 
   private static func table(_ explanations: [Explanation], _ measured: [ResultRow]) -> TextTable {

@@ -16,8 +16,9 @@ import Testing
     _ law: Law, _ name: String, _ pass: ConvPass, seeds: Range<UInt64>, largestFLOPs: Double = 4e6,
     types: [ElementType]? = nil
   ) throws -> Int {
-    let competitor = Competitor(try BackendRegistry.named(name).backend)
-    let entry = MinimumSupport.table.first { $0.backend == name }
+    let named = try BackendRegistry.named(name)
+    let competitor = Competitor(named.backend, variant: named.variant)
+    let entry = MinimumSupport.table.first { $0.backend == named.backend.name }
     let problems = RandomProblems(
       taps: entry?.taps, strides: entry?.strides ?? true, largestFLOPs: largestFLOPs)
     var declined = 0
@@ -285,22 +286,59 @@ import Testing
     #expect(Double(loudness) * 0x1p-24 * expectation.rms > bounds.rms, "\(name): \(bounds.rms)")
   }
 
-  /// Non-finite inputs reach the outputs that read them and never turn finite.
-  @Test(arguments: names)
-  func nonFiniteInputsStayNonFinite(_ name: String) throws {
-    let backend = try BackendRegistry.named(name).backend
-    let problem = try ConvProblem(parsing: "conv2d:n1c2h9w9k3r3s3p1")
-    var input = try TestData.tensor(
-      problem.inputShape, elementType: .float32, .normal, seed: 3, operand: .input)
-    let filter = try TestData.tensor(
-      problem.filterShape, elementType: .float32, .normal, seed: 4, operand: .filter)
-    input.withUnsafeMutablePointer(as: Float.self) { $0[4 * 9 + 4] = .nan }
-    let output = try backend.plan(for: ConvOperation(.forward, problem)).forward(input: input, filter: filter)
-      .output.values(as: Float.self)
-    for k in 0..<3 {
-      for p in 3...5 {
-        for q in 3...5 { #expect(output[(k * 9 + p) * 9 + q].isNaN, "\(name): output \(k), \(p), \(q)") }
-      }
+  /// Engines with the variants that transform tiles of other sizes, or by other means.
+  static let variants =
+    names + ["winograd[tile=2x2]", "winograd[tile=6x6]", "winograd[tile=3x4]", "im2col[gemm=kernel]"]
+    + ["fft[transform=own]", "fft[tile=16x16]"]
+
+  /// NaN and infinities reach the results that have them in their sum, and others in their tile at most.
+  @Test(arguments: variants, ConvPass.allCases)
+  func nonFiniteElementsStayInTheirTiles(_ name: String, _ pass: ConvPass) throws {
+    let count = UInt64(6 * breadth)
+    let declined = try check(
+      .nonFinite, name, pass, seeds: 800..<800 + count, largestFLOPs: 4e5, types: [.float32])
+    if Self.names.contains(name) { #expect(declined == 0, "\(name) \(pass)") }
+    #expect(declined < count, "\(name) \(pass)")
+  }
+
+  /// Data as large as the derived limits overflow nowhere.
+  @Test(arguments: variants, ConvPass.allCases)
+  func hugeValuesStayFinite(_ name: String, _ pass: ConvPass) throws {
+    let count = UInt64(6 * breadth)
+    let declined = try check(.huge, name, pass, seeds: 900..<900 + count, largestFLOPs: 4e5)
+    if Self.names.contains(name) { #expect(declined == 0, "\(name) \(pass)") }
+    #expect(declined < 2 * count, "\(name) \(pass)")
+  }
+
+  /// The limit of a transform is where it overflows: data with the signs of one row of Bᵀ, just below it and just above. (Below 1,
+  /// points enlarge a sum that two rows share beyond both rows.)
+  @Test(arguments: [("tile=2x2", 1.0), ("tile=4x4", 1 / (0.625 * 0.625)), ("tile=6x6", 4)])
+  func transformsOverflowBeyondTheirLimit(_ variant: String, _ slack: Double) throws {
+    let backend = try BackendRegistry.named("winograd").backend
+    let problem = try ConvProblem(parsing: "conv2d:n1c1h8w8k1r3s3")
+    let operation = ConvOperation(.forward, problem)
+    let plan = try backend.plan(for: operation, PlanOptions(variant: variant))
+    guard case .winograd(let transform, _, _) = plan.errorModel else {
+      Issue.record("\(plan.errorModel)")
+      return
     }
+    let range = FiniteRange(plan.errorModel, .forward, problem, .float32)
+    let tile = transform.tile
+    func sum(_ row: Int) -> Double { transform.bt[row * tile..<(row + 1) * tile].reduce(0) { $0 + abs($1) } }
+    let row = try #require((0..<tile).max { sum($0) < sum($1) })
+    let signs = transform.bt[row * tile..<(row + 1) * tile].map { $0 < 0 ? -1.0 : 1.0 }
+    func isFinite(_ scale: Double) throws -> Bool {
+      let values = (0..<64).map { i in
+        let (h, w) = (i / 8, i % 8)
+        return h < tile && w < tile ? Float(scale * range.first * signs[h] * signs[w]) : 0
+      }
+      let output = try plan.forward(
+        input: Tensor(values, shape: problem.inputShape),
+        filter: .full(problem.filterShape, Float(0x1p-30))
+      ).output
+      return output.values(as: Float.self).allSatisfy(\.isFinite)
+    }
+    #expect(try isFinite(0.999))
+    #expect(try !isFinite(1.001 * slack))
   }
 }

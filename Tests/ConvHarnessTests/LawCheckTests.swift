@@ -47,6 +47,13 @@ import Testing
       (.adjoint, .scaled { $0.pass == pass ? 1.001 : 1 }),
       (.impulses, .scaled { $0.pass == pass ? 1.001 : 1 }),
       (.integers, .scaled { _ in 1.001 }),
+      (
+        .nonFinite,
+        FakeBackend.plugin { _, y, _ in
+          if let i = y.firstIndex(where: \.isNaN) { y[i > 0 ? i - 1 : y.count - 1] = .nan }
+        }
+      ),
+      (.huge, FakeBackend.plugin { _, y, _ in for i in y.indices where abs(y[i]) > 1e37 { y[i] *= 100 } }),
     ]
     #expect(Set(faults.map(\.0)) == Set(Law.allCases))
     for (law, backend) in faults {
@@ -55,12 +62,50 @@ import Testing
       for outcome in found {
         // Where all results are zero there is nothing to scale.
         guard case .failed(let reason) = outcome.result else { continue }
-        #expect(!reason.isEmpty && (outcome.ratio > 1 || law == .integers), "\(outcome): \(reason)")
+        #expect(
+          !reason.isEmpty && (outcome.ratio > 1 || law == .integers || law == .nonFinite),
+          "\(outcome): \(reason)")
         #expect(
           outcome.repro.hasPrefix("vbench check \(outcome.problem) --law \(law.rawValue) --backends plugin"))
         #expect(outcome.repro.contains("--passes \(pass.rawValue)") != law.tiesAllPasses)
         #expect(outcome.repro.hasSuffix("--seed \(outcome.seed) --count 1"))
       }
+    }
+  }
+
+  /// NaN that is lost, that reaches a neighbour, another plane, or becomes a number elsewhere: each in one result only.
+  @Test(arguments: ConvPass.allCases)
+  func everyWayToSpreadIsSeen(_ pass: ConvPass) throws {
+    let problem = try ConvProblem(parsing: "conv2d:n2c3h7w9k4r3s3p1")
+    func result(_ spoil: @escaping FakeBackend.PluginSpoil) -> LawOutcome.Result {
+      LawRun().outcome(.nonFinite, Competitor(FakeBackend.plugin(spoil)), pass, problem, seed: 5).result
+    }
+    #expect(result { _, _, _ in } == .held)
+    let faults: [(String, FakeBackend.PluginSpoil)] = [
+      ("has a term with it", { _, y, _ in if let i = y.firstIndex(where: \.isNaN) { y[i] = 0 } }),
+      (
+        "has a term with it",
+        { _, y, _ in if let i = y.firstIndex(where: \.isInfinite) { y[i] = .greatestFiniteMagnitude } }
+      ),
+      (
+        "has none",
+        { _, y, _ in
+          if y.contains(where: \.isNaN), let i = y.lastIndex(where: \.isFinite) { y[i] = .nan }
+        }
+      ),
+      (
+        "has none",
+        { _, y, _ in
+          if y.contains(where: \.isNaN), let i = y.firstIndex(where: \.isFinite) { y[i] = y[i].nextUp }
+        }
+      ),
+    ]
+    for (words, spoil) in faults {
+      guard case .failed(let reason) = result(spoil) else {
+        Issue.record("\(words) is not seen in \(pass)")
+        continue
+      }
+      #expect(reason.contains(words), "\(reason)")
     }
   }
 

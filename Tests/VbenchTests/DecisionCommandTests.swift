@@ -29,6 +29,11 @@ import Testing
     for pass in ["forward", "backward-filter"] {
       #expect(outcome.output.contains("\(Self.problem), \(pass), nhwc, fresh: 6.6e-04 GFLOP"), "\(outcome)")
     }
+    // 144 terms of a plain sum.
+    #expect(outcome.output.contains("\nfinite for |x|·|w| up to 2.3e+36: "), "\(outcome)")
+    #expect(outcome.output.contains("\nfinite for |x|·|dy| up to 2.3e+36: "), "\(outcome)")
+    let tiles = outcome.output.split(separator: "\n").filter { $0.hasPrefix("finite for") }
+    #expect(tiles.contains { $0.contains(", |x| up to ") && $0.hasSuffix(": winograd") }, "\(outcome)")
     let chosen = try AutoBackend(profile: profile).plan(
       for: ConvOperation(
         .forward, ConvProblem(parsing: Self.problem), inputFormat: .nhwc, outputFormat: .nhwc))

@@ -18,11 +18,14 @@ typedef struct vb_implicit {
   ptrdiff_t result_step;     ///< from a row of results to the next
   int accumulate;            ///< add to the results instead of overwriting them
   int relu;                  ///< max(0, .) of the results; NaN stays
+  size_t parts;              ///< equal parts of each run, where a part's terms belong to some columns only; 0: all to all
+  const ptrdiff_t *owners;   ///< first column and end of each part; b is 0 in the other ones
 } vb_implicit;
 
 /// c[i * result_step + j] = sum over segments g and terms p of
 /// a[offsets[g] + i * row_step + p * term_step] * b[(g * length + p) * panel + j] (+ bias[j]).
 /// `bias` is NULL or as wide as the panel; b is one panel of vb_pack_b.
+/// With `parts`, terms that do not belong to a column do not reach it, whatever a holds: NaN and infinities neither.
 void vb_implicit_f32(const vb_kernels *kernels, const vb_implicit *shape, const float *a, const float *b,
                      const float *bias, float *c);
 void vb_implicit_f64(const vb_kernels *kernels, const vb_implicit *shape, const double *a, const double *b,

@@ -61,6 +61,20 @@ public struct PreparedFilter: Sendable {
 
 /// How one operation will be executed: shapes only, no data. Re-entrant: several threads may execute one plan at once,
 /// each with its own workspace.
+///
+/// ## Values
+///
+/// NaN and infinities are values like others: a result that has one in a term of its sum is not finite. Beyond that
+///
+/// - the padding is zeros, and an engine may multiply by them or leave them out: where a non-finite element of the filter (for
+///   backwardFilter of dy) meets the padding only, a result may be NaN, or what the other terms make of it;
+/// - engines that add up products as they are (`ErrorModel.summation`) leave all other results as they are without it;
+/// - engines that transform tiles may make other results non-finite too: `.winograd` those of a tile (of dx, of dw) that has the element
+///   in its window, `.fft` those of the same image or filter, depth and channels; both, where it is in the filter (for backwardFilter in
+///   dy), all results of that filter's channel (for backwardData of its pair of channels).
+///
+/// Finite operands give finite results as long as no sum of products overflows; transforms overflow earlier. How much earlier follows
+/// from the error model too (`FiniteRange` in the harness).
 public protocol ConvPlan: Sendable {
   /// What the plan computes.
   var operation: ConvOperation { get }

@@ -20,6 +20,8 @@ public struct Explanation: Sendable {
   /// rms of the deciding error bounds, relative to the results' rms: errors stay below it, usually by a factor of 5 to 50. NaN where
   /// the plan's error model does not describe the operation.
   public let relativeBound: Double
+  /// Magnitudes of the operands up to which nothing overflows; nil where it declines.
+  public let finiteRange: FiniteRange?
 
   /// Explanations of one item, in the order of the competitors.
   ///
@@ -65,6 +67,8 @@ public struct Explanation: Sendable {
     predictedMilliseconds =
       prices.map { $0.nanoseconds(plan.work, elementType: plan.operation.elementType) * 1e-6 } ?? .nan
     self.relativeBound = relativeBound
+    finiteRange = FiniteRange(
+      plan.errorModel, plan.operation.pass, plan.operation.problem, plan.operation.elementType)
   }
 
   private init(_ competitor: Competitor, _ problem: ConvProblem, declined reason: String) {
@@ -78,5 +82,6 @@ public struct Explanation: Sendable {
     executedFLOPs = .nan
     predictedMilliseconds = .nan
     relativeBound = .nan
+    finiteRange = nil
   }
 }

@@ -48,7 +48,8 @@ struct LawSides {
     case .groups: return try groups(operands)
     case .dilation: return try dilation(operands)
     case .stride: return try stride(operands)
-    case .adjoint, .impulses, .integers: preconditionFailure("\(law) has no two sides")
+    case .adjoint, .impulses, .integers, .nonFinite, .huge:
+      preconditionFailure("\(law) has no two sides")
     }
   }
 

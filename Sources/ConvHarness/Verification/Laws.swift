@@ -20,6 +20,11 @@ public enum Law: String, Sendable, Hashable, CaseIterable {
   case impulses
   /// Small integers, on which results must be exact, or nearest (`IntegerLane`).
   case integers
+  /// An element that is NaN or infinite reaches the results that have it in their sum, and beyond them no further than a tile
+  /// (`NonFiniteReach`).
+  case nonFinite = "nonfinite"
+  /// Results of data as large as `FiniteRange` allows are finite, and as accurate as others (`HugeValueCheck`).
+  case huge
 
   /// Whether one check ties all three passes.
   public var tiesAllPasses: Bool { self == .adjoint || self == .impulses }
@@ -121,6 +126,16 @@ public struct LawRun: Sendable {
           competitor.backend, outcome.problem, elementType: elementType, options, pool: pool)
         outcome.ratio = probes.map(\.ratio).max() ?? .nan
         if let broken = probes.first(where: { !$0.holds }) { outcome.result = .failed("\(broken)") }
+      case .nonFinite:
+        let check = NonFiniteCheck(
+          backend: competitor.backend, operation: operation, options: options, seed: seed, pool: pool)
+        if let difference = try check.difference() { outcome.result = .failed(difference) }
+      case .huge:
+        let check = HugeValueCheck(
+          backend: competitor.backend, operation: operation, options: options, seed: seed, pool: pool)
+        let found = try check.compare()
+        outcome.ratio = found.ratio
+        if let difference = found.difference { outcome.result = .failed(difference) }
       case .linearity, .shift, .groups, .dilation, .stride:
         let sides = LawSides(
           backend: competitor.backend, options: options, operation: operation, seed: seed, pool: pool)

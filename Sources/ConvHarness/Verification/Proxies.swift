@@ -73,7 +73,6 @@ struct Proxies {
   ) -> Parts? {
     let zeros = [Double](repeating: 0, count: grid.count)
     var sums = Parts(values: zeros, squares: zeros, roundings: 0, sums: SumRoundings(.chain, terms: 0))
-    let pr = grid.problem
     // Where several parts reach a result, it is rounded after each.
     func add(_ part: SubProblem, _ model: ErrorModel, isAdded: Bool) -> Bool {
       if part.rows.isEmpty { return true }
@@ -91,16 +90,26 @@ struct Proxies {
       }
       return true
     }
-    let cut = SubProblems(data: data, grid: grid)
-    if pr.dilation.h > 1 || pr.dilation.w > 1 {
-      guard let dense = try? cut.densified(), add(dense, model, isAdded: false) else { return nil }
-    } else {
-      guard case .polyphase(let models) = model, let phases = try? cut.phases(), phases.count == models.count
-      else { return nil }
-      for (phase, model) in zip(phases, models) {
-        guard add(phase, model, isAdded: grid.pass == .forward) else { return nil }
-      }
+    guard let parts = parts(model, grid, data) else { return nil }
+    for (part, model) in parts.all {
+      guard add(part, model, isAdded: parts.areAdded) else { return nil }
     }
     return sums
+  }
+
+  /// The parts that the core's lowerings cut a strided problem into, each with its model: the dilation's residues as one larger batch,
+  /// else the stride's phases, whose results are added up in the forward pass. Nil where the model has others.
+  static func parts(
+    _ model: ErrorModel, _ grid: SampleGrid, _ data: ProblemData
+  ) -> (all: [(SubProblem, ErrorModel)], areAdded: Bool)? {
+    let cut = SubProblems(data: data, grid: grid)
+    let pr = grid.problem
+    if pr.dilation.h > 1 || pr.dilation.w > 1 {
+      guard let dense = try? cut.densified() else { return nil }
+      return ([(dense, model)], false)
+    }
+    guard case .polyphase(let models) = model, let phases = try? cut.phases(), phases.count == models.count
+    else { return nil }
+    return (Array(zip(phases, models)), grid.pass == .forward)
   }
 }
