@@ -34,7 +34,7 @@ public enum MemoryFormat: String, Sendable, Hashable, CaseIterable {
     let outer = shape.first ?? 1
     let channels = shape.count > 1 ? shape[1] : 1
     let plane = shape.dropFirst(2).reduce(1, *)
-    if from == format || channels == 1 || plane == 1 {
+    if from == format || channels <= 1 || plane <= 1 {
       destination.copyMemory(from: source, byteCount: shape.reduce(1, *) * elementType.byteCount)
       return
     }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A dense n-dimensional array of rank 0 to 5 with value semantics.
+/// A dense n-dimensional array of rank 0 to 5 with value semantics. An extent may be 0: such a tensor has no elements.
 ///
 /// `shape` is always in logical order (N, C, D, H, W; filters K, C/g, T, R, S); `format` names the physical order.
 /// Copies share storage until one of them is written (copy on write). Storage comes from `BufferPool`.
@@ -121,9 +121,11 @@ public struct Tensor: @unchecked Sendable {
     }
     return [T](unsafeUninitializedCapacity: count) { buffer, initialized in
       initialized = count
+      // Nil where there is no element.
+      guard let target = buffer.baseAddress else { return }
       withUnsafeRawPointer {
         MemoryFormat.convert(
-          $0, from: format, to: UnsafeMutableRawPointer(buffer.baseAddress!), as: .nchw, shape: shape,
+          $0, from: format, to: UnsafeMutableRawPointer(target), as: .nchw, shape: shape,
           elementType: elementType, pool: .shared)
       }
     }
@@ -200,23 +202,24 @@ public struct Tensor: @unchecked Sendable {
     revisions.wrappingAdd(1, ordering: .relaxed).newValue
   }
 
-  /// The element count of `shape`.
+  /// The element count of `shape`; 0 where an extent is.
   ///
-  /// - Throws: `ConvError.invalidShape` for ranks above 5, extents below 1 or an overflow.
+  /// - Throws: `ConvError.invalidShape` for ranks above 5, extents below 0, or where the product of the other extents overflows.
   public static func validatedCount(of shape: [Int]) throws -> Int {
     guard shape.count <= 5 else {
       throw ConvError.invalidShape(shape, reason: "rank \(shape.count), at most 5 is possible")
     }
     var count = 1
     for extent in shape {
-      guard extent >= 1 else {
-        throw ConvError.invalidShape(shape, reason: "extent \(extent), at least 1 is needed")
+      guard extent >= 0 else {
+        throw ConvError.invalidShape(shape, reason: "extent \(extent), at least 0 is needed")
       }
-      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+      // Also beside a 0: strides are products of some of the extents.
+      let (product, overflow) = count.multipliedReportingOverflow(by: max(1, extent))
       if overflow { throw ConvError.invalidShape(shape, reason: "its element count overflows") }
       count = product
     }
-    return count
+    return shape.contains(0) ? 0 : count
   }
 }
 

@@ -268,7 +268,7 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
     }
     let (output, statistics) = try input.batchNorm(
       weight: weight, bias: bias, eps: eps, adding: residual, relu: relu)
-    let tracked = batchesTracked.value.scalar(as: Int64.self) + 1
+    let tracked = batchesTracked.value.scalar(as: Int64.self) &+ 1
     batchesTracked.value.withUnsafeMutablePointer(as: Int64.self) { $0[0] = tracked }
     let newest = momentum ?? 1 / Double(tracked)
     let unbiased = Double(statistics.count) / Double(statistics.count - 1)
