@@ -26,6 +26,14 @@
         // Nothing is transformed: no other provider does less.
         return .plan(nanoseconds: 0, work: { plan.work }) { plan }
       }
+      for axis in [vertical, horizontal] where max(axis.phases, axis.usedResidues) > Self.mostParts {
+        return .declined(
+          "stride \(axis.stride) and dilation \(axis.dilation) make \(axis.phases) phases of \(axis.usedResidues) "
+            + "residues, at most \(Self.mostParts) of each are listed")
+      }
+      func hasFewWindows(_ axis: PhaseAxis, _ length: Int) -> Bool {
+        axis.tileCount(length: length, pass: operation.pass) <= Self.mostWindows / axis.phases
+      }
       let fresh = options.filterState == .fresh
       let cost = TileCost(
         operation: operation, vertical: vertical, horizontal: horizontal, freshFilter: fresh)
@@ -34,10 +42,16 @@
         // Blocks of 32 channels if possible, single ones if need be.
         for channels in [32, 1] where tile == nil {
           tile = cost.best { height, width in
-            SpectralLayout.leastBytes(
-              height: height, width: width, channels: channels, slots: 1, operation.elementType) <= limit
+            // No tile is larger than a tensor can be.
+            height <= ConvProblem.Limits.elements / width && hasFewWindows(vertical, height)
+              && hasFewWindows(horizontal, width)
+              && SpectralLayout.leastBytes(
+                height: height, width: width, channels: channels, slots: 1, operation.elementType) <= limit
           }
         }
+      }
+      if let asked, !hasFewWindows(vertical, asked.height) || !hasFewWindows(horizontal, asked.width) {
+        return .declined("\(asked) tiles cut the image into more than \(Self.mostWindows) windows per axis")
       }
       guard let tile else {
         return .declined(tooSmall(limit, "a tile of the filter's span, \(vertical.span)x\(horizontal.span),"))
@@ -54,6 +68,10 @@
         try SpectralPlan(fitting, variant: "fft[tile=\(tile),transform=fftw]", work: work())
       }
     }
+
+    /// Phases and residues of an axis, and windows of its tiles in all phases, up to which plans list them.
+    private static let mostParts = 1 << 12
+    private static let mostWindows = 1 << 18
 
     private func tooSmall(_ limit: Int, _ what: String) -> String {
       "\(what) does not fit in the workspace limit of \(limit) bytes; raise the limit"

@@ -30,17 +30,27 @@ struct TileCost {
     return lengths
   }
 
-  /// The least n' ≥ n with no prime factor above 7.
+  /// The least n' ≥ n with no prime factor above 7; n ≥ 1.
   static func smooth(atLeast n: Int) -> Int {
-    var candidate = max(n, 1)
-    while !isSmooth(candidate) { candidate += 1 }
-    return candidate
-  }
-
-  private static func isSmooth(_ n: Int) -> Bool {
-    var n = n
-    for factor in [2, 3, 5, 7] { while n % factor == 0 { n /= factor } }
-    return n == 1
+    // Of each product of 3, 5 and 7 below twice n the least power of two times it that is large enough: between neighbours may lie
+    // millions of other numbers.
+    var least = Int.max
+    var sevens = 1
+    while sevens < 2 * n {
+      var fives = sevens
+      while fives < 2 * n {
+        var threes = fives
+        while threes < 2 * n {
+          var candidate = threes
+          while candidate < n { candidate *= 2 }
+          least = min(least, candidate)
+          threes *= 3
+        }
+        fives *= 5
+      }
+      sevens *= 7
+    }
+    return least
   }
 
   /// Nanoseconds per sample of one axis of a fast transform of this length.
@@ -92,7 +102,7 @@ struct TileCost {
   ) -> Bool {
     let (samples, bins) = (rows * columns, height * (width / 2 + 1))
     if height * width == 1 { return true }
-    guard samples * bins <= 40_000 else { return false }
+    guard samples <= 40_000 / bins else { return false }
     return denseTransform(samples: samples, bins: bins, parts: parts, elementType)
       < fastTransform(height, width, elementType)
   }

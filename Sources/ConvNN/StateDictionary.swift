@@ -20,7 +20,8 @@ extension Module {
 
   /// Loads parameters and buffers. All or nothing: everything is checked before anything is changed.
   ///
-  /// Floating tensors are converted to the type of what they replace.
+  /// Floating tensors are converted to the type of what they replace, integers and truth values where that holds each of them. A batch
+  /// normalisation's count of batches may be missing and stays as it is then, as in PyTorch: there are weights from before it.
   /// - Parameter strict: refuses missing and unexpected keys; else loads what is there.
   /// - Throws: `ConvError.operand` with the keys that do not fit, `.shapeMismatch`, `.elementTypeMismatch`.
   public func loadStateDict(_ state: [String: Tensor], strict: Bool = true) throws {
@@ -29,14 +30,15 @@ extension Module {
     var unused = Set(state.keys)
     var assignments: [() -> Void] = []
     for (path, module) in namedModules() {
-      for member in module.members {
+      let members = module.members
+      for member in members {
         let key = path.isEmpty ? member.name : "\(path).\(member.name)"
         switch member.kind {
         case .module, .hidden: continue
         case .parameter, .buffer: break
         }
         guard let found = state[key] else {
-          missing.append(key)
+          if !isCountOfBatches(member, among: members) { missing.append(key) }
           continue
         }
         unused.remove(key)
@@ -69,8 +71,20 @@ extension Module {
 
   /// Loads a safetensors file, PyTorch's included.
   public func load(from path: String, strict: Bool = true) throws {
-    try loadStateDict(SafetensorsFile(path: path).tensors, strict: strict)
+    let file = try SafetensorsFile(path: path)
+    // What cannot be held matters where it has a place here, or none and all keys have to have one.
+    let keys = stateDict()
+    for name in file.unreadable.keys.sorted() where strict || keys[name] != nil {
+      _ = try file.tensor(name)
+    }
+    try loadStateDict(file.tensors, strict: strict)
   }
+}
+
+/// Whether a member is the counter beside the running statistics of a batch normalisation.
+private func isCountOfBatches(_ member: ModuleMember, among members: [ModuleMember]) -> Bool {
+  guard member.name == "num_batches_tracked", case .buffer = member.kind else { return false }
+  return ["running_mean", "running_var"].allSatisfy { name in members.contains { $0.name == name } }
 }
 
 private func fitted(_ key: String, _ found: Tensor, to current: Tensor) throws -> Tensor {
@@ -79,12 +93,9 @@ private func fitted(_ key: String, _ found: Tensor, to current: Tensor) throws -
       what: "'\(key)' of the state dictionary", expected: current.shape, found: found.shape)
   }
   let floating = [ElementType.float32, .float64]
-  guard
-    found.elementType == current.elementType
-      || (floating.contains(found.elementType) && floating.contains(current.elementType))
-  else {
-    throw ConvError.elementTypeMismatch(
-      what: "'\(key)' of the state dictionary", expected: current.elementType, found: found.elementType)
-  }
-  return try found.converted(to: current.elementType).converted(to: current.format)
+  let converted =
+    floating.contains(found.elementType) && floating.contains(current.elementType)
+    ? try found.converted(to: current.elementType)
+    : try found.exactly(as: current.elementType, what: "'\(key)' of the state dictionary")
+  return try converted.converted(to: current.format)
 }

@@ -121,7 +121,11 @@ struct OptimizerState {
           throw ConvError.operand(
             "the optimizer state's learning_rate is \(tensor), expected a float64 scalar")
         }
-        learningRate = tensor.scalar(as: Double.self)
+        let value = tensor.scalar(as: Double.self)
+        guard value.isFinite, value >= 0 else {
+          throw ConvError.operand("the optimizer state's learning_rate is \(value)")
+        }
+        learningRate = value
         continue
       }
       let parts = key.split(separator: ".", omittingEmptySubsequences: false)
@@ -158,7 +162,8 @@ struct OptimizerState {
     for index in parameters.indices {
       let present = Set(result.tensors[index].keys)
       let expected = result.steps[index] > 0 ? names : []
-      guard result.steps[index] >= 0, present == expected else {
+      // As many as a float64 counts; nothing that is added to them overflows.
+      guard (0...1 << 53).contains(result.steps[index]), present == expected else {
         throw ConvError.operand(
           "the optimizer state of parameter \(index) has \(present.sorted()) after "
             + "\(result.steps[index]) steps, expected \(expected.sorted())")

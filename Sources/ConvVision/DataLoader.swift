@@ -42,7 +42,7 @@ public struct DataLoader: Sendable {
 
   /// The number of batches of an epoch.
   public var batchCount: Int {
-    dropLast ? data.count / batchSize : (data.count + batchSize - 1) / batchSize
+    data.count / batchSize + (dropLast || data.count % batchSize == 0 ? 0 : 1)
   }
 
   /// The order of the data in an epoch.
@@ -64,7 +64,7 @@ public struct DataLoader: Sendable {
   /// - Precondition: `index` is in 0..<batchCount.
   public func batch(_ index: Int, order: [Int]) throws -> ImageBatch {
     precondition(index >= 0 && index < batchCount, "batch \(index) of \(batchCount)")
-    let indices = Array(order[index * batchSize..<min(order.count, (index + 1) * batchSize)])
+    let indices = Array(order.dropFirst(index * batchSize).prefix(batchSize))
     let (images, labels) = try data.batch(indices)
     return ImageBatch(images: try transform(images), labels: labels, indices: indices)
   }

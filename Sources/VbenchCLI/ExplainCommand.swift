@@ -84,7 +84,9 @@ struct ExplainCommand: ParsableCommand {
     guard budget > 0, budget <= 3600 else {
       throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
     }
-    if let rounds, rounds < 2 { throw UsageError("--rounds is \(rounds), at least 2 are needed") }
+    if let rounds, !(2...100_000).contains(rounds) {
+      throw UsageError("--rounds is \(rounds), 2 to 100000 are possible")
+    }
     if let output {
       if !audit { throw UsageError("--output is the folder of the report of --audit") }
       try AtomicFolder.checkCreatable(output)

@@ -106,8 +106,8 @@ struct ListCommand: ParsableCommand {
       }
       var entry = operations[operation] ?? (0, 0, 0)
       entry.cases += 1
-      entry.tensors += file.tensors.count
-      entry.bytes += file.tensors.values.reduce(0) { $0 + $1.byteCount }
+      entry.tensors += file.names.count
+      entry.bytes += file.dataBytes
       operations[operation] = entry
     }
     var table = TextTable(["operation", "cases", "tensors", "bytes"], rightAligned: [1, 2, 3])

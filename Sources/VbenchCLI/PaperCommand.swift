@@ -110,7 +110,9 @@ struct PaperCommand: ParsableCommand {
 
   /// The layers that `--layers` names, at the batch that they are to run at; with `--list` at the publication's own.
   private func chosenLayers(of pack: PaperPack) throws -> [BenchmarkProblem] {
-    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
+    if let batch, !(1...ConvProblem.Limits.size).contains(batch) {
+      throw UsageError("--batch is \(batch), 1 to \(ConvProblem.Limits.size) are possible")
+    }
     var chosen = pack.layers
     if let layers {
       let names = pack.layers.map(\.name)

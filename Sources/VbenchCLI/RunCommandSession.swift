@@ -155,6 +155,7 @@ struct RunSession {
     let identity = RunJournal.Identity(facts: facts, items: items)
     if let resumed = command.resumption.resume {
       let (journal, done) = try RunJournal.resume(in: resumed, identity: identity)
+      try requireOwnRows(done, in: resumed)
       let visits = plan.visits > 1 ? ", \(done.values.count { $0.visits == plan.visits }) of them whole" : ""
       Terminal.warn("note: \(done.count) of \(items.count) items are there already\(visits)")
       return (journal, done)
@@ -164,6 +165,34 @@ struct RunSession {
         "note: \(folder) holds an unfinished run, which this one replaces (--resume would go on with it)")
     }
     return (try RunJournal(creating: folder, identity: identity), [:])
+  }
+
+  /// What a journal holds of this run has to be of its items, engines and visits: visits to come go on with it.
+  ///
+  /// - Throws: `FileError.malformed`.
+  private func requireOwnRows(_ done: [Int: (visits: Int, rows: [ResultRow])], in folder: String) throws {
+    let items = plan.items.flatMap { item in conditions.map { (item: item, condition: $0) } }
+    for (index, found) in done.sorted(by: { $0.key < $1.key }) {
+      func malformed(_ reason: String) -> FileError {
+        .malformed(path: "\(folder)/\(RunJournal.name)", reason: "item \(index + 1) \(reason)")
+      }
+      guard found.visits <= plan.visits else {
+        throw malformed("has had \(found.visits) visits, this run has \(plan.visits)")
+      }
+      let (item, condition) = items[index]
+      let own = competitors.map {
+        ResultRow(item: item, competitor: $0, settings: condition.applied(to: settings))
+      }
+      guard found.rows.count == own.count else {
+        throw malformed("has \(found.rows.count) rows, this run has \(own.count) engines")
+      }
+      for (old, new) in zip(found.rows, own)
+      where old.itemKey + [old.backend] != new.itemKey + [new.backend] {
+        throw malformed(
+          "has a row of \(old.backend) on \(old.problem), this run has \(new.backend) on \(new.problem) there"
+        )
+      }
+    }
   }
 
   /// What auto is asked for: layers, and training steps.

@@ -21,7 +21,9 @@ struct TrainingOptions: ParsableArguments {
   var steps: Int?
 
   func validate() throws {
-    if let steps, steps < 2 { throw ValidationError("--steps \(steps): at least 2 are needed") }
+    if let steps, !(2...1_000_000).contains(steps) {
+      throw ValidationError("--steps \(steps): 2 to 1000000 are possible")
+    }
   }
 
   /// The engine that `--fallback` means.

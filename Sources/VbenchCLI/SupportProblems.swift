@@ -53,7 +53,9 @@ struct ProblemOptions: ParsableArguments {
   ///   - limit: how many of each suite at most.
   /// - Throws: `UsageError` where nothing matches; what the readers throw.
   func layers(texts: [String] = [], others: [Layer] = [], limit: Int = .max) throws -> [Layer] {
-    if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
+    if let batch, !(1...ConvProblem.Limits.size).contains(batch) {
+      throw UsageError("--batch is \(batch), 1 to \(ConvProblem.Limits.size) are possible")
+    }
     let pattern = try match.map { try ProblemPattern($0) }
     func isMeant(_ problem: BenchmarkProblem) -> Bool { pattern?.matches(problem) ?? true }
     func sized(_ problem: BenchmarkProblem) throws -> BenchmarkProblem {

@@ -30,8 +30,8 @@ struct ShrinkOption: ParsableArguments {
   var shrink = 10.0
 
   mutating func validate() throws {
-    guard shrink >= 0, shrink.isFinite else {
-      throw ValidationError("--shrink is \(shrink), a number of seconds is needed")
+    guard (0...86_400).contains(shrink) else {
+      throw ValidationError("--shrink is \(shrink), 0 to 86400 seconds are possible")
     }
   }
 }

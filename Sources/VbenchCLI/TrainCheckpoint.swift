@@ -46,6 +46,28 @@ struct TrainCheckpoint {
     try Safetensors.write(tensors, metadata: metadata, to: path)
   }
 
+  /// What no run can have stored.
+  ///
+  /// - Throws: `FileError.malformed`.
+  private func requirePossible(_ path: String) throws {
+    func require(_ holds: Bool, _ what: String) throws {
+      if !holds { throw FileError.malformed(path: path, reason: "\(what) is impossible") }
+    }
+    let (images, size) = (settings.images, settings.batchSize)
+    try require((1...TrainCommand.largestCount).contains(size), "a batch size of \(size)")
+    try require((1...TrainCommand.largestCount).contains(images), "a number of \(images) images")
+    try require((0...TrainCommand.largestCount).contains(epoch), "an epoch \(epoch)")
+    // The last batch of an epoch completes it.
+    let batches = (images - 1) / size + 1
+    try require((0..<batches).contains(batch), "batch \(batch) of \(batches) in an epoch")
+    try require(
+      settings.learningRate.isFinite && settings.learningRate > 0,
+      "a learning rate of \(settings.learningRate)")
+    try require((0..<1).contains(settings.momentum), "a momentum of \(settings.momentum)")
+    try require(lossSum.isFinite, "a sum of losses of \(lossSum)")
+    if batch == 0 { try require(lossSum == 0, "a sum of losses of \(lossSum) without a batch") }
+  }
+
   init(settings: Settings, backend: String) {
     self.settings = settings
     self.backend = backend
@@ -86,13 +108,8 @@ struct TrainCheckpoint {
     epoch = try number("epoch")
     batch = try number("batch")
     lossSum = try number("loss_sum")
-    guard epoch >= 0, batch >= 0, settings.batchSize >= 1, settings.learningRate.isFinite else {
-      throw FileError.malformed(
-        path: path,
-        reason: "epoch \(epoch), batch \(batch), batch size \(settings.batchSize) or the learning "
-          + "rate \(settings.learningRate) are impossible")
-    }
-    for (key, tensor) in file.tensors {
+    try requirePossible(path)
+    for (key, tensor) in try file.allTensors() {
       if key.hasPrefix(Self.optimizerPrefix) {
         optimizer[String(key.dropFirst(Self.optimizerPrefix.count))] = tensor
       } else {

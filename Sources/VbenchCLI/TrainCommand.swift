@@ -87,12 +87,14 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var openBLAS: OpenBLASOption
   @OptionGroup var profile: ProfileOption
 
+  /// Epochs, images and images of a batch, as many as a problem's batch can have.
+  static let largestCount = ConvProblem.Limits.size
+
   func validate() throws {
-    if epochs < 1 { throw ValidationError("--epochs \(epochs): at least 1 is needed") }
-    if let batchSize, batchSize < 1 {
-      throw ValidationError("--batch-size \(batchSize): at least 1 is needed")
+    for (option, value) in [("--epochs", epochs), ("--batch-size", batchSize), ("--limit", limit)] {
+      guard let value, !(1...Self.largestCount).contains(value) else { continue }
+      throw ValidationError("\(option) \(value): 1 to \(Self.largestCount) are possible")
     }
-    if let limit, limit < 1 { throw ValidationError("--limit \(limit): at least 1 is needed") }
     if let threads, !(1...WorkerPool.maximumThreads).contains(threads) {
       throw ValidationError("--threads \(threads): 1 to \(WorkerPool.maximumThreads) are possible")
     }
@@ -138,7 +140,7 @@ struct TrainCommand: ParsableCommand {
 
     Interruption.catchSignals()
     let session = try TrainSession(
-      network: network, state: state, train: train, test: test, backend: backend,
+      network: network, state: state, from: resume, train: train, test: test, backend: backend,
       fallback: engines.count > 1 ? engines[1] : nil, pool: pool)
     try session.run(epochs: epochs, checkpoint: checkpoint)
   }

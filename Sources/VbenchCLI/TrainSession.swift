@@ -25,9 +25,13 @@ final class TrainSession {
     var exitStatus: ExitStatus { .verificationFailed }
   }
 
-  /// A run that begins at `state`, whose tensors are loaded where it has any.
+  /// A run that begins at `state`.
+  ///
+  /// - Parameter path: the file that `state` was read from, whose tensors are loaded; nil for a fresh one.
+  /// - Throws: `FileError.malformed` where they do not fit.
   init(
-    network: ImageNetwork, state: TrainCheckpoint, train: LabelledImages, test: LabelledImages,
+    network: ImageNetwork, state: TrainCheckpoint, from path: String?, train: LabelledImages,
+    test: LabelledImages,
     backend: Competitor, fallback: Competitor?, pool: WorkerPool
   ) throws {
     self.network = network
@@ -47,11 +51,14 @@ final class TrainSession {
       optimizer = try SGD(
         model.parameters(), learningRate: settings.learningRate, momentum: settings.momentum)
     }
-    if !state.model.isEmpty {
+    guard let path else { return }
+    do {
       try model.loadStateDict(state.model)
       try optimizer.loadStateDict(state.optimizer)
-      optimizer.learningRate = settings.learningRate
+    } catch let error as ConvError {
+      throw FileError.malformed(path: path, reason: "\(error)")
     }
+    optimizer.learningRate = settings.learningRate
   }
 
   /// Trains to the end of epoch number `epochs`, tests after each one, and prints.

@@ -62,7 +62,9 @@ struct TuneCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     if let maxError, !(maxError > 0) { throw UsageError("--max-error is \(maxError), it must be above 0") }
     let budget = measurement.budget ?? 1
-    guard budget > 0 else { throw UsageError("--budget is \(budget), it must be above 0") }
+    guard budget > 0, budget <= 3600 else {
+      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
+    }
     if measurement.visits != nil {
       throw UsageError("tune measures every problem once: --visits is for vbench run")
     }

@@ -69,6 +69,56 @@ import Testing
     #expect("\(error!)".contains(fragment), "\(text): \(error!)")
   }
 
+  /// One beyond each limit of the rule; `ExtremeProblems.corners` stand at them.
+  @Test(arguments: [
+    ("conv2d:c1h1w1k1r1s1u3037000500", "height: stride is 3037000500, at most 1048576 is possible"),
+    ("conv2d:c1h1w1k1r1s1u1x1048577", "width: stride is 1048577, at most 1048576"),
+    ("conv2d:c1h1w1k1r1s1l1048577", "height: dilation is 1048577, at most 1048576"),
+    ("conv2d:c1h1w1k1r1s1u9223372036854775807", "at most 1048576"),
+    ("conv2d:c1h1w1k1r1s1p9223372036854775807", "padding before is 9223372036854775807, at most 2147483647"),
+    ("conv1d:c1w1k1s1p0,1099511627776", "padding after is 1099511627776, at most 2147483647"),
+    ("conv1d:c1w1k1s1p1073741824", "padded input (1 + 1073741824 + 1073741824) is 2147483649, at most"),
+    ("conv1d:c1w2147483648k1s1", "width: input is 2147483648, at most 2147483647"),
+    ("conv1d:c1w1k1s2147483648", "width: filter is 2147483648, at most 2147483647"),
+    ("conv1d:n2147483648c1w1k1s1", "batch n is 2147483648, at most 2147483647"),
+    ("conv1d:c2147483648w1k1s1", "input channels c is 2147483648, at most"),
+    ("conv1d:c1w1k2147483648s1", "output channels k is 2147483648, at most"),
+    ("conv1d:c1w1k1s1g1099511627776", "groups is 1099511627776, at most"),
+    (
+      "conv2d:n1048576c1048577h1w1k1r1s1",
+      "elements of the input: 1048576×1048577×1×1×1, at most 1099511627776"
+    ),
+    ("conv2d:c1048577h1w1k1048576r1s1", "elements of the filter: 1048576×1048577×1×1×1, at most"),
+    ("conv2d:c1h1w1k1r1s1p524288", "elements of the output: 1×1×1×1048577×1048577, at most"),
+    (
+      "conv2d:n1024c1023h1024w1024k1024r1s2",
+      "products of a pass: 1024×1024×1023×1×1×2×1×1024×1023, at most 1125899906842624"
+    ),
+    (
+      "conv2d:c1h1w1k1r1s1p16777216u1048576",
+      "padded planes together: 1×1×1×1×33554433×33554433, at most 1125899906842624"
+    ),
+    ("conv3d:c1d1h1w1k1t1r1s1p52100u1048576", "padded planes together: 1×1×1×104201×104201×104201, at most"),
+  ])
+  func theRuleRefusesTheRest(_ text: String, _ fragment: String) throws {
+    let error = #expect(throws: ConvError.self) { try ConvProblem(parsing: text) }
+    guard case .invalidProblem(let reason)? = error else {
+      Issue.record("\(text): \(String(describing: error))")
+      return
+    }
+    #expect(reason.contains(fragment), "\(text): \(reason)")
+  }
+
+  /// What real problems need is far from the limits.
+  @Test(arguments: [
+    "conv2d:n4096c25088h1w1k4096r1s1", "conv2d:n64c4096h1024w1024k1024r1s1", "conv1d:n1c1w16777216k1s1048576",
+    "conv2d:n1024c512h56w56k512r3s3p1", "conv3d:n64c512d64h64w64k512t3r3s3p1",
+    "conv2d:n8c3h14336w14336k768r14s14u14",
+  ])
+  func whatIsRunIsNotRefused(_ text: String) throws {
+    #expect(try ConvProblem(parsing: text).output.count > 0)
+  }
+
   @Test func randomTextsNeverCrash() {
     let letters = Array("conv123d:ncdhwktrspulg0123456789,x.-")
     for seed in 0..<20_000 as Range<UInt64> {

@@ -73,7 +73,7 @@ private struct PoolWindow {
     let kernelExtent = try kernel.extent(rank: 2, what: "kernel")
     let strideExtent = try (stride ?? kernel).extent(rank: 2, what: "stride")
     let pad = try padding.extent(rank: 2, what: "padding")
-    guard 2 * pad.h <= kernelExtent.h, 2 * pad.w <= kernelExtent.w else {
+    guard pad.h <= kernelExtent.h / 2, pad.w <= kernelExtent.w / 2 else {
       throw ConvError.operand("\(name): padding \(padding) exceeds half of the kernel \(kernel)")
     }
     problem = try ConvProblem(

@@ -178,7 +178,9 @@ extension ConvWork {
     self.init()
     for part in text.split(separator: " ") {
       let sides = part.split(separator: "=", maxSplits: 1)
-      guard sides.count == 2, let kind = Kind(name: String(sides[0])), let amount = Double(sides[1]) else {
+      guard sides.count == 2, let kind = Kind(name: String(sides[0])), let amount = Double(sides[1]),
+        (0...1e100).contains(amount)
+      else {
         return nil
       }
       self[kind] = amount

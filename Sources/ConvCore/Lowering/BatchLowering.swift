@@ -11,11 +11,16 @@ struct BatchLowering: Lowering, LoweredPlan {
   var label: String { "batches of \(images)" }
   var scratchBytes: Int { 0 }
 
+  /// Pieces at most: they are listed, and smaller ones would not be worth their calls.
+  private static let mostPieces = 1 << 16
+
   /// - Parameter scratchBytes: what the other lowering would need for the whole batch.
   init?(_ operation: ConvOperation, scratchBytes: Int, limit: Int) {
     let batch = operation.problem.n
     let images = Int(Double(batch) * Double(limit) / Double(scratchBytes) * 0.98)
-    guard batch > 1, images >= 1, images < batch else { return nil }
+    guard batch > 1, images >= 1, images < batch, batch / images < BatchLowering.mostPieces else {
+      return nil
+    }
     self.operation = operation
     self.images = images
     // Distinct kinds of pieces: the first, later full ones (which may accumulate), and the rest.

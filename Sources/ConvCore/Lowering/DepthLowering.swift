@@ -7,9 +7,13 @@ struct DepthLowering: Lowering, LoweredPlan {
 
   var label: String { "3-D as sums of 2-D" }
 
+  /// Slices that are executed at most: lists of all of them are made.
+  private static let mostSlices = 1 << 20
+
   init?(_ operation: ConvOperation) {
     let pr = operation.problem
-    guard pr.spatialRank == 3, operation.isCanonicalFormat, operation.epilogue.isEmpty,
+    guard pr.spatialRank == 3, pr.filter.d <= Self.mostSlices / pr.output.d, operation.isCanonicalFormat,
+      operation.epilogue.isEmpty,
       let planar = try? ConvProblem(
         spatialRank: 2, n: pr.n, c: pr.c, k: pr.k, groups: pr.groups,
         input: Extent(h: pr.input.h, w: pr.input.w), filter: Extent(h: pr.filter.h, w: pr.filter.w),

@@ -16,10 +16,14 @@ struct PolyphaseLowering: Lowering, LoweredPlan {
     let tapColumns: AxisSlice
   }
 
+  /// Phases at most: each is an operation with a plan of its own.
+  private static let mostPhases = 1 << 12
+
   init?(_ operation: ConvOperation) {
     let pr = operation.problem
     guard pr.spatialRank == 2, pr.stride.h > 1 || pr.stride.w > 1, pr.dilation.h == 1,
-      pr.dilation.w == 1, operation.isCanonicalFormat, operation.epilogue.isEmpty
+      pr.dilation.w == 1, operation.isCanonicalFormat, operation.epilogue.isEmpty,
+      min(pr.stride.h, pr.filter.h) * min(pr.stride.w, pr.filter.w) <= Self.mostPhases
     else { return nil }
     func slices(_ axis: Int) -> [(image: AxisSlice, taps: AxisSlice)] {
       let step = pr.stride[axis]

@@ -3,6 +3,9 @@
 /// For each group: y[n,k,z,p,q] = Σ_{c,t,r,s} x[n, c, z·uᵈ + t·lᵈ − padᵈ, p·uʰ + r·lʰ − padʰ, q·uʷ + s·lʷ − padʷ] ·
 /// w[k,c,t,r,s], where x is zero outside the image. 1-D problems use the width axis only, 2-D ones height and width.
 /// This type is the only place where an output size is computed.
+///
+/// What a problem may be is one rule, `ConvProblem.Limits`: beyond it nothing is made, so that no size that is derived from a
+/// problem (column matrices, tiles, spectra, workspaces, work) can overflow.
 public struct ConvProblem: Hashable, Sendable {
   /// Number of spatial dimensions: 1, 2 or 3.
   public let spatialRank: Int
@@ -39,9 +42,8 @@ public struct ConvProblem: Hashable, Sendable {
     }
     for (name, value) in [
       ("batch n", n), ("input channels c", c), ("output channels k", k), ("groups", groups),
-    ]
-    where value < 1 {
-      throw ConvError.invalidProblem("\(name) is \(value), at least 1 is needed")
+    ] {
+      try Limits.check(name, value, 1...Limits.size)
     }
     guard c % groups == 0 else {
       throw ConvError.invalidProblem("\(c) input channels do not divide into \(groups) groups")
@@ -67,13 +69,7 @@ public struct ConvProblem: Hashable, Sendable {
     self.padding = padding
     self.dilation = dilation
     self.output = output
-    for (name, factors) in [
-      ("input", [n, c, input.d, input.h, input.w]),
-      ("filter", [k, c / groups, filter.d, filter.h, filter.w]),
-      ("output", [n, k, output.d, output.h, output.w]),
-    ] {
-      try ConvProblem.checkSize(name, factors)
-    }
+    try checkProducts()
   }
 
   /// A 2-D problem with the same padding on opposite sides.
@@ -89,22 +85,6 @@ public struct ConvProblem: Hashable, Sendable {
 
   private static let axisNames = ["depth", "height", "width"]
 
-  /// Elements of one tensor that are still accepted: 2⁴⁰ (4 TiB of float32).
-  private static let largestCount = 1 << 40
-
-  private static func checkSize(_ name: String, _ factors: [Int]) throws {
-    var count = 1
-    for factor in factors {
-      let (product, overflow) = count.multipliedReportingOverflow(by: factor)
-      guard !overflow, product <= largestCount else {
-        let text = factors.map(String.init).joined(separator: "×")
-        throw ConvError.invalidProblem(
-          "the \(name) has \(text) elements, at most \(largestCount) are possible")
-      }
-      count = product
-    }
-  }
-
   private static func outputExtent(
     axis: Int, used: Bool, input: Int, filter: Int, stride: Int, dilation: Int, before: Int, after: Int
   ) throws -> Int {
@@ -115,25 +95,20 @@ public struct ConvProblem: Hashable, Sendable {
       }
       return 1
     }
-    for (what, value, least) in [
-      ("input", input, 1), ("filter", filter, 1), ("stride", stride, 1), ("dilation", dilation, 1),
-      ("padding before", before, 0), ("padding after", after, 0),
-    ] where value < least {
-      throw ConvError.invalidProblem("\(name): \(what) is \(value), at least \(least) is needed")
+    for (what, value, range) in [
+      ("input", input, 1...Limits.size), ("filter", filter, 1...Limits.size),
+      ("stride", stride, 1...Limits.step), ("dilation", dilation, 1...Limits.step),
+      ("padding before", before, 0...Limits.size), ("padding after", after, 0...Limits.size),
+    ] {
+      try Limits.check("\(name): \(what)", value, range)
     }
-    let limit = 1 << 40
-    for (what, value) in [
-      ("input", input), ("filter", filter), ("stride", stride), ("dilation", dilation),
-      ("padding before", before), ("padding after", after),
-    ] where value > limit {
-      throw ConvError.invalidProblem("\(name): \(what) is \(value), at most \(limit) is possible")
-    }
-    let (reach, overflow) = (filter - 1).multipliedReportingOverflow(by: dilation)
+    // None of these overflows: sizes are below 2³¹, steps at most 2²⁰.
     let padded = input + before + after
-    guard !overflow, reach < padded else {
-      let extent = overflow ? "overflows" : "covers \(reach + 1)"
+    let reach = (filter - 1) * dilation
+    try Limits.check("\(name): padded input (\(input) + \(before) + \(after))", padded, 1...Limits.size)
+    guard reach < padded else {
       throw ConvError.invalidProblem(
-        "\(name): the filter (\(filter) taps, dilation \(dilation)) \(extent), "
+        "\(name): the filter (\(filter) taps, dilation \(dilation)) covers \(reach + 1), "
           + "the padded input has \(padded) (\(input) + \(before) + \(after)): the output would be empty")
     }
     return (padded - reach - 1) / stride + 1

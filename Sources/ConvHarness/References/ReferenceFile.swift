@@ -77,14 +77,14 @@ public struct ReferenceFile: Sendable {
 
   /// A tensor that may be there, of one element type.
   ///
-  /// - Throws: `FileError.malformed` where it has another type.
+  /// - Throws: `FileError.malformed` where it has another type that does not hold the same values.
   public func optionalTensor(_ name: String, _ elementType: ElementType) throws -> Tensor? {
-    guard let tensor = file.tensors[name] else { return nil }
-    guard tensor.elementType == elementType else {
-      throw malformed(
-        "tensor '\(name)' holds \(tensor.elementType.rawValue), \(elementType.rawValue) is needed")
+    guard let tensor = try file.tensorIfAny(name) else { return nil }
+    do {
+      return try tensor.exactly(as: elementType, what: "tensor '\(name)'")
+    } catch let error as ConvError {
+      throw malformed("\(error)")
     }
-    return tensor
   }
 
   /// A tensor that may be there, of one element type and shape, without values that are not finite.

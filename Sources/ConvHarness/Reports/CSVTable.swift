@@ -34,27 +34,40 @@ public struct CSVTable: Sendable {
       case "-inf": return -.infinity
       default:
         guard let value = Self.decimal(text) else { throw error("'\(text)' is not a number") }
+        if let reason = StoredRange.refusal(of: value) { throw error(reason) }
         return value
       }
     }
 
-    /// The whole number.
-    func integer() throws -> Int {
-      guard let value = Int(text) else { throw error("'\(text)' is not a whole number") }
+    /// The number that is not negative: an amount, a rate, a ratio, an error. NaN where there is none.
+    func amount() throws -> Double {
+      let value = try number()
+      if value < 0 { throw error("\(text) is out of range: at least 0 is possible") }
+      return value
+    }
+
+    /// The time in milliseconds, 0 where it was too short; NaN where there is none.
+    func time() throws -> Double {
+      let value = try number()
+      guard value.isNaN || (0...1e15).contains(value) else {
+        throw error("\(text) is out of range: 0 to 1e15 milliseconds are possible")
+      }
       return value
     }
 
     /// The whole number, which has to be in a range.
     func integer(in range: ClosedRange<Int>) throws -> Int {
-      let value = try integer()
+      guard let value = Int(text) else { throw error("'\(text)' is not a whole number") }
       guard range.contains(value) else {
         throw error("\(value) is out of range: \(range.lowerBound) to \(range.upperBound) are possible")
       }
       return value
     }
 
-    /// The whole number, nil where there is none.
-    func optionalInteger() throws -> Int? { text.isEmpty ? nil : try integer() }
+    /// The whole number in a range, nil where there is none.
+    func optionalInteger(in range: ClosedRange<Int>) throws -> Int? {
+      text.isEmpty ? nil : try integer(in: range)
+    }
 
     /// `true` or `false`.
     func bool() throws -> Bool {

@@ -12,36 +12,37 @@ extension ResultRow {
     "median_ms",
   ]
 
-  /// What each column sets. Columns that are not listed say what others say already.
+  /// What each column sets; two say what others say already, and are only looked at.
   static let readers: [String: Reader] = [
     "suite": { $0.suite = $1.text },
     "problem": { $0.problem = $1.text },
     "name": { $0.name = $1.text },
     "pass": { $0.pass = try $1.value(of: ConvPass.self, "pass") },
     "backend": { $0.backend = $1.text },
-    "threads": { $0.threads = try $1.integer() },
+    "threads": { $0.threads = try $1.integer(in: StoredRange.threads) },
     "format": { $0.format = try $1.value(of: MemoryFormat.self, "format") },
     "filter_state": { $0.filterState = try $1.value(of: FilterState.self, "filter state") },
     "verdict": { $0.verification.verdict = try $1.value(of: Verdict.self, "verdict") },
     "reason": { $0.verification.reason = $1.text },
-    "min_ms": { $0.minMilliseconds = try $1.number() },
-    "median_ms": { $0.medianMilliseconds = try $1.number() },
-    "p95_ms": { $0.p95Milliseconds = try $1.number() },
-    "gflops_effective": { $0.gflopsEffective = try $1.number() },
-    "peak_percent": { $0.peakPercent = try $1.number() },
-    "workspace_bytes": { $0.workspaceBytes = try $1.optionalInteger() },
-    "error_max": { $0.verification.errorMax = try $1.number() },
-    "error_bound": { $0.verification.errorBound = try $1.number() },
-    "error_ratio": { $0.verification.errorRatio = try $1.number() },
+    "samples": { _ = try $1.optionalInteger(in: StoredRange.counts) },
+    "min_ms": { $0.minMilliseconds = try $1.time() },
+    "median_ms": { $0.medianMilliseconds = try $1.time() },
+    "p95_ms": { $0.p95Milliseconds = try $1.time() },
+    "gflops_effective": { $0.gflopsEffective = try $1.amount() },
+    "peak_percent": { $0.peakPercent = try $1.amount() },
+    "workspace_bytes": { $0.workspaceBytes = try $1.optionalInteger(in: StoredRange.bytes) },
+    "error_max": { $0.verification.errorMax = try $1.amount() },
+    "error_bound": { $0.verification.errorBound = try $1.amount() },
+    "error_ratio": { $0.verification.errorRatio = try $1.amount() },
     "baseline": { $0.baseline = $1.text },
     "speedup": { row, field in
-      if !field.text.isEmpty { try row.readSpeedup { $0.ratio = try field.number() } }
+      if !field.text.isEmpty { try row.readSpeedup { $0.ratio = try field.amount() } }
     },
     "speedup_low": { row, field in
-      if !field.text.isEmpty { try row.readSpeedup { $0.low = try field.number() } }
+      if !field.text.isEmpty { try row.readSpeedup { $0.low = try field.amount() } }
     },
     "speedup_high": { row, field in
-      if !field.text.isEmpty { try row.readSpeedup { $0.high = try field.number() } }
+      if !field.text.isEmpty { try row.readSpeedup { $0.high = try field.amount() } }
     },
     "verdict_speed": { row, field in
       if !field.text.isEmpty {
@@ -51,27 +52,27 @@ extension ResultRow {
     "element_type": { $0.elementType = try $1.value(of: ElementType.self, "element type") },
     "variant": { $0.variant = $1.text },
     "isa": { $0.isa = $1.text },
-    "plan_ms": { $0.planMilliseconds = try $1.number() },
-    "prepare_ms": { $0.prepareMilliseconds = try $1.number() },
-    "gflops_executed": { $0.gflopsExecuted = try $1.number() },
-    "error_rms": { $0.verification.errorRMS = try $1.number() },
+    "plan_ms": { $0.planMilliseconds = try $1.time() },
+    "prepare_ms": { $0.prepareMilliseconds = try $1.time() },
+    "gflops_executed": { $0.gflopsExecuted = try $1.amount() },
+    "error_rms": { $0.verification.errorRMS = try $1.amount() },
     "executed_by": { $0.executedBy = $1.text },
     "repro": { $0.repro = $1.text },
-    "error_bound_worst": { $0.verification.errorBoundWorst = try $1.number() },
-    "verified_results": { $0.verification.samples = try $1.optionalInteger() ?? 0 },
-    "predicted_core_ms": { $0.predictedMilliseconds = try $1.number() },
+    "error_bound_worst": { $0.verification.errorBoundWorst = try $1.amount() },
+    "verified_results": { $0.verification.samples = try $1.optionalInteger(in: StoredRange.counts) ?? 0 },
+    "predicted_core_ms": { $0.predictedMilliseconds = try $1.time() },
     "work": { $0.work = $1.text },
     "best_backend": { row, field in
       if !field.text.isEmpty { row.readBest { $0.backend = field.text } }
     },
     "ratio_to_best": { row, field in
-      if !field.text.isEmpty { try row.readBest { $0.ratio = try field.number() } }
+      if !field.text.isEmpty { try row.readBest { $0.ratio = try field.amount() } }
     },
     "ratio_to_best_low": { row, field in
-      if !field.text.isEmpty { try row.readBest { $0.low = try field.number() } }
+      if !field.text.isEmpty { try row.readBest { $0.low = try field.amount() } }
     },
     "ratio_to_best_high": { row, field in
-      if !field.text.isEmpty { try row.readBest { $0.high = try field.number() } }
+      if !field.text.isEmpty { try row.readBest { $0.high = try field.amount() } }
     },
     "verdict_best": { row, field in
       if !field.text.isEmpty {
@@ -79,12 +80,12 @@ extension ResultRow {
       }
     },
     "cache": { $0.cache = try $1.value(of: CacheState.self, "cache state") },
-    "workspace_limit_bytes": { $0.workspaceLimit = try $1.integer() },
+    "workspace_limit_bytes": { $0.workspaceLimit = try $1.integer(in: StoredRange.bytes) },
     "multiplicity": { $0.multiplicity = try $1.integer(in: 1...BenchmarkProblem.largestMultiplicity) },
-    "compulsory_bytes": { $0.compulsoryBytes = try $1.optionalInteger() },
-    "roofline_gflops": { $0.rooflineGflops = try $1.number() },
-    "roofline_percent": { $0.rooflinePercent = try $1.number() },
-    "peak_memory_bytes": { $0.peakMemoryBytes = try $1.optionalInteger() },
+    "compulsory_bytes": { $0.compulsoryBytes = try $1.optionalInteger(in: StoredRange.bytes) },
+    "roofline_gflops": { $0.rooflineGflops = try $1.amount() },
+    "roofline_percent": { $0.rooflinePercent = try $1.amount() },
+    "peak_memory_bytes": { $0.peakMemoryBytes = try $1.optionalInteger(in: StoredRange.bytes) },
     "phases": { $0.phases = try PhaseText.phases($1) },
     "error_rel_terms": { row, field in try row.readNorms(field) { $0.relativeToTerms = $1 } },
     "error_rel_l2": { row, field in try row.readNorms(field) { $0.relativeL2 = $1 } },
@@ -95,16 +96,17 @@ extension ResultRow {
     "miss_probability_channel": { row, field in try row.readCoverage(field) { $0.channel = $1 } },
     "data": { $0.distribution = try $1.value(of: DataDistribution.self, "distribution") },
     "minimal_repro": { $0.minimalRepro = $1.text },
-    "untimed_executions": { $0.untimedExecutions = try $1.optionalInteger() },
+    "untimed_executions": { $0.untimedExecutions = try $1.optionalInteger(in: StoredRange.counts) },
     "peak_probes_gflops": { row, field in
       row.peakProbes = try field.text.split(separator: " ").map { text in
-        guard let value = CSVTable.Field.decimal(text), value > 0 else {
+        guard let value = CSVTable.Field.decimal(text), value > 0, value <= 1e100 else {
           throw field.error("'\(text)' is no rate in GFLOP/s")
         }
         return value
       }
     },
-    "projection_ratio": { $0.verification.projectionRatio = try $1.number() },
+    "peak_gflops": { _ = try $1.amount() },
+    "projection_ratio": { $0.verification.projectionRatio = try $1.amount() },
     "role": { $0.role = try $1.value(of: Competitor.Role.self, "role") },
     "effective_bits": { $0.verification.effectiveBits = try $1.number() },
     "correlated": { $0.verification.isCorrelated = try $1.bool() },
@@ -121,7 +123,7 @@ extension ResultRow {
   ) throws {
     if field.text.isEmpty { return }
     var value = verification.norms ?? ErrorNorms()
-    set(&value, try field.number())
+    set(&value, try field.amount())
     verification.norms = value
   }
 
@@ -196,18 +198,21 @@ enum SampleTable {
     let timeColumn = try table.column("milliseconds")
     let backendColumn = try table.column("backend")
     let problemColumn = try table.column("problem")
+    let others = ["threads", "workspace_limit_bytes"].map(table.columnIfAny)
     for fields in table.rows {
-      let number = try fields[rowColumn].integer()
-      guard number >= 1, number <= rows.count else {
-        throw fields[rowColumn].error("row \(number) of \(rows.count) in results.csv")
+      guard let number = Int(fields[rowColumn].text), number >= 1, number <= rows.count else {
+        throw fields[rowColumn].error("row \(fields[rowColumn].text) of \(rows.count) in results.csv")
       }
       let row = rows[number - 1]
-      for (column, expected) in [(backendColumn, row.backend), (problemColumn, row.problem)]
-      where fields[column].text != expected {
+      for (column, expected) in [
+        (backendColumn, row.backend), (problemColumn, row.problem), (others[0], "\(row.threads)"),
+        (others[1], "\(row.workspaceLimit)"),
+      ] {
+        guard let column, fields[column].text != expected else { continue }
         throw fields[column].error(
           "'\(fields[column].text)', but row \(number) of results.csv is of '\(expected)'")
       }
-      let round = try fields[roundColumn].integer()
+      let round = try fields[roundColumn].integer(in: StoredRange.rounds)
       guard round > (row.rounds.last ?? -1) else {
         throw fields[roundColumn].error("round \(round) does not follow round \(row.rounds.last ?? -1)")
       }

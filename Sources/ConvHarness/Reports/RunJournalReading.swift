@@ -13,9 +13,6 @@ extension RunJournal {
     let head: String?
     /// By item the number of visits that are whole, and the rows after the last one.
     let items: [Int: (visits: Int, rows: [ResultRow])]
-    /// Visits that an item can have had.
-    private static let mostVisits = 1 << 32
-
     /// How many items the run has.
     var count: Int { first["items"]?.array?.count ?? 0 }
 
@@ -56,7 +53,7 @@ extension RunJournal {
           continue
         }
         guard let index = line["item"]?.integer, (0..<count).contains(index),
-          let visit = line["visit"]?.integer, (0..<Self.mostVisits).contains(visit),
+          let visit = line["visit"]?.integer, StoredRange.rounds.contains(visit),
           let table = line["results"]?.string,
           let samples = line["samples"]?.string
         else {

@@ -52,6 +52,7 @@ extension RunReport {
     self.init(
       environment: try run.environment(), command: try run.string("command"), date: try run.string("date"),
       peak: try run.number("fma_peak_gflops"))
+    if peak < 0 { throw run.error("fma_peak_gflops", "\(peak) is out of range: at least 0 is possible") }
     isPartial = try run.bool("partial")
     hasTimes = try run.bool("has_times", default: peak > 0)
     trainingSource = try run.string("training_source", default: "")
@@ -96,11 +97,13 @@ extension TrainingRow {
     let (fallbacks, problem) = (try column("fallbacks"), try column("problem"))
     var rows = try table.rows.map { fields in
       var row = TrainingRow(
-        network: fields[network].text, backend: fields[backend].text, threads: try fields[threads].integer(),
-        batch: try fields[batch].integer(), steps: try fields[steps].integer())
-      if !fields[error].text.isEmpty { row.trajectoryError = try fields[error].number() }
+        network: fields[network].text, backend: fields[backend].text,
+        threads: try fields[threads].integer(in: StoredRange.threads),
+        batch: try fields[batch].integer(in: StoredRange.rounds),
+        steps: try fields[steps].integer(in: StoredRange.rounds))
+      if !fields[error].text.isEmpty { row.trajectoryError = try fields[error].amount() }
+      let figures = try speeds.map { try fields[$0].amount() }
       if !fields[verdict].text.isEmpty {
-        let figures = try speeds.map { try fields[$0].number() }
         row.speedup = Speedup(
           ratio: figures[0], low: figures[1], high: figures[2],
           verdict: try fields[verdict].value(of: Speedup.Verdict.self, "verdict"))
@@ -111,10 +114,17 @@ extension TrainingRow {
       row.problem = fields[problem].text
       if let declined = table.columnIfAny("declined") { row.declined = fields[declined].text }
       if let bytes = table.columnIfAny("resident_bytes") {
-        row.residentBytes = try fields[bytes].optionalInteger()
+        row.residentBytes = try fields[bytes].optionalInteger(in: StoredRange.bytes)
       }
       if let bytes = table.columnIfAny("pooled_bytes") {
-        row.pooledBytes = try fields[bytes].optionalInteger()
+        row.pooledBytes = try fields[bytes].optionalInteger(in: StoredRange.bytes)
+      }
+      // These say what the lists of run.json say.
+      for name in [
+        "step_median_ms", "forward_ms", "backward_ms", "optimizer_ms", "images_per_s", "loss_first",
+        "loss_last",
+      ] {
+        if let place = table.columnIfAny(name) { _ = try fields[place].amount() }
       }
       row.best = try best(of: fields, in: table)
       if let role = table.columnIfAny("role") {
@@ -138,10 +148,11 @@ extension TrainingRow {
 extension TrainingRow {
   /// The comparison with the best engine; nil where the row has none, as in files from before there were any.
   private static func best(of fields: [CSVTable.Field], in table: CSVTable) throws -> BestComparison? {
-    guard let backend = table.columnIfAny("best_backend"), !fields[backend].text.isEmpty else { return nil }
+    guard let backend = table.columnIfAny("best_backend") else { return nil }
     let figures = try ["ratio_to_best", "ratio_to_best_low", "ratio_to_best_high"].map {
-      try fields[table.column($0)].number()
+      try fields[table.column($0)].amount()
     }
+    if fields[backend].text.isEmpty { return nil }
     return BestComparison(
       backend: fields[backend].text, ratio: figures[0], low: figures[1], high: figures[2],
       verdict: try fields[table.column("verdict_best")].value(of: BestComparison.Verdict.self, "verdict"))
@@ -202,7 +213,28 @@ private struct JSONReader {
 
   func number(_ name: String) throws -> Double {
     guard let member = value[name] else { throw error("there is no '\(name)'") }
-    guard let number = member.number else { throw error(name, "a number is needed") }
+    return try number(member, name)
+  }
+
+  /// The number that a value is.
+  func number(_ value: JSONValue, _ name: String) throws -> Double {
+    guard let number = value.number else { throw error(name, "a number is needed") }
+    if let reason = StoredRange.refusal(of: number) { throw error(name, reason) }
+    return number
+  }
+
+  /// The amount that a value is.
+  func amount(_ value: JSONValue, _ name: String) throws -> Double {
+    let number = try number(value, name)
+    if number < 0 { throw error(name, "\(number) is out of range: at least 0 is possible") }
+    return number
+  }
+
+  /// The whole number in a range that a value is.
+  func integer(_ value: JSONValue?, _ name: String, in range: ClosedRange<Int>) throws -> Int {
+    guard let number = value?.integer, range.contains(number) else {
+      throw error(name, "a whole number from \(range.lowerBound) to \(range.upperBound) is needed")
+    }
     return number
   }
 
@@ -225,18 +257,19 @@ private struct JSONReader {
     guard let member = value["limits"] else { return [] }
     guard let list = member.array else { throw error("limits", "a list is needed") }
     return try list.map { entry in
-      guard let threads = entry["threads"]?.integer, let peak = entry["fma_peak_gflops"]?.number,
-        let bandwidth = entry["bandwidth_gb_per_s"]?.number
-      else { throw error("limits", "threads, fma_peak_gflops and bandwidth_gb_per_s are needed") }
-      var limits = MachineLimits(threads: threads, fmaPeak: peak, bandwidth: bandwidth)
+      guard let peak = entry["fma_peak_gflops"], let bandwidth = entry["bandwidth_gb_per_s"] else {
+        throw error("limits", "threads, fma_peak_gflops and bandwidth_gb_per_s are needed")
+      }
+      var limits = MachineLimits(
+        threads: try integer(entry["threads"], "threads", in: StoredRange.threads),
+        fmaPeak: try amount(peak, "fma_peak_gflops"), bandwidth: try amount(bandwidth, "bandwidth_gb_per_s"))
       // Neither is in files from before they were measured.
       for (name, path) in [
         ("matrix_kernel_gflops", \MachineLimits.matrixKernel),
         ("matrix_kernel_share", \.matrixKernelShare),
       ] {
         guard let member = entry[name] else { continue }
-        guard let number = member.number else { throw error(name, "a number is needed") }
-        limits[keyPath: path] = number
+        limits[keyPath: path] = try amount(member, name)
       }
       if let levels = entry["levels"] { limits.levels = try self.levels(levels) }
       return limits
@@ -246,15 +279,15 @@ private struct JSONReader {
   private func levels(_ value: JSONValue) throws -> [CacheBandwidth] {
     guard let list = value.array else { throw error("levels", "a list is needed") }
     return try list.map { entry in
-      guard let level = entry["level"]?.string, let bytes = entry["bytes_per_thread"]?.integer else {
+      guard let level = entry["level"]?.string else {
         throw error("levels", "level and bytes_per_thread are needed")
       }
+      let bytes = try integer(entry["bytes_per_thread"], "bytes_per_thread", in: StoredRange.bytes)
       var bandwidth = CacheBandwidth(
         level: level, bytesPerThread: bytes, read: .nan, write: .nan, triad: .nan)
       for (name, path) in CacheBandwidth.figures {
         guard let figure = entry[name] else { continue }
-        guard let number = figure.number else { throw error(name, "a number is needed") }
-        bandwidth[keyPath: path] = number
+        bandwidth[keyPath: path] = try amount(figure, name)
       }
       return bandwidth
     }
@@ -266,8 +299,7 @@ private struct JSONReader {
     var record = NoiseRecord()
     for (name, path) in NoiseRecord.figures {
       guard let figure = member[name] else { continue }
-      guard let number = figure.number else { throw error(name, "a number is needed") }
-      record[keyPath: path] = number
+      record[keyPath: path] = try number(figure, name)
     }
     record.hugePages = member["huge_pages"]?.string ?? ""
     return record
@@ -278,8 +310,8 @@ private struct JSONReader {
     guard member.object != nil else { throw error("seconds", "an object is needed") }
     var ledger = TimeLedger()
     for (name, path) in TimeLedger.members {
-      guard let number = member[name]?.number else { throw error("seconds", "a number '\(name)' is needed") }
-      ledger[keyPath: path] = number
+      guard let part = member[name] else { throw error("seconds", "a number '\(name)' is needed") }
+      ledger[keyPath: path] = try number(part, name)
     }
     return ledger
   }
@@ -292,10 +324,7 @@ private struct JSONReader {
     }
     return try entries.map { entry in
       guard let numbers = entry[member]?.array else { throw error(member, "a list is needed") }
-      return try numbers.map { number in
-        guard let number = number.number else { throw error(member, "numbers are needed") }
-        return number
-      }
+      return try numbers.map { try amount($0, member) }
     }
   }
 }

@@ -29,14 +29,17 @@ enum LayerTable {
     let places = try columns.map(table.column)
     for fields in table.rows {
       let row = try rows.place(network: fields[places[0]], fields[places[1]], threads: fields[places[2]])
+      for number in [3, 4] { _ = try fields[places[number]].integer(in: StoredRange.rounds) }
       let shape = try fields[places[7]].text.split(separator: "x").map { extent -> Int in
-        guard let extent = Int(extent) else { throw fields[places[7]].error("this is no shape") }
+        guard let extent = Int(extent), (0...ConvProblem.Limits.elements).contains(extent) else {
+          throw fields[places[7]].error("this is no shape")
+        }
         return extent
       }
       rows[row].layers.append(
         LayerProfile.Layer(
           name: fields[places[5]].text, kind: fields[places[6]].text, outputShape: shape,
-          forward: try fields[places[9]].number() * 1e-3, backward: try fields[places[10]].number() * 1e-3,
+          forward: try fields[places[9]].time() * 1e-3, backward: try fields[places[10]].time() * 1e-3,
           engine: fields[places[8]].text))
     }
   }
@@ -81,10 +84,12 @@ enum TrajectoryTable {
       if rows[row].trajectory == nil {
         rows[row].trajectory = TrajectoryRecord(
           optimizer: fields[places[13]].text, kappa: try number(14),
-          level: try fields[places[15]].optionalInteger(), steps: [], divergence: fields[places[16]].text)
+          level: try fields[places[15]].optionalInteger(in: StoredRange.rounds), steps: [],
+          divergence: fields[places[16]].text)
       }
       var step = TrajectoryStep(
-        number: try fields[places[2]].integer(), loss: try number(3), lossReference: try number(4),
+        number: try fields[places[2]].integer(in: StoredRange.rounds), loss: try number(3),
+        lossReference: try number(4),
         gradientNorm: try number(5), gradientNormReference: try number(6), distance: try number(7))
       step.distanceAllowed = try number(8)
       step.lossAllowed = try number(10)
@@ -102,7 +107,7 @@ extension [TrainingRow] {
   fileprivate func place(network: CSVTable.Field, _ backend: CSVTable.Field, threads: CSVTable.Field) throws
     -> Int
   {
-    let count = try threads.integer()
+    let count = try threads.integer(in: StoredRange.threads)
     guard
       let place = firstIndex(where: {
         $0.network == network.text && $0.backend == backend.text && $0.threads == count

@@ -148,6 +148,7 @@ struct WinogradBounds {
   /// Tiles of `size` outputs in all residue classes of one axis.
   static func countTiles(_ output: Int, _ dilation: Int, _ size: Int) -> Int {
     let perResidue = (output + dilation - 1) / dilation
-    return (perResidue + size - 1) / size * dilation
+    // Residues beyond the outputs have none.
+    return (perResidue + size - 1) / size * min(dilation, output)
   }
 }

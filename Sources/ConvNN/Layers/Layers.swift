@@ -274,7 +274,7 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
     }
     let (output, statistics) = try input.batchNorm(
       weight: weight, bias: bias, eps: eps, adding: residual, relu: relu)
-    let tracked = batchesTracked.value.scalar(as: Int64.self) + 1
+    let tracked = batchesTracked.value.scalar(as: Int64.self) &+ 1
     batchesTracked.value.withUnsafeMutablePointer(as: Int64.self) { $0[0] = tracked }
     // An empty batch is counted, and says nothing.
     guard statistics.count > 0 else { return output }
