@@ -68,7 +68,15 @@
     }
 
     private static func largestDivisor(of count: Int, atMost limit: Int) -> Int {
-      (1...max(1, limit)).last { count % $0 == 0 } ?? 1
+      // Divisors come in pairs, of which one is at most the root.
+      var (largest, divisor) = (1, 1)
+      while divisor * divisor <= count {
+        if count % divisor == 0 {
+          for found in [divisor, count / divisor] where found <= limit { largest = max(largest, found) }
+        }
+        divisor += 1
+      }
+      return largest
     }
 
     private static func imagesThatCount(_ operation: ConvOperation, _ limit: Int) throws -> Int {

@@ -15,6 +15,18 @@ struct TileGrid: Sendable {
   var columns: Int { (targetW + stepW - 1) / stepW }
   var tiles: Int { images * rows * columns }
 
+  /// Rows of tiles, and blocks of them, that plans list at most.
+  private static let mostListed = 1 << 22
+
+  /// - Throws: `WinogradVariant.Refusal` where a plan would list too many rows of tiles, or blocks of `size` tiles.
+  func requireListable(blocksOf size: Int) throws {
+    let listed = max(images * rows, (tiles + size - 1) / size)
+    guard listed <= TileGrid.mostListed else {
+      throw WinogradVariant.Refusal(
+        "winograd lists its rows and blocks of tiles, and of \(listed) at most \(TileGrid.mostListed)")
+    }
+  }
+
   /// The same tiles as a partition of the tiled image itself: no overlap, no origin.
   var target: TileGrid {
     TileGrid(

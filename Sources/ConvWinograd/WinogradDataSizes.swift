@@ -120,6 +120,7 @@ struct WinogradDataSizes: Sendable {
       blockTiles = min(most, allowed)
       slots = 1
     }
+    try grid.requireListable(blocksOf: blockTiles)
     let rowBytes = Double(vertical.m * size) * Double(to.w) * Double(filter.outputs)
     if operation.epilogue.maxPool2x2
       && (vertical.m % 2 != 0 || horizontal.m % 2 != 0 || rowBytes > 0x1p20)

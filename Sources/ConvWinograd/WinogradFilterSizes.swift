@@ -83,6 +83,7 @@ struct WinogradFilterSizes: Sendable {
         "one tile takes \(needed.blocks + needed.products) bytes of workspace, the limit is \(limit)")
     }
     blockTiles = count
+    try grid.requireListable(blocksOf: count)
     self.part = part
     let total = bytes(count, part)
     workspaceBytes = total.blocks + total.products

@@ -175,7 +175,8 @@ struct RunCommand: ParsableCommand {
     }
     plan.secondsPerItem = measurement.budget ?? (quick ? 0.25 : isDefault ? 0.8 : 3)
     plan.secondsForItems = isDefault && measurement.budget == nil ? (quick ? 11 : 105) : nil
-    plan.visits = BuildConfiguration.isDebug ? 1 : try measurement.visitCount(standard: quick ? 1 : 3)
+    let visits = try measurement.visitCount(standard: quick ? 1 : 3)
+    plan.visits = BuildConfiguration.isDebug ? 1 : visits
     plan.trainingSeconds = training.steps != nil ? .infinity : quick ? 4 : 12
     plan.trainingSteps = training.steps ?? (quick ? 6 : 25)
     return plan

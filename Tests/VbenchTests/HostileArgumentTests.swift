@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -17,5 +18,89 @@ import Testing
       try ArgumentFile.expanded(["@\(folder)/b0"])
     } throws: { "\($0)".contains("more than 10000 files are read") }
     #expect(try ArgumentFile.expanded(["@\(folder)/b30"]).isEmpty, "1024 readings are none too many")
+  }
+
+  /// Every option that takes a number, with arguments beside it that end soon, and what none of them takes.
+  private static let numbers: [(option: String, arguments: [String])] = [
+    ("--batch", ["explain", tiny]), ("--threads", ["explain", tiny]), ("--workspace", ["explain", tiny]),
+    ("--budget", ["explain", tiny]), ("--rounds", ["explain", tiny]), ("--seed", ["explain", tiny]),
+    ("--batch", ["run", "--list", "--suite", "vgg16"]), ("--budget", ["run", "--list", tiny]),
+    ("--seed", ["run", "--list", tiny]), ("--steps", ["run", "--list", tiny]),
+    ("--shrink", ["run", "--list", tiny]), ("--threads", ["run", tiny]), ("--workspace", ["run", tiny]),
+    ("--rounds", ["run", tiny]), ("--precision", ["run", tiny]), ("--visits", ["run", tiny]),
+    ("--budget", ["tune", tiny]), ("--max-error", ["tune", tiny]), ("--threads", ["tune", tiny]),
+    ("--rounds", ["tune", tiny]), ("--visits", ["tune", tiny]), ("--workspace", ["tune", tiny]),
+    ("--epochs", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--batch-size", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--limit", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--lr", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--momentum", ["train", "seed-cnn", "--optimizer", "sgd", "--dataset", "nowhere"]),
+    ("--seed", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--threads", ["train", "seed-cnn", "--dataset", "nowhere"]),
+    ("--count", ["check", "--laws", "--backends", "naive"]),
+    ("--seed", ["check", "--laws", "--backends", "nonesuch"]),
+    ("--threads", ["check", "--laws", "--backends", "nonesuch"]),
+    ("--shrink", ["check", "--laws", "--backends", "nonesuch"]),
+    ("--items", ["agreement"]), ("--visits", ["agreement"]), ("--budget", ["agreement"]),
+    ("--threads", ["agreement"]), ("--seed", ["agreement"]), ("--batch", ["agreement"]),
+    ("--rounds", ["compare", tiny, "--peer", "false"]), ("--seconds", ["compare", tiny, "--peer", "false"]),
+    ("--threads", ["compare", tiny, "--peer", "false"]), ("--batch", ["compare", tiny, "--peer", "false"]),
+    ("--batch", ["paper", "nnpack", "--list"]), ("--seed", ["paper", "nnpack", "--list"]),
+    ("--seconds", ["paper", "nnpack", "--layers", "nonesuch"]),
+    ("--threads", ["paper", "nnpack", "--layers", "nonesuch"]),
+    ("--threshold", ["diff", "nowhere", "nowhere"]),
+  ]
+  private static let tiny = "conv2d:n1c1h3w3k1r1s1"
+  /// None of these is a number of anything but of seeds, which are 64 bits without a sign.
+  private static let values = [
+    "9223372036854775807", "-9223372036854775808", "1e308", "-1", "nan", "inf", "",
+  ]
+
+  /// A usage error, or it works; where the value is fine the other arguments may end it in a documented way.
+  @Test(arguments: numbers.map { "\($0.option) of \($0.arguments.joined(separator: " "))" })
+  func numericOptions(_ name: String) throws {
+    let (option, arguments) = try #require(
+      Self.numbers.first { "\($0.option) of \($0.arguments.joined(separator: " "))" == name })
+    try withTemporaryFolder { folder in
+      for value in Self.values {
+        var all = arguments
+        if ["run", "tune"].contains(arguments[0]) { all += ["--output", folder + "/out"] }
+        let outcome = try CommandLineRunner.run(all + ["\(option)=\(value)"])
+        #expect([0, 64, 66].contains(outcome.status), "\(outcome)")
+        // A debug build declines to tune and to compare before it looks at all options.
+        let isSeed = option == "--seed" && value == "9223372036854775807"
+        let isLarge =
+          ["--lr", "--max-error"].contains(option) && ["1e308", "inf", "9223372036854775807"].contains(value)
+        if !isSeed && !isLarge { #expect(outcome.status == 64, "\(outcome)") }
+      }
+    }
+  }
+
+  /// Problems up to the limits of what a problem may be, through the whole command: an answer or an error, and soon.
+  @Test func extremeProblems() throws {
+    let corners = ExtremeProblems.corners + (0..<30).map { "\(ExtremeProblems.problem(seed: UInt64($0)))" }
+    let list = try CommandLineRunner.run(["run", "--list"] + corners)
+    #expect(list.status == 0, "\(list)")
+    #expect(list.output.contains("\(corners.count) problems"), "\(list)")
+    try withTemporaryFolder { folder in
+      let times = corners.enumerated().map { "\($1) layer\($0)*4294967296" }.joined(separator: "\n")
+      try AtomicFile.write(times, to: folder + "/suite.txt")
+      let suite = try CommandLineRunner.run(["run", "--list", "--suite", folder + "/suite.txt"])
+      #expect(suite.status == 0 && suite.output.contains("4294967296"), "\(suite)")
+    }
+    // Operands of 4 TiB: the data of an explanation cannot be had on a test's machine, and 71 says so.
+    for text in [
+      "conv2d:n1c1h1048576w1048576k1r1s1", "conv1d:n2147483647c512w1k1s1",
+      "conv2d:n1024c1024h1024w1024k1024r1s1",
+    ] {
+      let outcome = try CommandLineRunner.run(["explain", text, "--passes", "forward"])
+      #expect(outcome.status == 71 && outcome.error.contains("memory"), "\(outcome)")
+    }
+    for text in ["u3037000500", "p9223372036854775807", "l2097152", "g4294967296"] {
+      for command in [["explain"], ["run", "--list"]] {
+        let outcome = try CommandLineRunner.run(command + ["conv2d:c1h1w1k1r1s1\(text)"])
+        #expect(outcome.status == 64 && outcome.error.contains("at most"), "\(outcome)")
+      }
+    }
   }
 }
