@@ -146,9 +146,10 @@ public struct ReferenceCheck: Sendable {
         let columns = expectation.grid.columns
         for i in values.indices { values[i] -= offsets[columns[i % columns.count]] }
       }
-      let verification = Verification(
+      var verification = Verification(
         results: values, expectation: expectation, bounds: bounds,
         strayValue: Verifier.strayValue(in: result))
+      verification.explainOverflow(of: plan, data)
       if verification.verdict == .passed, let biasGradient, let expected = reference.biasGradient,
         let reason = try wrongBiasGradient(biasGradient, expected, data)
       {

@@ -47,11 +47,7 @@ public struct Verifier: Sendable {
     var verification = Verification(
       results: Verifier.values(of: result, at: expectation.grid), expectation: expectation,
       bounds: bounds, strayValue: Verifier.strayValue(in: result))
-    if !verification.errorRatio.isFinite, verification.verdict == .failed {
-      let range = FiniteRange(
-        plan.errorModel, plan.operation.pass, plan.operation.problem, data.elementType)
-      verification.reason += range.excess(data, plan.operation.pass).map { "; \($0)" } ?? ""
-    }
+    verification.explainOverflow(of: plan, data)
     // No sum passes through a maximum.
     let isLinear = !plan.operation.epilogue.relu && !plan.operation.epilogue.maxPool2x2
     if isLinear, verification.verdict != .failed, let projected = expectation.projected {
