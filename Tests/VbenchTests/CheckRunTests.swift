@@ -93,7 +93,7 @@ import Testing
     #expect(laws.status == 0, "\(laws)")
     for words in [
       "laws on 1 random problems per engine, seeds 3 to 3", "winograd  shift", "im2col    integers",
-      "40 checks of laws, 0 failures",
+      "52 checks of laws, 0 failures",
     ] { #expect(laws.output.contains(words), "'\(words)' is missing: \(laws)") }
     let one = try CommandLineRunner.run([
       "check", "conv2d:c4h9w9k4r3s3p1", "--law", "shift,adjoint", "--passes", "forward", "--backends",
