@@ -1,3 +1,5 @@
+import ConvCore
+
 /// What went wrong outside the convolutions themselves, with what was asked and what was found.
 public enum HarnessError: Error, Hashable, Sendable {
   /// A line of a problem file that cannot be read. Lines and columns count from 1.
@@ -13,22 +15,25 @@ extension HarnessError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .malformedLine(let file, let line, let column, let text, let reason):
-      return "\(file):\(line):\(column): \(reason)\n  \(text)\n  "
-        + String(repeating: " ", count: max(0, column - 1)) + "^"
+      return "\(QuotedText.shortened(file)):\(line):\(column): \(QuotedText.tamed(reason))"
+        + QuotedText.marked(text, at: max(0, column - 1))
     case .unknownName(let kind, let name, let known):
       let near = known.first.map { "; did you mean '\($0)'?" } ?? "."
-      return "unknown \(kind) '\(name)'\(near) Known: \(known.joined(separator: ", "))"
+      return "unknown \(kind) \(quoting: name)\(near) Known: \(known.joined(separator: ", "))"
     case .usage(let message):
-      return message
+      return QuotedText.tamed(message)
     }
   }
 }
 
 /// Known names, the most similar to a mistyped one first.
 public enum NearNames {
+  private static let longestName = 100
+
   /// `known` in order of edit distance from `name`, ties in their given order.
   public static func sorted(_ known: [String], by name: String) -> [String] {
-    let wanted = Array(name.lowercased())
+    // More than the longest name can have in common with one of them takes time and says nothing.
+    let wanted = Array(name.prefix(longestName).lowercased())
     return known.enumerated()
       .map {
         (offset: $0.offset, name: $0.element, distance: distance(wanted, Array($0.element.lowercased())))

@@ -4,13 +4,18 @@ import ConvCore
 import ConvHarness
 
 extension CheckCommand {
+  /// Random problems of one call.
+  private static let mostProblems = 1_000_000
+
   /// `--laws` and `--invariance`.
   func checkWithoutReferences(
     _ competitors: [Competitor], _ passes: [ConvPass], _ pool: WorkerPool
   ) throws {
     let wanted = try law.map { try NameList.values($0, option: "law", as: Law.self) } ?? Law.allCases
     if references != nil { throw UsageError("--references and --laws or --invariance exclude each other") }
-    if let count, count < 1 { throw UsageError("--count is \(count), at least 1 is needed") }
+    if let count, !(1...Self.mostProblems).contains(count) {
+      throw UsageError("--count is \(count), 1 to \(Self.mostProblems) are possible")
+    }
     let types = try NameList.split(elementType).map { name in
       guard let type = ElementType(rawValue: name), type == .float32 || type == .float64 else {
         throw UnknownNameError(kind: "element type", name: name, known: ["float32", "float64"])

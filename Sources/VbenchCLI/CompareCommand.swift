@@ -77,7 +77,9 @@ struct CompareCommand: ParsableCommand {
     let followed = try planFile.read()
     let pools = try threadCounts(followed).map { try NameList.pool(threads: $0) }
     if let followed { try follow(followed, pools.map(\.threads), &competitors, &trainings) }
-    guard rounds >= 1 else { throw UsageError("--rounds is \(rounds), at least 1 is needed") }
+    guard (1...100_000).contains(rounds) else {
+      throw UsageError("--rounds is \(rounds), 1 to 100000 are possible")
+    }
     guard seconds > 0, seconds <= 60 else {
       throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
     }

@@ -7,6 +7,9 @@ import Foundation
 
 /// A list of names separated by commas on the command line.
 enum NameList {
+  /// Engines of one run.
+  private static let mostNames = 1_000
+
   /// The names; brackets protect commas, as in `winograd[tile=4x4,points=5/8:3/2],fft`.
   static func split(_ text: String) -> [String] {
     var names: [String] = []
@@ -33,7 +36,11 @@ enum NameList {
   /// - Throws: `ConvError.unknownName`, `UsageError`.
   static func competitors(_ text: String) throws -> [Competitor] {
     var result: [Competitor] = []
-    for name in split(text) {
+    let names = split(text)
+    guard names.count <= mostNames else {
+      throw UsageError("--backends names \(names.count) engines, at most \(mostNames) can be compared")
+    }
+    for name in names {
       let found =
         try name == "all"
         ? BackendRegistry.all.map { Competitor($0) }

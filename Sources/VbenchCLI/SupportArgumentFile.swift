@@ -7,63 +7,110 @@ import Foundation
 /// the next character, `#` at the beginning of a word comments the rest of the line out. A word `@FILE` (not quoted) reads
 /// another file, relative to the folder of the one that names it. `@@word` is the word `@word`; behind `--` nothing is read.
 enum ArgumentFile {
-  /// Largest file that is read, words that all files together may have, and how often files are read: one that holds nothing but two
-  /// names of another, and so on, is read without an end that anybody lives to see.
+  /// Largest file that is read, how many bytes all together may have, how often files are read and how deep they may name each
+  /// other: one that holds nothing but two names of another, and so on, is read without an end that anybody lives to see.
   static let largestByteCount = 1 << 20
-  static let wordLimit = 100_000
+  static let byteLimit = 8 << 20
   static let fileLimit = 10_000
+  static let deepestNesting = 64
+  /// Arguments of a command, bytes of each, and characters of an option's name: the parser's time grows with the square of the first,
+  /// and it compares a name that it does not know with all others.
+  static let argumentLimit = 4_000
+  static let largestArgument = 1 << 16
+  static let longestName = 200
+
+  /// What has been read.
+  private struct Expansion {
+    var arguments: [String] = []
+    var files = 0
+    var bytes = 0
+  }
 
   /// The arguments with those of files in their places.
   ///
-  /// - Throws: `FileError.missingInput`, `.malformed` with the place: quotes that are not closed, a file that includes itself.
+  /// - Throws: `FileError.missingInput`, `.malformed` with the place: quotes that are not closed, a file that includes itself;
+  ///   `UsageError` for more or longer arguments than can be meant.
   static func expanded(_ arguments: [String]) throws -> [String] {
-    var result: [String] = []
-    var files = 0
+    var result = Expansion()
     for (index, argument) in arguments.enumerated() {
-      if argument == "--" { return result + arguments[index...] }
+      if argument == "--" {
+        result.arguments += arguments[index...]
+        break
+      }
       if argument.hasPrefix("@@") {
-        result.append(String(argument.dropFirst()))
+        result.arguments.append(String(argument.dropFirst()))
       } else if argument.hasPrefix("@"), argument.count > 1 {
-        try read(String(argument.dropFirst()), from: nil, open: [], into: &result, files: &files)
+        try read(String(argument.dropFirst()), from: nil, open: [], into: &result)
       } else {
-        result.append(argument)
+        result.arguments.append(argument)
       }
     }
-    return result
+    try checkSizes(result.arguments)
+    return result.arguments
+  }
+
+  /// Refuses what keeps the parser of arguments busy.
+  private static func checkSizes(_ arguments: [String]) throws {
+    guard arguments.count <= argumentLimit else {
+      throw UsageError("the command has \(arguments.count) arguments, at most \(argumentLimit) are read")
+    }
+    var isOption = true
+    for argument in arguments {
+      if argument == "--" { isOption = false }
+      guard argument.utf8.count <= largestArgument else {
+        throw UsageError(
+          "the argument \(quoting: argument) has \(argument.utf8.count) bytes, at most \(largestArgument) are read"
+        )
+      }
+      let name = argument.prefix { $0 != "=" }
+      if isOption, argument.hasPrefix("-"), name.utf8.count > longestName {
+        throw UsageError("unknown option \(quoting: name)")
+      }
+    }
   }
 
   /// Appends the words of a file.
   private static func read(
-    _ path: String, from place: String?, open: [String], into result: inout [String], files: inout Int
+    _ path: String, from place: String?, open: [String], into result: inout Expansion
   ) throws {
-    files += 1
-    guard files <= fileLimit else {
+    result.files += 1
+    guard result.files <= fileLimit else {
       throw FileError.malformed(path: path, reason: "more than \(fileLimit) files are read")
+    }
+    guard open.count < deepestNesting else {
+      throw FileError.malformed(path: path, reason: "files name each other more than \(deepestNesting) deep")
     }
     let identity = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     guard !open.contains(identity) else {
-      throw FileError.malformed(path: path, reason: "includes itself\(place.map { ", through \($0)" } ?? "")")
+      throw FileError.malformed(
+        path: path, reason: "includes itself\(place.map { ", through \(QuotedText.shortened($0))" } ?? "")")
     }
     let text: String
     do {
       text = try InputFile.text(of: path, limit: largestByteCount)
     } catch FileError.missingInput(let path, let reason) {
-      let named = place.map { "named in \($0)" } ?? "named on the command line as @\(path)"
+      let named =
+        place.map { "named in \(QuotedText.shortened($0))" }
+        ?? "named on the command line as @\(QuotedText.shortened(path))"
       throw FileError.missingInput(path: path, reason: "\(reason); \(named)")
     }
+    result.bytes += text.utf8.count
+    guard result.bytes <= byteLimit else {
+      throw FileError.malformed(path: path, reason: "more than \(byteLimit) bytes of argument files are read")
+    }
     for word in try words(text, path: path) {
-      guard result.count < wordLimit else {
-        throw FileError.malformed(path: path, reason: "more than \(wordLimit) arguments come from files")
+      guard result.arguments.count < argumentLimit else {
+        throw FileError.malformed(path: path, reason: "more than \(argumentLimit) arguments come from files")
       }
       guard word.isFile else {
-        result.append(word.text)
+        result.arguments.append(word.text)
         continue
       }
       let folder = (path as NSString).deletingLastPathComponent
       let inner = String(word.text.dropFirst())
       let full = inner.hasPrefix("/") || folder.isEmpty ? inner : folder + "/" + inner
       try read(
-        full, from: "\(path), line \(word.line)", open: open + [identity], into: &result, files: &files)
+        full, from: "\(path), line \(word.line)", open: open + [identity], into: &result)
     }
   }
 

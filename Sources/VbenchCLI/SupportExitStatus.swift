@@ -84,7 +84,7 @@ struct UnknownNameError: StatusError, CustomStringConvertible {
   var description: String {
     let sorted = NearNames.sorted(known, by: name)
     let near = sorted.first.map { "; did you mean '\($0)'?" } ?? ";"
-    return "unknown \(kind) '\(name)'\(near) Known: \(sorted.joined(separator: ", "))"
+    return "unknown \(kind) \(quoting: name)\(near) Known: \(sorted.joined(separator: ", "))"
   }
 }
 

@@ -6,8 +6,7 @@ import Foundation
 
 /// The options that say which problems there are: the same for every command that measures.
 struct ProblemOptions: ParsableArguments {
-  /// A problem and the suite that it comes from.
-  typealias Layer = (suite: String, problem: BenchmarkProblem)
+  typealias Layer = ProblemSources.Layer
 
   @Option(
     help: ArgumentHelp(
@@ -29,7 +28,7 @@ struct ProblemOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Only problems whose name or canonical text a regular expression matches, anywhere in it.",
+      "Only problems whose name, canonical text or node a regular expression (without looking ahead or back) matches, anywhere in it.",
       valueName: "regex"))
   var match: String?
 
@@ -45,53 +44,39 @@ struct ProblemOptions: ParsableArguments {
   /// Whether any source of problems is named.
   var namesProblems: Bool { !suite.isEmpty || !onnx.isEmpty }
 
-  /// The problems that the options name, in their order; `--batch` and `--match` are applied.
+  /// The problems that the options name, in their order; `--batch` and `--match` are applied. Sources without any are named in notes.
   ///
   /// - Parameters:
   ///   - texts: problems on the command line.
   ///   - others: problems that come without being named.
   ///   - limit: how many of each suite at most.
-  /// - Throws: `UsageError` where nothing matches; what the readers throw.
+  /// - Throws: `UsageError` where nothing matches, `NoProblemError` where no source holds a problem; what the readers throw.
   func layers(texts: [String] = [], others: [Layer] = [], limit: Int = .max) throws -> [Layer] {
     if let batch, batch < 1 { throw UsageError("--batch is \(batch), at least 1 is needed") }
-    let pattern = try match.map { try ProblemPattern($0) }
-    func isMeant(_ problem: BenchmarkProblem) -> Bool { pattern?.matches(problem) ?? true }
     func sized(_ problem: BenchmarkProblem) throws -> BenchmarkProblem {
       guard let batch else { return problem }
       var problem = problem
       problem.problem = try problem.problem.withBatch(batch)
       return problem
     }
-    var all = 0
-    var result: [Layer] = []
-    func add(_ suite: String, _ problems: [BenchmarkProblem], limit: Int) {
-      all += problems.count
-      result += problems.lazy.filter(isMeant).prefix(limit).map { (suite, $0) }
-    }
-    for text in texts { add("command line", [try sized(ProblemFile.parse(text))], limit: 1) }
+    var sources = ProblemSources(pattern: try match.map { try ProblemPattern($0) })
+    for text in texts { try sources.add("command line", [try sized(ProblemFile.parse(text))]) }
     for suite in try suite.flatMap(BenchmarkSuite.selected) {
       for note in suite.notes { Terminal.warn("note: \(suite.name): \(note)") }
-      add(suite.name, try suite.problems.map(sized), limit: limit)
+      try sources.add(suite.name, suite.problems.map(sized), limit: limit, absence: suite.absence)
     }
     for (path, model) in try zip(onnx, models()) {
       for note in model.notes { Terminal.warn("note: \(path): \(note)") }
       let problems = model.layers.map { BenchmarkProblem($0) }
       // A batch that the model leaves open has been filled in already, before it went through the layers.
-      add(path, model.hasDynamicBatch ? problems : try problems.map(sized), limit: limit)
+      try sources.add(
+        path, model.hasDynamicBatch ? problems : problems.map(sized), limit: limit,
+        absence: "it holds no convolution that can be taken")
     }
-    for (suite, problem) in others { add(suite, [try sized(problem)], limit: 1) }
-    if let match, result.isEmpty, all > 0 {
-      throw UsageError("--match '\(match)' matches none of \(all) problems (--list shows them)")
-    }
-    if all == 0, !onnx.isEmpty {
-      struct NoConvolutionError: StatusError, CustomStringConvertible {
-        let description: String
-        var exitStatus: ExitStatus { .malformedFile }
-      }
-      throw NoConvolutionError(
-        description: "\(onnx.joined(separator: ", ")): it holds no convolution that can be taken")
-    }
-    return result
+    for (suite, problem) in others { try sources.add(suite, [try sized(problem)], isNamed: false) }
+    let (layers, notes) = try sources.finish(match: match)
+    for note in notes { Terminal.warn("note: \(note)") }
+    return layers
   }
 
   /// The models of `--onnx`, at the shapes of `--shapes`.

@@ -75,8 +75,24 @@ struct Vbench: ParsableCommand {
 
   /// Prints what `error` says and exits with its code.
   static func finish(with error: any Error) -> Never {
-    guard let status = ExitStatus(of: error) else { exit(withError: error) }
-    if status != .interrupted || !"\(error)".isEmpty { Terminal.warn("error: \(error)") }
+    guard let status = ExitStatus(of: error) else { finishParsing(with: error) }
+    if status != .interrupted || !"\(error)".isEmpty {
+      Terminal.warn("error: " + QuotedText.tamed("\(error)"))
+    }
     Foundation.exit(status.rawValue)
+  }
+  /// Presents an error of the argument parser, which repeats arguments however long they are.
+  private static func finishParsing(with error: any Error) -> Never {
+    let text = fullMessage(for: error)
+    let message = arguments.reduce(text) { text, argument in
+      let value = argument.split(separator: "=", maxSplits: 1).last.map(String.init) ?? ""
+      return [argument, value].reduce(text) { text, part in
+        let shown = QuotedText.shortened(part)
+        return shown == part ? text : text.replacingOccurrences(of: part, with: shown)
+      }
+    }
+    if message == text { exit(withError: error) }
+    Terminal.warn(message)
+    Foundation.exit(exitCode(for: error).rawValue)
   }
 }

@@ -82,12 +82,135 @@ import Testing
     ] {
       #expect(notes.count { $0.contains(words) } == 1, "\(words): \(notes)")
     }
-    // Nothing is left: an error that says why.
-    #expect {
-      try read("--cfg=f16 ic1ih4oc1kh1")
-    } throws: {
-      "\($0)".contains("holds no problem that can be run") && "\($0)".contains("--cfg=f16")
+  }
+
+  /// A file without problems is a suite that says why.
+  @Test(arguments: [
+    ("", "is empty"), ("# nothing\n\n", "only comments"), ("--mb=7 --reset\n", "only options"),
+    ("--cfg=f16 ic1ih4oc1kh1", "no problem that can be run; 1 problems are left out: --cfg=f16"),
+    ("--cfg=f16 ic1ih4oc1kh1 --cfg=s8 ic1ih4oc1kh1", "1 more reasons"),
+    (
+      "--match=ic2 ic1ih4oc1kh1 mb1ic3ih4oc1kh1",
+      "--match keeps out all 2 that are left; the first is 'ic1ih4oc1oh4kh1ph0'"
+    ),
+  ])
+  func whyAFileHasNoProblem(text: String, reason: String) throws {
+    let suites = try read(text)
+    #expect(suites.count == 1 && suites[0].problems.isEmpty && suites[0].name == "shapes")
+    #expect(suites[0].absence?.contains(reason) == true, "\(suites)")
+    #expect(try read(text + "\n--reset ic9ih4oc1kh1").map(\.absence) == [nil])
+  }
+
+  /// What `--match` finds, it finds anywhere in the line by which benchdnn names the problem.
+  @Test(
+    arguments: [
+      ("--match=ic3ih8", "mb1ic3ih8oc4kh3ph1 mb1ic5ih8oc4kh3ph1", ["n1c3h8w8k4r3s3p1"]),
+      // The line holds the output, and the order of its parts is benchdnn's.
+      ("--match=oc4oh8kh3ph1", "oc4kh3_ph1ic3ih8mb1", ["n1c3h8w8k4r3s3p1"]),
+      ("--match=oc4kh3", "mb1ic3ih8oc4kh3ph1", []),
+      ("--match=^ic3", "ic3ih8oc4kh3ph1 mb2ic3ih8oc4kh3ph1 mb1ic3ih8oc4kh3ph1", ["n2", "n2"]),
+      ("--match=mb2", "mb2ic3ih8oc4kh3ph1", []),
+      ("--match=kh3ph1$", "ic3ih8oc4kh3ph1 ic3ih8oc4kh3ph1nx", ["n2"]),
+      ("--match=n.x.$", "ic3ih8oc4kh3ph1n\"x\" ic3ih8oc4kh3ph1nx", ["n2"]),
+      ("--match=iw7", "ic3ih7iw7oc4kh3kw3 ic3iw7oc4kw3 ic3ih8iw7oc4kh3kw3", ["conv1d:n2c3w7", "n2c3h8w7"]),
+      ("--match=sh2ph0dh1", "ic3ih9oc4kh3sh2dh1", ["n2c3h9w9k4r3s3u2l2"]),
+      ("--match=^g1ic", "g1ic4ih8oc4kh1 ic4ih8oc4kh1", ["n2"]), ("--match=^g2", "g2ic4ih8oc4kh1", ["n2"]),
+      ("--match=id5oc", "ic1id5oc1kd3", ["conv3d:n2c1d5h5w5"]),
+      ("--match=id5ih6iw6oc", "ic1id5ih6iw6oc1kd3kh3kw3", ["conv3d:n2c1d5h6w6"]),
+      // Options are a part of the line unless they say what benchdnn does anyway.
+      ("--mb=5 --match=mb5ic3", "ic3ih8oc4kh3ph1", ["n5"]),
+      ("--dir=BWD_D --match=^--dir=BWD_D.ic", "ic3ih8oc4kh3ph1", ["n2"]),
+      ("--dir=FWD_B --match=dir", "ic3ih8oc4kh3ph1", []),
+      ("--dir=fwd_d --match=FWD_D", "ic3ih8oc4kh3ph1", ["n2"]),
+      ("--stag=axb --match=stag=axb", "ic3ih8oc4kh3ph1", ["n2"]),
+      ("--wtag=oihw --match=wtag", "ic3ih8oc4kh3ph1", ["n2"]),
+      // Canonical texts have a line too.
+      ("--match=ic3ih8oc4oh8kh3ph1nres", "\nconv2d:n2c3h8w8k4r3s3p1 res4", ["n2"]),
+      ("--match=res5", "\nconv2d:n2c3h8w8k4r3s3p1 res4", []),
+    ] as [(String, String, [String])])
+  func matchSearchesBenchdnnsLine(option: String, text: String, found: [String]) throws {
+    let texts = try problems("\(option) \(text)").map(\.problem.description)
+    #expect(texts.count == found.count, "\(option) \(text): \(texts)")
+    for (text, part) in zip(texts, found) { #expect(text.contains(part), "\(option): \(texts)") }
+  }
+
+  /// There is a line per direction, pair of layouts and batch size, and `--match` decides about each.
+  @Test func matchPicksDirectionsAndLayouts() throws {
+    let backward = try problems("--dir=FWD_D,BWD_D,BWD_W --match=BWD ic3ih8oc4kh3ph1")
+    #expect(backward.map(\.passes) == [[.backwardData, .backwardFilter]])
+    let mixed = try problems(
+      "--dir=FWD_D,BWD_D --stag=axb,abx --match='FWD_D|stag=axb' ic3ih8oc4kh3ph1")
+    #expect(mixed.map(\.passes) == [[.forward], [.backwardData]])
+    #expect(mixed.map(\.formats) == [[.nhwc, .nchw], [.nhwc]])
+    #expect(try problems("--mb=1,2,3 --match=^mb ic3ih8oc4kh3ph1").map(\.problem.n) == [1, 3])
+  }
+
+  /// Options behind the last problem are about nothing; those before a problem in another file are not.
+  @Test func optionsBehindTheLastProblem() throws {
+    let suites = try read("ic3ih8oc4kh3ph1 --mb=7")
+    #expect(suites.flatMap(\.problems).map(\.problem.n) == [2])
+    #expect(
+      suites.flatMap(\.notes).count == 1
+        && suites[0].notes[0].hasPrefix("shapes, line 1: --mb=7 stands behind"))
+    #expect(
+      try read("ic3ih8oc4kh3ph1\n\n--mb=7\n--dir=FWD_D --reset")[0].notes[0]
+        .hasPrefix("shapes, line 3: --mb=7 and 1 more options stand behind"))
+    #expect(try read("--mb=7 ic3ih8oc4kh3ph1 --reset").flatMap(\.notes).isEmpty)
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("ic1ih4oc1kh1\n--mb=3\n", to: folder + "/inner")
+      try AtomicFile.write("--batch=inner\nic2ih4oc1kh1\n", to: folder + "/outer")
+      let nested = try ProblemFile.read(path: folder + "/outer")
+      #expect(nested.flatMap(\.problems).map(\.problem.n) == [2, 3] && nested.flatMap(\.notes).isEmpty)
     }
+  }
+
+  /// Thousands of files, each of which reads the next one, are refused before the stack ends.
+  @Test func filesInFilesHaveALimit() throws {
+    try withTemporaryFolder { folder in
+      for i in 0..<200 { try AtomicFile.write("--batch=f\(i + 1)\n", to: folder + "/f\(i)") }
+      try AtomicFile.write("ic1ih4oc1kh1\n", to: folder + "/f200")
+      #expect {
+        try ProblemFile.read(path: folder + "/f0")
+      } throws: { "\($0)".contains("more than 64 deep") }
+      #expect(try ProblemFile.read(path: folder + "/f140").flatMap(\.problems).count == 1)
+    }
+  }
+
+  /// Long files that are read again and again, without a word in them.
+  @Test func bytesOfFilesHaveALimit() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.write("#" + String(repeating: "x", count: 16_000_000), to: folder + "/long")
+      try AtomicFile.write(String(repeating: "--batch=long ", count: 5), to: folder + "/a")
+      #expect {
+        try ProblemFile.read(path: folder + "/a")
+      } throws: { "\($0)".contains("more than 67108864 bytes") }
+    }
+  }
+
+  /// An expression of many steps and many problems: refused when it has taken about two seconds.
+  @Test(.timeLimit(.minutes(1))) func expressionsThatTakeTooLong() throws {
+    let expression = "(i?c?h?o?k?){150}z"
+    let text = "--match=\(expression) " + String(repeating: "mb1ic3ih8oc4oh8kh3ph1 ", count: 30_000)
+    #expect {
+      try read(text)
+    } throws: { "\($0)".contains("more than 50000000 comparisons") }
+    // One name of a megabyte is enough.
+    let long = "--match=\(expression) ic3ih8oc4kh3n" + String(repeating: "chokchok", count: 125_000)
+    #expect {
+      try read(long)
+    } throws: { "\($0)".contains("more than 50000000 comparisons") }
+    var pattern = try ProblemPattern(expression)
+    let problem = try ProblemFile.parse("mb1ic3ih8oc4oh8kh3ph1")
+    #expect {
+      for _ in 0..<30_000 where try pattern.matches(problem) { Issue.record("it does not match") }
+    } throws: { "\($0)".contains("more than 50000000 comparisons") }
+  }
+
+  /// Thousands of reasons are counted, not listed.
+  @Test func reasonsHaveALimit() throws {
+    let text = (0..<3000).map { "--attr-post-ops=relu:\($0) ic1ih4oc1kh1 -v\($0)" }.joined(separator: "\n")
+    let notes = try read(text + "\n--reset ic1ih4oc1kh1").flatMap(\.notes)
+    #expect(notes.count == 22 && notes[20] == "2980 problems are left out for 2980 other reasons", "\(notes)")
   }
 
   @Test(arguments: [
@@ -163,8 +286,8 @@ import Testing
   @Test func expressionsPickProblems() throws {
     let all = try problems("mb1ic64ih8oc64kh3ph1n\"res2*3\"\nmb1ic3ih8oc64kh1nconv1\nconv1d:c2w9k2s3 line")
     func names(_ expression: String) throws -> [String] {
-      let pattern = try ProblemPattern(expression)
-      return all.filter(pattern.matches).map(\.name)
+      var pattern = try ProblemPattern(expression)
+      return try all.filter { try pattern.matches($0) }.map(\.name)
     }
     #expect(
       try names("^res") == ["res2"] && names("r3s3") == ["res2"]

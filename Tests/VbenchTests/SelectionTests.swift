@@ -62,7 +62,7 @@ import Testing
   @Test func selectionsThatMeanNothing() throws {
     for (arguments, words) in [
       (["run", "--suite", "vgg16", "--match", "res"], ["matches none of 9 problems"]),
-      (["run", "--suite", "vgg16", "--match", "a(b"], ["--match", "expected ')'", "at character 4"]),
+      (["run", "--suite", "vgg16", "--match", "a(b"], ["--match", "')' expected", "at character 4"]),
       (["run", "conv2d:c3h9w9k4r3s3", "--match", "conv1d"], ["matches none of 1 problems"]),
       (["compare", "--suite", "vgg*", "--match", "[", "--output", "never"], ["--match"]),
       (["run", "--suite", "vgg?"], ["unknown suite 'vgg?'"]),

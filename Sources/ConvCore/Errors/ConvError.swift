@@ -28,10 +28,10 @@ extension ConvError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .invalidProblem(let message):
-      return "invalid problem: \(message)"
+      return "invalid problem: \(QuotedText.tamed(message))"
     case .malformedProblem(let text, let offset, let reason):
-      return "malformed problem at character \(offset + 1): \(reason)\n  \(text)\n  "
-        + String(repeating: " ", count: offset) + "^"
+      return "malformed problem at character \(offset + 1): \(QuotedText.tamed(reason))"
+        + QuotedText.marked(text, at: offset)
     case .shapeMismatch(let what, let expected, let found):
       return "\(what) has shape \(found), expected \(expected)"
     case .elementTypeMismatch(let what, let expected, let found):
@@ -49,7 +49,7 @@ extension ConvError: CustomStringConvertible {
     case .stalePreparedFilter(let reason):
       return "stale prepared filter: \(reason)"
     case .unknownName(let kind, let name, let known):
-      return "unknown \(kind) '\(name)'; known: \(known.joined(separator: ", "))"
+      return "unknown \(kind) \(quoting: name); known: \(known.joined(separator: ", "))"
     }
   }
 }

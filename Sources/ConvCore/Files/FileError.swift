@@ -38,10 +38,14 @@ extension FileError: CustomStringConvertible {
   /// The path and what is wrong.
   public var description: String {
     switch self {
-    case .missingInput(let path, let reason): "\(path): cannot be read: \(reason)"
-    case .malformed(let path, let reason): "\(path): malformed: \(reason)"
-    case .cannotCreate(let path, let reason): "\(path): cannot be created: \(reason)"
-    case .inputOutput(let path, let reason): "\(path): input/output error: \(reason)"
+    case .missingInput(let path, let reason):
+      "\(QuotedText.shortened(path)): cannot be read: \(QuotedText.tamed(reason))"
+    case .malformed(let path, let reason):
+      "\(QuotedText.shortened(path)): malformed: \(QuotedText.tamed(reason))"
+    case .cannotCreate(let path, let reason):
+      "\(QuotedText.shortened(path)): cannot be created: \(QuotedText.tamed(reason))"
+    case .inputOutput(let path, let reason):
+      "\(QuotedText.shortened(path)): input/output error: \(QuotedText.tamed(reason))"
     }
   }
 }

@@ -79,14 +79,41 @@ public final class InputFile: Sendable {
     }
   }
 
-  /// The whole file as UTF-8 text.
+  /// The whole file as UTF-8 text, without a byte-order mark at its beginning.
   ///
   /// - Throws: `FileError` where it cannot be read, is larger than `limit` bytes or not UTF-8.
   public static func text(of path: String, limit: Int = 1 << 26) throws -> String {
+    String(decoding: try utf8(of: path, limit: limit), as: UTF8.self)
+  }
+
+  /// The bytes of a file of UTF-8 text, without a byte-order mark; indices are offsets in the file.
+  ///
+  /// - Throws: `FileError` where it cannot be read, is larger than `limit` bytes or not UTF-8.
+  public static func utf8(of path: String, limit: Int) throws -> ArraySlice<UInt8> {
     let bytes = try bytes(of: path, limit: limit)
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    let text = bytes[try ByteOrderMark.length(in: bytes, path: path)...]
+    guard String(validating: text, as: UTF8.self) != nil else {
       throw FileError.malformed(path: path, reason: "it is not UTF-8 text")
     }
     return text
+  }
+}
+
+/// The mark that some editors write before a text (Unicode 15, section 23.8).
+public enum ByteOrderMark {
+  /// How many bytes the mark of UTF-8 takes at the beginning of a text; 0 where there is none.
+  ///
+  /// - Throws: `FileError.malformed` for the marks of UTF-16 and UTF-32, which nothing here reads.
+  public static func length(in bytes: [UInt8], path: String) throws -> Int {
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { return 3 }
+    // The mark of UTF-32 in little-endian order begins with that of UTF-16.
+    let others: [(name: String, mark: [UInt8])] = [
+      ("UTF-32", [0xFF, 0xFE, 0, 0]), ("UTF-32", [0, 0, 0xFE, 0xFF]), ("UTF-16", [0xFF, 0xFE]),
+      ("UTF-16", [0xFE, 0xFF]),
+    ]
+    if let found = others.first(where: { bytes.starts(with: $0.mark) }) {
+      throw FileError.malformed(path: path, reason: "it is \(found.name) text, UTF-8 is needed")
+    }
+    return 0
   }
 }

@@ -15,11 +15,12 @@ public enum JSONFile {
   public static func read<Value>(
     _ path: String, limit: Int, _ body: (JSONValue) throws -> Value
   ) throws -> Value {
-    let bytes = try InputFile.bytes(of: path, limit: limit)
+    let bytes = try InputFile.utf8(of: path, limit: limit)
     do {
-      return try body(JSONValue(parsing: bytes))
+      return try body(JSONValue(parsing: Array(bytes)))
     } catch let error as JSONValue.SyntaxError {
-      throw FileError.malformed(path: path, reason: "byte \(error.offset + 1): \(error.reason)")
+      throw FileError.malformed(
+        path: path, reason: "byte \(bytes.startIndex + error.offset + 1): \(error.reason)")
     } catch let error as ContentError {
       throw FileError.malformed(path: path, reason: error.reason)
     }

@@ -74,7 +74,9 @@ public struct ReferenceCase: Sendable {
     }
     // What is not stored is taken to be zero, and has the size of what is: not that of all padding that the attributes may state.
     guard gradient != nil || output != nil else {
-      throw file.malformed("it holds neither 'output' nor gradients: nothing is expected")
+      throw file.malformed(
+        "it holds neither 'output' nor gradients: nothing is expected, and \(outputShape) results would have to be computed"
+      )
     }
     for (name, tensor) in [("input", input), ("weight", weight), ("bias", bias), ("grad_output", gradient)] {
       if let tensor, let stray = Verifier.strayValue(in: tensor) {

@@ -91,10 +91,8 @@ public struct CSVTable: Sendable {
       let start = (bytes[..<offset].lastIndex(of: newline) ?? -1) + 1
       let end = bytes[offset...].firstIndex(of: newline) ?? bytes.count
       let column = String(decoding: bytes[start..<offset], as: UTF8.self).count + 1
-      // Of a long line what lies around the place.
       let text = String(decoding: bytes[start..<end], as: UTF8.self)
-      let shown = text.count > 200 ? String(text.dropFirst(max(0, column - 20)).prefix(60)) : text
-      return .malformedLine(file: file, line: line, column: column, text: shown, reason: reason)
+      return .malformedLine(file: file, line: line, column: column, text: text, reason: reason)
     }
   }
 

@@ -32,10 +32,12 @@ extension RunJournal {
       source = CSVTable.Source(file: path, bytes: bytes)
       whole = (bytes.lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
       var lines: [(offset: Int, value: JSONValue)] = []
-      var offset = 0
-      for line in bytes[..<whole].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        .dropLast()
-      {
+      let start = try ByteOrderMark.length(in: bytes, path: path)
+      var offset = start
+      for line in bytes[start..<max(start, whole)].split(
+        separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false
+      )
+      .dropLast() {
         do {
           lines.append((offset, try JSONValue(parsing: Array(line))))
         } catch let error as JSONValue.SyntaxError {

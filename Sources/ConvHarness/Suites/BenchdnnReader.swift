@@ -46,8 +46,13 @@ struct BenchdnnReader {
       offset: String(decoding: bytes[..<(offset ?? position)], as: UTF8.self).count, reason: reason)
   }
 
+  /// What stands after `n`, once `problem` has been called.
+  private(set) var label = ""
+  /// Whether the problem gives the number of groups.
+  var statesGroups: Bool { given(Self.group) != nil }
+
   mutating func problem() throws -> BenchmarkProblem {
-    let label = try readFields()
+    label = try readFields()
     let rank = axisIsGiven(0) ? 3 : axisIsGiven(1) ? 2 : 1
     if rank == 3 && axisIsGiven(1) != axisIsGiven(2) {
       throw failure(

@@ -39,6 +39,8 @@ public struct BenchmarkSuite: Hashable, Sendable {
   public var problems: [BenchmarkProblem]
   /// What a reader has to say about the suite: options without a meaning here, problems that are left out.
   public var notes: [String] = []
+  /// Why a file has no problems, as a sentence; nil where it has some.
+  public var absence: String?
   /// Names of the problems that stand for the suite in the default job, and the batch that they run at there.
   public var representatives: [(name: String, batch: Int)] {
     BenchmarkSuite.representativeNames[name] ?? problems.prefix(2).map { ($0.name, $0.problem.n) }
@@ -53,10 +55,12 @@ public struct BenchmarkSuite: Hashable, Sendable {
 
   /// The suite of that name: one that is built in, else a file of problem lines with all files that it reads.
   ///
-  /// - Throws: `HarnessError.unknownName` where there is neither; what `ProblemFile.read` throws.
+  /// - Throws: `HarnessError.unknownName` where there is neither; `FileError.malformed` for a file without problems; what
+  ///   `ProblemFile.read` throws.
   public static func named(_ name: String) throws -> BenchmarkSuite {
     if let suite = builtIn.first(where: { $0.name == name }) { return suite }
     let suites = try file(name)
+    if let absence = suites.first?.absence { throw FileError.malformed(path: name, reason: absence) }
     let problems = suites.flatMap(\.problems)
     var suite = BenchmarkSuite(
       name: name, summary: "\(problems.count) problems of \(name)", problems: problems)

@@ -1,14 +1,23 @@
-/// A regular expression that stands in a file, and so may be hostile: matched in time proportional to the text times the expression.
+import ConvCore
+
+/// A regular expression that stands in a file or on a command line, and so may be hostile: searched for in time proportional to the
+/// text times the expression.
 ///
 /// Swift's own engine goes back over the text, which takes `(a*)*b` longer than anybody waits, and its parser has no limit of depth. Here
 /// all ways through the expression are followed at once (Thompson, CACM 11(6), 1968). There are literals, `.`, `[a-z]`, `[^a-z]`,
 /// `\d \w \s \D \W \S` (of ASCII), `\` before anything that is no letter or digit, `( )`, `(?: )`, `|`, `* + ?` and `{n}`, `{n,}`, `{n,m}`, also with a
-/// `?` behind, and `^`, `$`.
+/// `?` behind, and `^`, `$`, `\b`, `\B`. What needs to go back (`(?= )`, `(?! )`, `\1`) is an error.
 struct LinearPattern {
   /// What is wrong with an expression, and before which of its characters (Unicode scalars).
   struct SyntaxError: Error {
     let offset: Int
     let reason: String
+
+    /// The sentence about the expression `text`, with the place.
+    func message(_ text: String) -> String {
+      "\(quoting: text) is no regular expression: \(reason), at character \(offset + 1)"
+        + QuotedText.marked(text, at: offset)
+    }
   }
 
   /// Steps that an expression may have, its repetitions written out.
@@ -20,6 +29,8 @@ struct LinearPattern {
     case fork(Int, Int)
     case jump(Int)
     case start, end, match
+    /// Between a character of a word and one that is none, or not.
+    case boundary(Bool)
   }
 
   private let steps: [Step]
@@ -44,6 +55,7 @@ struct LinearPattern {
     case .one(let set): steps.append(.one(set))
     case .start: steps.append(.start)
     case .end: steps.append(.end)
+    case .boundary(let isOne): steps.append(.boundary(isOne))
     case .sequence(let parts): for part in parts { try append(part, to: &steps) }
     case .choice(let a, let b):
       let fork = steps.count
@@ -79,26 +91,37 @@ struct LinearPattern {
     steps[fork] = .fork(fork + 1, steps.count)
   }
 
-  /// Whether the expression matches the whole text.
-  func matches(_ text: String) -> Bool {
+  /// Whether the expression matches a part of the text.
+  ///
+  /// - Parameter work: grows by the comparisons that this takes; beyond `PatternWork.limit` the search ends, and the answer means
+  ///   nothing.
+  func isFound(in text: String, work: inout Int) -> Bool {
     let scalars = Array(text.unicodeScalars)
     var places = PlaceSet(count: steps.count)
-    follow(0, at: 0, of: scalars.count, into: &places)
-    for (offset, scalar) in scalars.enumerated() {
-      var next = PlaceSet(count: steps.count)
+    var next = PlaceSet(count: steps.count)
+    for offset in 0...scalars.count {
+      if follow(0, at: offset, in: scalars, into: &places) { return true }
+      work += places.list.count + 1
+      guard offset < scalars.count, work <= PatternWork.limit else { return false }
       for place in places.list {
-        if case .one(let set) = steps[place], set.contains(scalar) {
-          follow(place + 1, at: offset + 1, of: scalars.count, into: &next)
+        guard case .one(let set) = steps[place] else { continue }
+        work += set.ranges.count
+        if set.contains(scalars[offset]),
+          follow(place + 1, at: offset + 1, in: scalars, into: &next)
+        {
+          return true
         }
       }
-      if next.list.isEmpty { return false }
-      places = next
+      swap(&places, &next)
+      next.removeAll()
     }
-    return places.list.contains { if case .match = steps[$0] { true } else { false } }
+    return false
   }
 
-  /// Adds a place, and those that are reached from it without reading anything.
-  private func follow(_ place: Int, at offset: Int, of count: Int, into places: inout PlaceSet) {
+  /// Adds a place, and those that are reached from it without reading anything; true where the end is among them.
+  private func follow(
+    _ place: Int, at offset: Int, in scalars: [Unicode.Scalar], into places: inout PlaceSet
+  ) -> Bool {
     var open = [place]
     while let place = open.popLast() {
       guard places.insert(place) else { continue }
@@ -106,10 +129,16 @@ struct LinearPattern {
       case .fork(let a, let b): open += [b, a]
       case .jump(let target): open.append(target)
       case .start: if offset == 0 { open.append(place + 1) }
-      case .end: if offset == count { open.append(place + 1) }
-      case .one, .match: break
+      case .end: if offset == scalars.count { open.append(place + 1) }
+      case .boundary(let isOne):
+        let before = offset > 0 && ScalarSet.isOfWord(scalars[offset - 1])
+        let behind = offset < scalars.count && ScalarSet.isOfWord(scalars[offset])
+        if (before != behind) == isOne { open.append(place + 1) }
+      case .one: break
+      case .match: return true
       }
     }
+    return false
   }
 }
 
@@ -127,6 +156,11 @@ private struct PlaceSet {
     list.append(place)
     return true
   }
+
+  mutating func removeAll() {
+    for place in list { isThere[place] = false }
+    list.removeAll(keepingCapacity: true)
+  }
 }
 
 /// Unicode scalars.
@@ -138,5 +172,6 @@ struct ScalarSet {
 
   static let digits = ["0"..."9"] as [ClosedRange<Unicode.Scalar>]
   static let word = ["0"..."9", "A"..."Z", "_"..."_", "a"..."z"] as [ClosedRange<Unicode.Scalar>]
+  static func isOfWord(_ scalar: Unicode.Scalar) -> Bool { word.contains { $0.contains(scalar) } }
   static let blanks = ["\t"..."\r", " "..." "] as [ClosedRange<Unicode.Scalar>]
 }

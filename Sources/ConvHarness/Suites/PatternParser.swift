@@ -2,6 +2,8 @@
 indirect enum PatternExpression {
   case one(ScalarSet)
   case start, end
+  /// `\b`, or `\B`.
+  case boundary(Bool)
   case sequence([PatternExpression])
   case choice(PatternExpression, PatternExpression)
   /// At least and at most so often; nil: as often as it goes.
@@ -111,7 +113,10 @@ struct PatternParser {
     position += 1
     switch scalar {
     case "(":
-      if take("?"), !take(":") { throw error("of (?…) there is only (?:…)", at: start) }
+      if take("?"), !take(":") {
+        throw error(
+          "of (?…) there is only (?:…): no looking ahead or behind, no names, no options", at: start)
+      }
       let inner = try choice()
       guard take(")") else { throw error("')' expected") }
       return inner
@@ -119,7 +124,10 @@ struct PatternParser {
     case ".": return .one(ScalarSet(ranges: ["\n"..."\n"], isInverted: true))
     case "^": return .start
     case "$": return .end
-    case "\\": return .one(try escape())
+    case "\\":
+      if take("b") { return .boundary(true) }
+      if take("B") { return .boundary(false) }
+      return .one(try escape())
     case "*", "+", "?", "{": throw error("'\(scalar)' has nothing before it to repeat", at: start)
     default: return .one(ScalarSet(ranges: [scalar...scalar]))
     }
@@ -136,7 +144,7 @@ struct PatternParser {
     case "W": return ScalarSet(ranges: ScalarSet.word, isInverted: true)
     case "S": return ScalarSet(ranges: ScalarSet.blanks, isInverted: true)
     case "A"..."Z", "a"..."z", "0"..."9":
-      throw error("'\\\(scalar)' is none of \\d \\w \\s \\D \\W \\S", at: position - 2)
+      throw error("'\\\(scalar)' is none of \\d \\w \\s \\D \\W \\S \\b \\B", at: position - 2)
     default: return ScalarSet(ranges: [scalar...scalar])
     }
   }

@@ -9,21 +9,21 @@ public enum ProblemFile {
   /// Largest file that is read: 16 MiB.
   static let largestByteCount = 16 << 20
 
-  /// Reads a file and those that it names: one suite per file with problems of its own, in the order of their first problem.
+  /// Reads a file and those that it names: one suite per file with problems of its own, in the order of their first problem. Where
+  /// there is none, one without problems whose `absence` says why.
   ///
-  /// - Throws: `FileError` (not there, too large, not UTF-8, no problem in it), `HarnessError.malformedLine` with
-  ///   line and column.
+  /// - Throws: `FileError` (not there, too large, not UTF-8), `HarnessError.malformedLine` with line and column.
   public static func read(path: String) throws -> [BenchmarkSuite] {
     var reader = BatchFileReader()
     try reader.read(path: path)
-    return try reader.finish(path: path)
+    return reader.finish(path: path)
   }
 
   /// The suites of a text; `file` names it, and `--batch` in it is relative to its folder.
   static func suites(from text: String, file: String) throws -> [BenchmarkSuite] {
     var reader = BatchFileReader()
-    try reader.read(Array(text.utf8), file: file)
-    return try reader.finish(path: file)
+    try reader.read(Array(text.utf8)[...], file: file)
+    return reader.finish(path: file)
   }
 
   /// One problem in either language.

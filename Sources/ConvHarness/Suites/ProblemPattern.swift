@@ -1,40 +1,47 @@
-/// A regular expression that picks problems, anywhere in their name, canonical text or nodes of a model.
-public struct ProblemPattern {
-  private let regex: Regex<AnyRegexOutput>
+import ConvCore
 
-  /// Compiles `text`.
+/// A regular expression that picks problems, anywhere in their name, canonical text or nodes of a model; see `LinearPattern` for what
+/// it may hold.
+public struct ProblemPattern {
+  private let text: String
+  private let pattern: LinearPattern
+  private var work = PatternWork()
+
+  /// Reads `text`.
   ///
   /// - Throws: `HarnessError.usage` that says what is wrong, and where.
   public init(_ text: String) throws {
-    regex = try RegexText.compile(text) { .usage("--match: \($0)") }
+    self.text = text
+    do {
+      pattern = try LinearPattern(text)
+    } catch let error as LinearPattern.SyntaxError {
+      throw HarnessError.usage("--match: " + error.message(text))
+    }
   }
 
   /// Whether the problem is meant.
-  public func matches(_ problem: BenchmarkProblem) -> Bool {
-    ([problem.name, problem.problem.description] + problem.nodes).contains {
-      ((try? regex.firstMatch(in: $0)) ?? nil) != nil
+  ///
+  /// - Throws: `HarnessError.usage` where all that has been asked so far takes too long.
+  public mutating func matches(_ problem: BenchmarkProblem) throws -> Bool {
+    for place in [problem.name, problem.problem.description] + problem.nodes {
+      let isFound = pattern.isFound(in: place, work: &work.count)
+      if let reason = work.excess { throw HarnessError.usage("--match \(quoting: text) \(reason)") }
+      if isFound { return true }
     }
+    return false
   }
 }
 
-/// Regular expressions that users write.
-enum RegexText {
-  /// The compiled expression.
-  ///
-  /// - Parameter fail: makes the error of a reason, which holds the place in the expression where it is known.
-  static func compile(_ text: String, fail: (String) -> HarnessError) throws -> Regex<AnyRegexOutput> {
-    do {
-      return try Regex(text)
-    } catch {
-      // The parser's error type is not public, but it can be asked for its place.
-      let range = Mirror(reflecting: error).descendant("location", "range") as? Range<String.Index>
-      guard let offset = range?.lowerBound.utf16Offset(in: text), (0...text.utf16.count).contains(offset)
-      else {
-        throw fail("'\(text)' is no regular expression: \(error)")
-      }
-      throw fail(
-        "'\(text)' is no regular expression: \(error) at character \(offset + 1)\n  \(text)\n  "
-          + String(repeating: " ", count: offset) + "^")
-    }
+/// How much an expression has been looked for.
+struct PatternWork {
+  /// Comparisons that take about a second.
+  static let limit = 50_000_000
+  /// Comparisons so far.
+  var count = 0
+
+  /// What is wrong where it has become too much.
+  var excess: String? {
+    count <= Self.limit
+      ? nil : "takes more than \(Self.limit) comparisons with these problems: a shorter one is needed"
   }
 }

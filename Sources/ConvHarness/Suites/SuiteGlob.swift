@@ -11,7 +11,8 @@ import Foundation
 
 extension BenchmarkSuite {
   /// The suites that a command line means: a name or a file as in `named`, or a pattern with `*`, `?`, `[…]` of names of suites or,
-  /// where none of them matches, of files. A file that reads other files is one suite per file.
+  /// where none of them matches, of files. A file that reads other files is one suite per file; of one without problems
+  /// a suite says why.
   ///
   /// - Throws: `HarnessError.unknownName` or `FileError.missingInput` where nothing is meant; what `ProblemFile.read` throws.
   public static func selected(by text: String) throws -> [BenchmarkSuite] {
