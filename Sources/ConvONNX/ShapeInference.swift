@@ -1,3 +1,5 @@
+import ConvCore
+
 /// Goes through a graph once, from its inputs on, and through the functions and graphs that its nodes run.
 struct ShapeInference {
   /// The convolutions.
@@ -146,7 +148,7 @@ struct ShapeInference {
     _ = leavesOutGraphs(of: node)
     var path = node.name + "/"
     // Calls within calls: the last ones tell most.
-    if path.utf8.count > Excerpt.mostCharacters { path = "…" + path.suffix(Excerpt.mostCharacters / 2) }
+    if path.utf8.count > QuotedText.mostCharacters { path = "…" + path.suffix(QuotedText.mostCharacters / 2) }
     scopes.enter(function, call: FunctionCall(path: path, attributes: function.attributes(in: node)))
     defer { scopes.leave() }
     for (index, name) in function.proto.input.enumerated() {
