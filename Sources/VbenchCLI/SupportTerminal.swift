@@ -1,3 +1,4 @@
+import ConvCore
 import ConvHarness
 import Foundation
 
@@ -101,14 +102,14 @@ struct TextTable {
     rows.append(row)
   }
 
-  /// The table for people.
+  /// The table for people: control characters in its cells are written out.
   var text: String { lines([header] + rows, widths: widths).joined(separator: "\n") }
 
   /// How wide the columns are.
   var widths: [Int] {
     header.indices.map { column in
       let least = column < leastWidths.count ? leastWidths[column] : 0
-      return rows.reduce(max(least, header[column].count)) { max($0, $1[column].count) }
+      return rows.reduce(max(least, header[column].count)) { max($0, QuotedText.visible($1[column]).count) }
     }
   }
 
@@ -116,8 +117,9 @@ struct TextTable {
   func lines(_ rows: [[String]], widths: [Int]) -> [String] {
     rows.map { row in
       let cells = row.indices.map { column -> String in
-        let space = String(repeating: " ", count: max(0, widths[column] - row[column].count))
-        return rightAligned.contains(column) ? space + row[column] : row[column] + space
+        let cell = QuotedText.visible(row[column])
+        let space = String(repeating: " ", count: max(0, widths[column] - cell.count))
+        return rightAligned.contains(column) ? space + cell : cell + space
       }
       var line = cells.joined(separator: "  ")
       while line.last == " " { line.removeLast() }

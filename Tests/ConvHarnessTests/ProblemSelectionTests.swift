@@ -149,12 +149,12 @@ import Testing
   @Test func optionsBehindTheLastProblem() throws {
     let suites = try read("ic3ih8oc4kh3ph1 --mb=7")
     #expect(suites.flatMap(\.problems).map(\.problem.n) == [2])
-    #expect(
-      suites.flatMap(\.notes).count == 1
-        && suites[0].notes[0].hasPrefix("shapes, line 1: --mb=7 stands behind"))
-    #expect(
-      try read("ic3ih8oc4kh3ph1\n\n--mb=7\n--dir=FWD_D --reset")[0].notes[0]
-        .hasPrefix("shapes, line 3: --mb=7 and 1 more options stand behind"))
+    let notes = try [suites, read("ic3ih8oc4kh3ph1\n\n--mb=7\n--dir=FWD_D --reset")].map { suites in
+      suites.flatMap(\.notes).joined(separator: "\n")
+    }
+    #expect(notes[0].hasPrefix("shapes, line 1: --mb=7 stands behind the last problem and changes nothing"))
+    #expect(notes[1].hasPrefix("shapes, line 3: --mb=7 and 1 more options stand behind the last problem"))
+    #expect(!notes[0].contains("\n") && !notes[1].contains("\n"), "\(notes)")
     #expect(try read("--mb=7 ic3ih8oc4kh3ph1 --reset").flatMap(\.notes).isEmpty)
     try withTemporaryFolder { folder in
       try AtomicFile.write("ic1ih4oc1kh1\n--mb=3\n", to: folder + "/inner")
@@ -210,7 +210,7 @@ import Testing
   @Test func reasonsHaveALimit() throws {
     let text = (0..<3000).map { "--attr-post-ops=relu:\($0) ic1ih4oc1kh1 -v\($0)" }.joined(separator: "\n")
     let notes = try read(text + "\n--reset ic1ih4oc1kh1").flatMap(\.notes)
-    #expect(notes.count == 22 && notes[20] == "2980 problems are left out for 2980 other reasons", "\(notes)")
+    #expect(notes.count == 22 && notes.contains("2980 problems are left out for 2980 other reasons"))
   }
 
   @Test(arguments: [

@@ -95,4 +95,13 @@ import Testing
         filtered.status == 0 && filtered.error.contains("problems of \(folder)/shapes_a (1)"), "\(filtered)")
     }
   }
+
+  /// Names come from files; a terminal obeys nothing in them.
+  @Test func tablesShowControlCharacters() {
+    var table = TextTable(["name", "n"], rightAligned: [1])
+    table.add(["a\u{1B}[2J\nb", "1"])
+    table.add(["c", "10"])
+    #expect(table.text == "name            n\na\\u{1b}[2J\\nb   1\nc              10")
+    #expect(table.csv == "name,n\n\"a\u{1B}[2J\nb\",1\nc,10")
+  }
 }

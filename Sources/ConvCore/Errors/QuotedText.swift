@@ -55,6 +55,11 @@ public enum QuotedText {
     return "\n  \(line)\n  " + String(repeating: " ", count: column) + "^"
   }
 
+  /// The whole text, with what a terminal would obey written out.
+  public static func visible(_ text: String) -> String {
+    text.unicodeScalars.contains(where: isObeyed) ? escaped(text.unicodeScalars) : text
+  }
+
   private static func escaped(_ scalars: some Sequence<Unicode.Scalar>) -> String {
     var result = ""
     for scalar in scalars {
