@@ -236,7 +236,9 @@ private struct SchemaValidator {
       try replace("run.json", "\"partial\": false", "\"partial\": 3").hasPrefix("run.json:5:3: 'partial'"))
     #expect(try replace("run.json", "vbench-run-1", "vbench-run-9").contains("vbench-run-9"))
     #expect(try replace("run.json", "\"A\"]", "\"C\"]").contains("environment_order"))
-    #expect(try replace("run.json", "\"losses\": [2", "\"losses\": [\"x\", 2").contains("'losses': a number is needed"))
+    #expect(
+      try replace("run.json", "\"losses\": [2", "\"losses\": [\"x\", 2").contains(
+        "'losses': a number is needed"))
     #expect(try fault("run.json") { _ in "[]" }.contains("no JSON object"))
     #expect(try fault("run.json") { String($0.prefix(200)) }.hasPrefix("run.json:"))
   }
