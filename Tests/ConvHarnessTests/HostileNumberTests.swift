@@ -114,8 +114,10 @@ import Testing
     let seconds = try SyntheticRun.full().rows.map { row in
       "{\"seconds\": [\(row.seconds.map { "\($0)" }.joined(separator: ", "))]}"
     }
-    let run = files.run.replacingOccurrences(
-      of: "\"format\"", with: "\"results\": [\(seconds.joined(separator: ", "))], \"format\"")
+    // The first one is the format of the file; rows have others.
+    let place = try #require(files.run.range(of: "\"format\""))
+    let run = files.run.replacingCharacters(
+      in: place, with: "\"results\": [\(seconds.joined(separator: ", "))], \"format\"")
     files.run = run
     #expect(refusal(files) == nil)
     let first = try SyntheticRun.full().rows[0].seconds[0]
