@@ -135,6 +135,7 @@ struct ExplainCommand: ParsableCommand {
         + "\(item.filterState.rawValue): \(flops) GFLOP by the direct algorithm")
     print(ExplainCommand.table(explanations, measured).text)
     for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) { print(line) }
+    if let reason = Explanation.leavesOutBounds(of: item.problem.problem) { print(reason) }
     for line in ExplainCommand.finiteRanges(explanations, item.pass) { print(line) }
     for explanation in explanations {
       if let reason = explanation.reason { print("\(explanation.label) declines: \(reason)") }

@@ -40,6 +40,22 @@ import Testing
     #expect(outcome.output.contains("auto takes \(chosen.variant)"), "\(outcome)")
   }
 
+  /// Data of 405 million elements would take seconds for each pass.
+  @Test func explainLeavesOutTheBoundsOfHugeProblems() throws {
+    func explained(_ problem: String) throws -> CommandLineRunner.Outcome {
+      try CommandLineRunner.run(["explain", problem, "--passes", "forward", "--backends", "im2col"])
+    }
+    let huge = try explained("conv3d:n1c2d5h5w5k3t3r3s3p255")
+    #expect(huge.status == 0, "\(huge)")
+    // 3·513³ results, 2·3·27 weights and 2·125 pixels.
+    #expect(
+      huge.output.contains(
+        "error bounds are left out: they need data of 405017503 elements, at most 33554432 are made"),
+      "\(huge)")
+    let small = try explained("conv3d:n1c2d5h5w5k3t3r3s3p1")
+    #expect(small.status == 0 && !small.output.contains("left out"), "\(small)")
+  }
+
   @Test func explainSaysWhyAnEngineDeclines() throws {
     let outcome = try CommandLineRunner.run(
       ["explain", "conv2d:n1c4h20w20k4r9s9p4", "--passes", "forward", "--backends", "winograd,direct"])

@@ -18,22 +18,26 @@ public struct Explanation: Sendable {
   /// By the cost model, on one core.
   public let predictedMilliseconds: Double
   /// rms of the deciding error bounds, relative to the results' rms: errors stay below it, usually by a factor of 5 to 50. NaN where
-  /// the plan's error model does not describe the operation.
+  /// the plan's error model does not describe the operation, and without data for it.
   public let relativeBound: Double
   /// Magnitudes of the operands up to which nothing overflows; nil where it declines.
   public let finiteRange: FiniteRange?
 
   /// Explanations of one item, in the order of the competitors.
   ///
-  /// The bounds are those of sampled results of the run's data, as a verification would use them.
+  /// The bounds are those of sampled results of the run's data, as a verification would use them; without any where
+  /// `leavesOutBounds` says so.
   /// - Throws: `MemoryError` and the like for the data; what a competitor throws is its reason.
   public static func all(
     of item: RunItem, by competitors: [Competitor], settings: RunSettings
   ) throws -> [Explanation] {
     let problem = item.problem.problem
-    let data = try ProblemData(problem: problem, seed: settings.seed, pool: settings.pool)
-    let grid = SampleGrid.stratified(problem, item.pass, seed: settings.seed)
-    let expectation = Expectation(grid: grid, data: data, pool: settings.pool)
+    var sampled: (data: ProblemData, expectation: Expectation)?
+    if leavesOutBounds(of: problem) == nil {
+      let data = try ProblemData(problem: problem, seed: settings.seed, pool: settings.pool)
+      let grid = SampleGrid.stratified(problem, item.pass, seed: settings.seed)
+      sampled = (data, Expectation(grid: grid, data: data, pool: settings.pool))
+    }
     return competitors.map { competitor in
       let options = PlanOptions(
         threads: settings.pool.threads, workspaceLimit: settings.workspaceLimit,
@@ -43,14 +47,26 @@ public struct Explanation: Sendable {
       }
       do {
         let plan = try competitor.backend.plan(for: item.operation, options)
-        let bounds = ErrorBounds(
-          model: plan.errorModel, expectation: expectation, data: data, pool: settings.pool)
-        return Explanation(
-          competitor, plan, prices: settings.prices, relativeBound: (bounds?.rms ?? .nan) / expectation.rms)
+        let bound = sampled.flatMap { data, expectation in
+          ErrorBounds(model: plan.errorModel, expectation: expectation, data: data, pool: settings.pool)
+            .map { $0.rms / expectation.rms }
+        }
+        return Explanation(competitor, plan, prices: settings.prices, relativeBound: bound ?? .nan)
       } catch {
         return Explanation(competitor, problem, declined: "promised support, then: \(error)")
       }
     }
+  }
+
+  /// Elements of x, w and y together up to which data are made: fractions of a second.
+  public static let mostElements = 1 << 25
+
+  /// Why explanations of a problem have no error bounds; nil where they have.
+  public static func leavesOutBounds(of problem: ConvProblem) -> String? {
+    let shapes = [problem.inputShape, problem.filterShape, problem.outputShape]
+    let count = shapes.reduce(0) { $0 + $1.reduce(1, *) }
+    if count <= mostElements { return nil }
+    return "error bounds are left out: they need data of \(count) elements, at most \(mostElements) are made"
   }
 
   private init(
