@@ -79,8 +79,8 @@ struct Mutator {
       guard place < arguments.count else { return arguments + [one(of: Self.numbers)] }
       let others = arguments.map { Array($0.utf8) }
       let bytes = mutated(others[place], others: others)
-      // An argument ends at a zero.
-      arguments[place] = String(decoding: bytes.filter { $0 != 0 }, as: UTF8.self)
+      // An argument ends at a zero, and the system starts no program with one above 128 KiB.
+      arguments[place] = String(decoding: bytes.filter { $0 != 0 }.prefix(40_000), as: UTF8.self)
     case 3: arguments.insert(contentsOf: [one(of: options), one(of: Self.numbers)], at: place)
     case 4: arguments.insert(one(of: options), at: place)
     default:
