@@ -183,13 +183,13 @@ import Testing
       let suite = try CommandLineRunner.run(["run", "--list", "--suite", folder + "/suite.txt"])
       #expect(suite.status == 0 && suite.output.contains("4294967296"), "\(suite)")
     }
-    // Operands of 4 TiB: the data of an explanation cannot be had on a test's machine, and 71 says so.
+    // Operands of 4 TiB: an explanation makes no data of that size.
     for text in [
       "conv2d:n1c1h1048576w1048576k1r1s1", "conv1d:n2147483647c512w1k1s1",
       "conv2d:n1024c1024h1024w1024k1024r1s1",
     ] {
       let outcome = try CommandLineRunner.run(["explain", text, "--passes", "forward"])
-      #expect(outcome.status == 71 && outcome.error.contains("memory"), "\(outcome)")
+      #expect(outcome.status == 0 && outcome.output.contains("error bounds are left out"), "\(outcome)")
     }
     for text in ["u3037000500", "p9223372036854775807", "l2097152", "g4294967296"] {
       for command in [["explain"], ["run", "--list"]] {
