@@ -52,10 +52,6 @@
       if let asked, !hasFewWindows(vertical, asked.height) || !hasFewWindows(horizontal, asked.width) {
         return .declined("\(asked) tiles cut the image into more than \(Self.mostWindows) windows per axis")
       }
-      if let asked, asked.height > RealTransform.mostElements / asked.width {
-        return .declined(
-          "\(asked) tiles have more than the \(RealTransform.mostElements) elements that FFTW counts")
-      }
       guard let tile else {
         return .declined(tooSmall(limit, "a tile of the filter's span, \(vertical.span)x\(horizontal.span),"))
       }
