@@ -137,20 +137,7 @@ private func lossSum<F: LossFunction, T: ConvScalar>(
 private func lossGradient<F: LossFunction, T: ConvScalar>(
   _: F.Type, _ x: Tensor, _ t: Tensor, _ factor: Double, ofTarget: Bool, _: T.Type
 ) throws -> Tensor {
-  var result = try Tensor(uninitialized: x.shape, elementType: T.elementType, format: x.format)
-  x.withUnsafePointer(as: T.self) { x0 in
-    t.withUnsafePointer(as: T.self) { t0 in
-      result.withUnsafeMutablePointer(as: T.self) { dx in
-        forEachChunk(x.count) { range in
-          for i in range {
-            let (a, b) = (Double(x0[i]), Double(t0[i]))
-            dx[i] = T(factor * (ofTarget ? F.targetSlope(a, b) : F.slope(a, b)))
-          }
-        }
-      }
-    }
-  }
-  return result
+  try lossMap(x, t, T.self) { a, b in factor * (ofTarget ? F.targetSlope(a, b) : F.slope(a, b)) }
 }
 
 /// log softmax over the classes of [N, C, …].
