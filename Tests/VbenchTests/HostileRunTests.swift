@@ -106,27 +106,10 @@ import Testing
 
   @Test func journalsOfOtherRuns() throws {
     try withTemporaryFolder { folder in
-      let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
-      try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
-      let arguments = [
-        "run", "--suite", folder + "/suite.txt", "--backends", "naive", "--passes", "forward", "--baseline",
-        "naive", "--threads", "1",
-      ]
-      let process = CommandLineRunner.process(arguments + ["--output", folder + "/out"])
-      process.standardOutput = FileHandle.nullDevice
-      process.standardError = FileHandle.nullDevice
-      try process.run()
-      let journal = folder + "/out/journal.jsonl"
-      func items() -> [Substring] {
-        ((try? InputFile.text(of: journal)) ?? "").split(separator: "\n").filter {
-          $0.hasPrefix("{\"item\":")
-        }
-      }
-      while process.isRunning && items().count < 2 { Thread.sleep(forTimeInterval: 0.002) }
-      kill(process.processIdentifier, SIGKILL)
-      process.waitUntilExit()
+      let run = try KilledRun(in: folder)
+      let (arguments, journal) = (run.arguments, run.journal)
       let text = try InputFile.text(of: journal)
-      let first = String(try #require(items().first))
+      let first = String(try #require(KilledRun.items(in: journal).first))
       for (old, new, words) in [
         ("\"visit\": 0", "\"visit\": 1", "item 1 has had 2 visits, this run has 1"),
         ("\"visit\": 0", "\"visit\": 4294967295", "item 1 has had 4294967296 visits, this run has 1"),

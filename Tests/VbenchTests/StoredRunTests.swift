@@ -76,7 +76,7 @@ import Testing
       process.standardError = FileHandle.nullDevice
       try process.run()
       let journal = folder + "/out/journal.jsonl"
-      func count() -> Int { Self.items(in: journal) }
+      func count() -> Int { KilledRun.items(in: journal).count }
       while process.isRunning && count() < 2 { Thread.sleep(forTimeInterval: 0.002) }
       process.interrupt()
       process.waitUntilExit()
@@ -104,36 +104,19 @@ import Testing
     }
   }
 
-  /// How many items a journal holds.
-  private static func items(in journal: String) -> Int {
-    ((try? InputFile.text(of: journal)) ?? "").split(separator: "\n").count { $0.hasPrefix("{\"item\":") }
-  }
-
   /// Of a run that was killed there are reports all the same, which say so, and it goes on from where it was.
   @Test func killedRunsAreReported() throws {
     try withTemporaryFolder { folder in
-      let lines = (1...40).map { "conv2d:n2c16h20w20k\($0 + 8)r3s3p1 layer\($0)" }
-      try AtomicFile.write(lines.joined(separator: "\n"), to: folder + "/suite.txt")
-      let arguments = [
-        "run", "--suite", folder + "/suite.txt", "--backends", "naive", "--passes", "forward", "--baseline",
-        "naive", "--threads", "1",
-      ]
-      let process = CommandLineRunner.process(arguments + ["--output", folder + "/out"])
-      process.standardOutput = FileHandle.nullDevice
-      process.standardError = FileHandle.nullDevice
-      try process.run()
-      let journal = folder + "/out/journal.jsonl"
-      while process.isRunning && Self.items(in: journal) < 2 { Thread.sleep(forTimeInterval: 0.002) }
-      kill(process.processIdentifier, SIGKILL)
-      process.waitUntilExit()
-      #expect(process.terminationReason == .uncaughtSignal)
+      let run = try KilledRun(in: folder)
+      let (arguments, journal) = (run.arguments, run.journal)
+      #expect(run.wasKilled)
       #expect(!FileManager.default.fileExists(atPath: folder + "/out/run.json"))
       // A line that was cut off counts for nothing.
       let file = try #require(FileHandle(forUpdatingAtPath: journal))
       try file.seekToEnd()
       try file.write(contentsOf: Data("{\"item\": 39, \"results\": \"su".utf8))
       try file.close()
-      let done = Self.items(in: journal) - 1
+      let done = KilledRun.items(in: journal).count - 1
 
       for _ in 0..<2 {
         let outcome = try CommandLineRunner.run(["report", folder + "/out"])
