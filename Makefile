@@ -34,6 +34,8 @@ deps:
 ## lint: formatting and style, as CI checks them
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
+	@! grep -rnE --include='*.swift' '(^|[^.[:alnum:]_])print\(' Sources/VbenchCLI | grep -v '///' || \
+	  { echo "standard output has one room: StandardOutput.write, which notices what is not written" >&2; exit 1; }
 	@! grep -rnE --include='*.swift' '\{ return \}$$' Tests/*Tests || \
 	  { echo "what returns early counts as passed: disable it with a reason, or take it out of the arguments" >&2; exit 1; }
 

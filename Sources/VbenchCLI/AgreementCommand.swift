@@ -67,7 +67,7 @@ struct AgreementCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let competitors = try NameList.competitors(backends ?? "auto,\(NameList.fastBackends)")
     let chosen = try chosenItems()
-    if selection.list { return print(ProblemOptions.listing(chosen)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(chosen)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the report") }
     let states = try NameList.values(cache, option: "cache", as: CacheState.self)
     guard states.count == 1 else { throw UsageError("--cache names \(states.count) states, one is possible") }
@@ -91,10 +91,10 @@ struct AgreementCommand: ParsableCommand {
     settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)
     try report.write(to: output)
-    print(report.companySentence)
-    if !report.rows.isEmpty { print(report.powerSentence) }
-    if let sentence = report.copySentence { print(sentence) }
-    print("report: \(output)/agreement.md")
+    StandardOutput.write(report.companySentence)
+    if !report.rows.isEmpty { StandardOutput.write(report.powerSentence) }
+    if let sentence = report.copySentence { StandardOutput.write(sentence) }
+    StandardOutput.write("report: \(output)/agreement.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
   }
 

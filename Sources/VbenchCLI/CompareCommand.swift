@@ -72,7 +72,7 @@ struct CompareCommand: ParsableCommand {
     var competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
     var trainings = try trainings()
-    if selection.list { return print(ProblemOptions.listing(items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
     let followed = try planFile.read()
     let pools = try threadCounts(followed).map { try NameList.pool(threads: $0) }
@@ -115,9 +115,9 @@ struct CompareCommand: ParsableCommand {
     report.noise = noise.record
     report.isPartial = Interruption.isRequested
     try report.write(to: output)
-    print(CompareCommand.summary(report))
-    if let note = report.trainingNote { print(note) }
-    print("comparison: \(output)/comparison.md")
+    StandardOutput.write(CompareCommand.summary(report))
+    if let note = report.trainingNote { StandardOutput.write(note) }
+    StandardOutput.write("comparison: \(output)/comparison.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }

@@ -27,6 +27,6 @@ enum Interruption {
     }
   }
 
-  /// Whether the work is to end.
-  static var isRequested: Bool { requests.load(ordering: .relaxed) > 0 }
+  /// Whether the work is to end: after a signal, or where nobody can be told what it finds.
+  static var isRequested: Bool { requests.load(ordering: .relaxed) > 0 || StandardOutput.hasFailed }
 }

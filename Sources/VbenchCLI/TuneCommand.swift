@@ -77,7 +77,7 @@ struct TuneCommand: ParsableCommand {
     if items.isEmpty {
       throw UsageError("no suite or network is named; as in vbench tune resnet50 -o plan.json")
     }
-    if selection.list { return print(ProblemOptions.listing(items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     let candidates = try candidates()
     var file = ConvPlanFile()
     if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
@@ -103,7 +103,7 @@ struct TuneCommand: ParsableCommand {
     file.merge(plan)
     if !plan.choices.isEmpty {
       try file.write(to: output)
-      print("\(output): \(plan.choices.count) choices for \(plan.machine)")
+      StandardOutput.write("\(output): \(plan.choices.count) choices for \(plan.machine)")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }
@@ -175,7 +175,7 @@ struct TuneCommand: ParsableCommand {
       ledger.total = (ContinuousClock.now - start).seconds
       Terminal.warn("seconds: \(RunReport.seconds(ledger))")
     }
-    print(table.text)
+    StandardOutput.write(table.text)
     for note in notes { Terminal.warn(note) }
   }
 }
