@@ -11,7 +11,7 @@ struct CompareCommand: ParsableCommand {
     commandName: "compare",
     abstract: "Measures engines and another library (a peer process) in turn, layer by layer.",
     discussion: """
-      The peer is a program that answers one JSON object per line; Reports/peers/pytorch.py is one. Both sides are
+      The peer is a program that answers one JSON object per line; Peers/pytorch.py is one. Both sides are
       verified on the same operands, then they take turns for some rounds. Written are comparison.csv and
       comparison.md: the ratio of each row with its 95 % interval, and geometric means per kind of layer.
 
@@ -24,7 +24,7 @@ struct CompareCommand: ParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("Shell command of the peer.", valueName: "cmd"))
-  var peer = "python3 Reports/peers/pytorch.py"
+  var peer = "python3 Peers/pytorch.py"
 
   @OptionGroup var selection: ProblemOptions
 
