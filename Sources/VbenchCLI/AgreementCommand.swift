@@ -84,7 +84,8 @@ struct AgreementCommand: ParsableCommand {
     var settings = RunSettings(pool: pool, baseline: competitors[0].label, seed: seed)
     settings.cache = states[0]
     settings.sampling.budgetSeconds = budget
-    try AtomicFolder.checkCreatable(output)
+    let claim = try AtomicFolder.claim(output, files: AgreementReport.files)
+    defer { claim.end() }
     try openBLAS.apply()
     Interruption.catchSignals()
     try profile.apply(to: competitors)

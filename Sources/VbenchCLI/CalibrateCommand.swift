@@ -45,7 +45,8 @@ struct CalibrateCommand: ParsableCommand {
     if BuildConfiguration.isDebug && from.isEmpty {
       throw UsageError("a debug build refuses to time: calibrate needs a release build")
     }
-    if let output { try AtomicFile.checkCreatable(output) }
+    let claim = try output.map(AtomicFile.claim)
+    defer { claim?.end() }
     try openBLAS.apply()
     Interruption.catchSignals()
     let machine = MachineProfile.Machine.current

@@ -87,10 +87,9 @@ struct ExplainCommand: ParsableCommand {
     if let rounds, !(2...100_000).contains(rounds) {
       throw UsageError("--rounds is \(rounds), 2 to 100000 are possible")
     }
-    if let output {
-      if !audit { throw UsageError("--output is the folder of the report of --audit") }
-      try AtomicFolder.checkCreatable(output)
-    }
+    if output != nil && !audit { throw UsageError("--output is the folder of the report of --audit") }
+    let claim = try output.map { try AtomicFolder.claim($0, files: AuditReport.files) }
+    defer { claim?.end() }
     try openBLAS.apply()
     Interruption.catchSignals()
     try profile.apply(to: competitors)

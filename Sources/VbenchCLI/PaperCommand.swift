@@ -74,7 +74,8 @@ struct PaperCommand: ParsableCommand {
     }
     var measurement = PaperMeasurement(
       pool: try NameList.pool(threads: threads), seed: seed, secondsPerItem: seconds)
-    if let output { try AtomicFolder.checkCreatable(output) }
+    let claim = try output.map { try AtomicFolder.claim($0, files: PaperReport.files) }
+    defer { claim?.end() }
     try openBLAS.apply()
     Interruption.catchSignals()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }

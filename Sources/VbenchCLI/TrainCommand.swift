@@ -119,7 +119,8 @@ struct TrainCommand: ParsableCommand {
     let backend = engines[0]
     try openBLAS.apply()
     try profile.apply(to: engines)
-    if let checkpoint { try AtomicFile.checkCreatable(checkpoint) }
+    let claim = try checkpoint.map(AtomicFile.claim)
+    defer { claim?.end() }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
 
     var train = try FashionMNIST.split("train", in: dataset)

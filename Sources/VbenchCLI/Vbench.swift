@@ -65,7 +65,7 @@ struct Vbench: ParsableCommand {
     // So is a reader that went away (vbench list | head).
     signal(SIGPIPE, SIG_IGN)
     do {
-      arguments = try ArgumentFile.expanded(Array(CommandLine.arguments.dropFirst()))
+      arguments = try ArgumentFile.expanded(ArgumentFile.ofProcess())
       var command = try parseAsRoot(arguments)
       try command.run()
     } catch {
