@@ -34,6 +34,8 @@ deps:
 ## lint: formatting and style, as CI checks them
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
+	@! grep -rnE --include='*.swift' '(^|[^.[:alnum:]_])print\(' Sources/VbenchCLI | grep -v '///' || \
+	  { echo "standard output has one room: StandardOutput.write, which notices what is not written" >&2; exit 1; }
 	@! grep -rnE --include='*.swift' '\{ return \}$$' Tests/*Tests || \
 	  { echo "what returns early counts as passed: disable it with a reason, or take it out of the arguments" >&2; exit 1; }
 
@@ -48,11 +50,11 @@ mutants: deps
 	.build/mutants-tool/debug/mutants $(ARGS)
 
 ## compare: our engines and PyTorch in turn, in some 30 minutes; writes Reports/comparison
-COMPARE = --suite Reports/peers/layers.txt --network seed-cnn,resnet18,vgg11 --fallback direct --output Reports/comparison
+COMPARE = --suite Peers/layers.txt --network seed-cnn,resnet18,vgg11 --fallback direct --output Reports/comparison
 compare: release
 	python3 -m venv .build/peer-venv
 	.build/peer-venv/bin/pip install -q -r References/generators/requirements.txt
-	$(VBENCH) compare --peer ".build/peer-venv/bin/python Reports/peers/pytorch.py" $(COMPARE) $(ARGS)
+	$(VBENCH) compare --peer ".build/peer-venv/bin/python Peers/pytorch.py" $(COMPARE) $(ARGS)
 
 ## wide: what is too long for every test run, part by part (ARGS="laws faults"); its table is Tests/Wide/RESULTS.md
 wide: TRAITS = default,OneDNN

@@ -125,6 +125,14 @@ let package = Package(
       dependencies: ["ConvCore", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Tests/Fuzz/Commands"),
 
+    // Kills it, fills its disk and closes its streams, and looks what it leaves; `make wide ARGS=endings` runs it.
+    .executableTarget(
+      name: "endings",
+      dependencies: [
+        "ConvCore", "ConvHarness", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/Endings"),
+
     // Engines that compute worse than they say, for the tests of verdicts; `make sharp` makes tables with them.
     .target(
       name: "CoarseEngines", dependencies: ["ConvCore", "ConvHarness"], path: "Tests/CoarseEngines",

@@ -67,7 +67,7 @@ struct AgreementCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let competitors = try NameList.competitors(backends ?? "auto,\(NameList.fastBackends)")
     let chosen = try chosenItems()
-    if selection.list { return print(ProblemOptions.listing(chosen)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(chosen)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the report") }
     let states = try NameList.values(cache, option: "cache", as: CacheState.self)
     guard states.count == 1 else { throw UsageError("--cache names \(states.count) states, one is possible") }
@@ -84,18 +84,18 @@ struct AgreementCommand: ParsableCommand {
     var settings = RunSettings(pool: pool, baseline: competitors[0].label, seed: seed)
     settings.cache = states[0]
     settings.sampling.budgetSeconds = budget
+    Interruption.catchSignals()
     let claim = try AtomicFolder.claim(output, files: AgreementReport.files)
     defer { claim.end() }
     try openBLAS.apply()
-    Interruption.catchSignals()
     try profile.apply(to: competitors)
     settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)
     try report.write(to: output)
-    print(report.companySentence)
-    if !report.rows.isEmpty { print(report.powerSentence) }
-    if let sentence = report.copySentence { print(sentence) }
-    print("report: \(output)/agreement.md")
+    StandardOutput.write(report.companySentence)
+    if !report.rows.isEmpty { StandardOutput.write(report.powerSentence) }
+    if let sentence = report.copySentence { StandardOutput.write(sentence) }
+    StandardOutput.write("report: \(output)/agreement.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
   }
 

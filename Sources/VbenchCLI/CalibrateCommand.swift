@@ -45,18 +45,18 @@ struct CalibrateCommand: ParsableCommand {
     if BuildConfiguration.isDebug && from.isEmpty {
       throw UsageError("a debug build refuses to time: calibrate needs a release build")
     }
+    Interruption.catchSignals()
     let claim = try output.map(AtomicFile.claim)
     defer { claim?.end() }
     try openBLAS.apply()
-    Interruption.catchSignals()
     let machine = MachineProfile.Machine.current
     let result = try from.isEmpty ? CalibrateCommand.measure(machine) : read(machine)
-    print(CalibrateCommand.summary(result, verbose: verbose), terminator: "")
+    StandardOutput.write(CalibrateCommand.summary(result, verbose: verbose), terminator: "")
     if let output {
       try result.profile.write(to: output)
-      print("profile: \(output), hash \(result.profile.hash)")
+      StandardOutput.write("profile: \(output), hash \(result.profile.hash)")
     } else if let path = CalibrateCommand.keep(result.profile) {
-      print("profile: \(path), hash \(result.profile.hash)")
+      StandardOutput.write("profile: \(path), hash \(result.profile.hash)")
     }
   }
 

@@ -108,9 +108,11 @@ struct CheckCommand: ParsableCommand {
     Interruption.catchSignals()
 
     let outcomes = try check(cases, competitors, passes, pool)
-    for outcome in outcomes where verbose || outcome.isFailure { print(line(outcome)) }
-    print(summary(outcomes, competitors))
-    if outcomes.contains(where: \.verification.isCorrelated) { print(Verification.correlatedSentence) }
+    for outcome in outcomes where verbose || outcome.isFailure { StandardOutput.write(line(outcome)) }
+    StandardOutput.write(summary(outcomes, competitors))
+    if outcomes.contains(where: \.verification.isCorrelated) {
+      StandardOutput.write(Verification.correlatedSentence)
+    }
     printSkips(outcomes)
     try describe(outcomes, competitors, pool)
     var failures = outcomes.count(where: \.isFailure)
@@ -119,7 +121,7 @@ struct CheckCommand: ParsableCommand {
     try junit.write(report)
     let left = others.values.reduce(0, +)
     let rest = left > 0 ? "; \(left) cases of layers, losses and optimizers are for swift test" : ""
-    print("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")
+    StandardOutput.write("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")
     if Interruption.isRequested { throw InterruptedCheck() }
     if failures > 0 { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }
@@ -195,8 +197,10 @@ struct CheckCommand: ParsableCommand {
       counts["\(outcome.backend): \(CheckCommand.innermost(outcome.verification.reason))", default: 0] += 1
     }
     if counts.isEmpty { return }
-    print("skips (all within the engines' minimum support):")
-    for (reason, count) in counts.sorted(by: { $0.key < $1.key }) { print("  \(count) × \(reason)") }
+    StandardOutput.write("skips (all within the engines' minimum support):")
+    for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
+      StandardOutput.write("  \(count) × \(reason)")
+    }
   }
 
   /// The engine's own words at the end of a chain of lowerings, without the sizes of the single case.
@@ -217,7 +221,9 @@ struct CheckCommand: ParsableCommand {
       var operation = outcome.operation
       operation.epilogue = .none
       let failure = FailureCase(competitor: competitor, operation: operation, seed: seed)
-      if let text = try report.describe(failure, shouldStop: { Interruption.isRequested }) { print(text) }
+      if let text = try report.describe(failure, shouldStop: { Interruption.isRequested }) {
+        StandardOutput.write(text)
+      }
     }
   }
 }

@@ -32,15 +32,16 @@ extension CheckCommand {
         if verbose {
           for what in Invariance.allCases {
             if let (cell, problem) = row.cells[what] {
-              print("\(row.backend) \(pass.rawValue) \(what.rawValue): \(cell), on \(problem)")
+              StandardOutput.write("\(row.backend) \(pass.rawValue) \(what.rawValue): \(cell), on \(problem)")
             }
           }
         }
       }
     }
-    print("invariance over \(problems.count) problems, seed \(seed) (the worst of them in each cell)")
-    print(table.text)
-    for line in broken { print(line) }
+    StandardOutput.write(
+      "invariance over \(problems.count) problems, seed \(seed) (the worst of them in each cell)")
+    StandardOutput.write(table.text)
+    for line in broken { StandardOutput.write(line) }
     return broken.count
   }
 }

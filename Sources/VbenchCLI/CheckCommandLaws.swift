@@ -37,7 +37,7 @@ extension CheckCommand {
       let count = count ?? (given.isEmpty ? 8 : 1)
       let seeds = (0..<UInt64(count)).map { seed &+ $0 }
       let problems = given.isEmpty ? "\(count) random problems per engine" : "\(given.count) problems"
-      print("laws on \(problems), seeds \(seed) to \(seeds.last ?? seed)")
+      StandardOutput.write("laws on \(problems), seeds \(seed) to \(seeds.last ?? seed)")
       var outcomes: [LawOutcome] = []
       var progress = ProgressBar(total: count)
       for (index, seed) in seeds.enumerated() {
@@ -53,10 +53,10 @@ extension CheckCommand {
         progress.update(index + 1, "seed \(seed)")
       }
       progress.clear()
-      print(CheckCommand.table(outcomes, competitors))
+      StandardOutput.write(CheckCommand.table(outcomes, competitors))
       try junit.write(JUnitReport(name: "vbench check --laws", cases: outcomes.map(JUnitReport.Case.init)))
       failures += try report(outcomes, competitors, pool)
-      print("\(outcomes.count) checks of laws, \(outcomes.count(where: \.isFailure)) failures")
+      StandardOutput.write("\(outcomes.count) checks of laws, \(outcomes.count(where: \.isFailure)) failures")
     }
     if invariance && !Interruption.isRequested { failures += try matrix(given, competitors, passes) }
     if Interruption.isRequested { throw InterruptedCheck() }
@@ -81,7 +81,7 @@ extension CheckCommand {
       }
     }
     junit.cases += outcomes.map(JUnitReport.Case.init)
-    print("\(outcomes.count) checks on integers and of the adjoint identity")
+    StandardOutput.write("\(outcomes.count) checks on integers and of the adjoint identity")
     return try report(outcomes, competitors, pool)
   }
 
@@ -131,25 +131,26 @@ extension CheckCommand {
     var seen = Set<String>()
     for outcome in outcomes {
       switch outcome.result {
-      case .held: if verbose { print("held: \(outcome) (ratio \(RunReport.quotient(outcome.ratio)))") }
-      case .skipped(let reason): if verbose { print("skipped: \(outcome): \(reason)") }
+      case .held:
+        if verbose { StandardOutput.write("held: \(outcome) (ratio \(RunReport.quotient(outcome.ratio)))") }
+      case .skipped(let reason): if verbose { StandardOutput.write("skipped: \(outcome): \(reason)") }
       case .failed(let reason):
-        print("failed: \(outcome): \(reason)\n  \(outcome.repro)")
+        StandardOutput.write("failed: \(outcome): \(reason)\n  \(outcome.repro)")
         guard shrinking.shrink > 0, let competitor = competitors.first(where: { $0.label == outcome.backend })
         else { continue }
-        print(try failures.save(outcome, competitor))
+        StandardOutput.write(try failures.save(outcome, competitor))
         guard seen.insert("\(outcome.backend) \(outcome.law)").inserted else { continue }
         let small = LawRun(pool: pool).minimal(
           outcome, competitor, seconds: shrinking.shrink, shouldStop: { Interruption.isRequested })
-        print("shrunk: \(small)\n  \(small.repro)")
-        if small.problem != outcome.problem { print(try failures.save(small, competitor)) }
+        StandardOutput.write("shrunk: \(small)\n  \(small.repro)")
+        if small.problem != outcome.problem { StandardOutput.write(try failures.save(small, competitor)) }
         for pass in outcome.pass.map({ [$0] }) ?? ConvPass.allCases {
           let failure = FailureCase(
             competitor: competitor,
             operation: ConvOperation(pass, small.problem, elementType: small.elementType),
             distribution: outcome.law == .integers ? .smallIntegers : .uniform, seed: outcome.seed)
           if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) {
-            print(text)
+            StandardOutput.write(text)
           }
         }
       }

@@ -11,7 +11,7 @@ struct CompareCommand: ParsableCommand {
     commandName: "compare",
     abstract: "Measures engines and another library (a peer process) in turn, layer by layer.",
     discussion: """
-      The peer is a program that answers one JSON object per line; Reports/peers/pytorch.py is one. Both sides are
+      The peer is a program that answers one JSON object per line; Peers/pytorch.py is one. Both sides are
       verified on the same operands, then they take turns for some rounds. Written are comparison.csv and
       comparison.md: the ratio of each row with its 95 % interval, and geometric means per kind of layer.
 
@@ -27,7 +27,7 @@ struct CompareCommand: ParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("Shell command of the peer.", valueName: "cmd"))
-  var peer = "python3 Reports/peers/pytorch.py"
+  var peer = "python3 Peers/pytorch.py"
 
   @Option(help: ArgumentHelp("Seconds that the peer may take for one answer.", valueName: "seconds"))
   var peerTimeout = PeerProcess.standardTimeLimit
@@ -81,7 +81,7 @@ struct CompareCommand: ParsableCommand {
     var competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
     var trainings = try trainings()
-    if selection.list { return print(ProblemOptions.listing(items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
     let followed = try planFile.read()
     let pools = try threadCounts(followed).map { try NameList.pool(threads: $0) }
@@ -103,10 +103,10 @@ struct CompareCommand: ParsableCommand {
     guard peerTimeout > 0, peerTimeout <= 86_400 else {
       throw UsageError("--peer-timeout is \(peerTimeout), more than 0 and at most 86400 seconds are possible")
     }
+    Interruption.catchSignals()
     let claim = try AtomicFolder.claim(output, files: ComparisonReport.files)
     defer { claim.end() }
     try openBLAS.apply()
-    Interruption.catchSignals()
     try profile.apply(to: competitors + trainings.compactMap(\.fallback))
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let planReport = try followed?.report(
@@ -133,9 +133,9 @@ struct CompareCommand: ParsableCommand {
       report.ending = "\(end)"
     }
     try report.write(to: output)
-    print(CompareCommand.summary(report))
-    if let note = report.trainingNote { print(QuotedText.visible(note)) }
-    print("comparison: \(output)/comparison.md")
+    StandardOutput.write(CompareCommand.summary(report))
+    if let note = report.trainingNote { StandardOutput.write(QuotedText.visible(note)) }
+    StandardOutput.write("comparison: \(output)/comparison.md")
     if Interruption.isRequested { throw InterruptedRun(folder: output) }
     if let end {
       Terminal.warn("note: the comparison ended early; what had been measured is in \(output)")

@@ -48,7 +48,7 @@ struct DiffCommand: ParsableCommand {
       throw UsageError(
         "\(before) and \(after) have no row in common: \(first.rows.count) and \(second.rows.count) rows")
     }
-    print(DiffCommand.text(diff, first, second))
+    StandardOutput.write(DiffCommand.text(diff, first, second))
     if diff.hasRegressions { throw ExitCode(ExitStatus.regression.rawValue) }
   }
 

@@ -77,7 +77,7 @@ struct ExplainCommand: ParsableCommand {
       throw UsageError("no problem is named; as in vbench explain conv2d:n1c64h56w56k64r3s3p1")
     }
     let items = try layerOptions.items(layers, of: selection)
-    if selection.list { return print(ProblemOptions.listing(items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     if (measure || audit) && BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: --measure and --audit need a release build")
     }
@@ -88,10 +88,10 @@ struct ExplainCommand: ParsableCommand {
       throw UsageError("--rounds is \(rounds), 2 to 100000 are possible")
     }
     if output != nil && !audit { throw UsageError("--output is the folder of the report of --audit") }
+    Interruption.catchSignals()
     let claim = try output.map { try AtomicFolder.claim($0, files: AuditReport.files) }
     defer { claim?.end() }
     try openBLAS.apply()
-    Interruption.catchSignals()
     try profile.apply(to: competitors)
     var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
     settings.prices = MachineProfile.current.prices
@@ -129,17 +129,19 @@ struct ExplainCommand: ParsableCommand {
     }
     let name = item.problem.name.isEmpty ? "" : "\(item.problem.name): "
     let flops = RunReport.short(item.problem.problem.directFLOPs * 1e-9)
-    print(
+    StandardOutput.write(
       "\(name)\(item.problem.problem), \(item.pass.rawValue), \(item.format.rawValue), "
         + "\(item.filterState.rawValue): \(flops) GFLOP by the direct algorithm")
-    print(ExplainCommand.table(explanations, measured).text)
-    for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) { print(line) }
-    if let reason = Explanation.leavesOutBounds(of: item.problem.problem) { print(reason) }
-    for line in ExplainCommand.finiteRanges(explanations, item.pass) { print(line) }
-    for explanation in explanations {
-      if let reason = explanation.reason { print("\(explanation.label) declines: \(reason)") }
+    StandardOutput.write(ExplainCommand.table(explanations, measured).text)
+    for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) {
+      StandardOutput.write(line)
     }
-    print("")
+    if let reason = Explanation.leavesOutBounds(of: item.problem.problem) { StandardOutput.write(reason) }
+    for line in ExplainCommand.finiteRanges(explanations, item.pass) { StandardOutput.write(line) }
+    for explanation in explanations {
+      if let reason = explanation.reason { StandardOutput.write("\(explanation.label) declines: \(reason)") }
+    }
+    StandardOutput.write("")
   }
 
   /// Up to which operands each engine's results are finite, whatever their signs; engines with the same limits share a line.
@@ -256,17 +258,17 @@ struct ExplainCommand: ParsableCommand {
     report.warnings = BackendRegistry.libraryWarnings + (plan?.warnings ?? [])
     report.noise = noise.record
     report.isPartial = Interruption.isRequested
-    print(report.sentence)
+    StandardOutput.write(report.sentence)
     var parts = TextTable(AuditReport.partHeader, rightAligned: [2, 3, 4, 5])
     for row in report.parts { parts.add(row) }
-    print(parts.text)
+    StandardOutput.write(parts.text)
     if !report.misses.isEmpty {
       var table = TextTable(AuditReport.missHeader, rightAligned: [3, 4, 6, 7, 8])
       for row in report.misses { table.add(row) }
-      print("\n" + table.text)
+      StandardOutput.write("\n" + table.text)
       for miss in report.audit.misses.prefix(5) {
         let row = miss.chosen
-        print(
+        StandardOutput.write(
           "vbench explain \(row.problem) --passes \(row.pass.rawValue) --format \(row.format.rawValue) "
             + "--filter-state \(row.filterState.rawValue) --measure"
         )
@@ -274,7 +276,7 @@ struct ExplainCommand: ParsableCommand {
     }
     if let output {
       try report.write(to: output)
-      print("report: \(output)/audit.md")
+      StandardOutput.write("report: \(output)/audit.md")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }

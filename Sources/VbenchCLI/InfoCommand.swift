@@ -21,7 +21,7 @@ struct InfoCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     // What is to be noted stands in the table and above it.
     _ = try BackendRegistry.applyOpenBLASCore(openBLAS.core)
-    for warning in BackendRegistry.libraryWarnings { print("warning: \(warning)") }
+    for warning in BackendRegistry.libraryWarnings { StandardOutput.write("warning: \(warning)") }
     let machine = MachineDescription()
     let cores = machine.physicalCores.map { "\($0) cores, " } ?? ""
     var table = TextTable(["vbench", Vbench.version + (machine.commit.map { " (commit \($0))" } ?? "")])
@@ -42,6 +42,6 @@ struct InfoCommand: ParsableCommand {
     }
     table.add(["zlib", zlibVersionText])
     table.add(["cache state", "\(RunFacts.cache([.warm]).value) (unless --cache says otherwise)"])
-    print(table.text)
+    StandardOutput.write(table.text)
   }
 }

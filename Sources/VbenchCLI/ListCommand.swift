@@ -45,7 +45,7 @@ struct ListCommand: ParsableCommand {
       case .networks: networks()
       case .references: try storedReferences()
       }
-    print(format == .csv ? table.csv : table.text)
+    StandardOutput.write(format == .csv ? table.csv : table.text)
   }
 
   /// One row per engine and pass; the cells come from the engine's own answers on one problem per column.

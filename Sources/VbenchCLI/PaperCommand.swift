@@ -57,13 +57,13 @@ struct PaperCommand: ParsableCommand {
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
     guard let name else {
-      print(PaperListing.packs.text)
+      StandardOutput.write(PaperListing.packs.text)
       return
     }
     let pack = try PaperPack.named(name)
     let chosen = try chosenLayers(of: pack)
     if list {
-      print(PaperListing.text(of: pack, layers: chosen))
+      StandardOutput.write(PaperListing.text(of: pack, layers: chosen))
       return
     }
     let competitors = try NameList.competitors(backends)
@@ -74,10 +74,10 @@ struct PaperCommand: ParsableCommand {
     }
     var measurement = PaperMeasurement(
       pool: try NameList.pool(threads: threads), seed: seed, secondsPerItem: seconds)
+    Interruption.catchSignals()
     let claim = try output.map { try AtomicFolder.claim($0, files: PaperReport.files) }
     defer { claim?.end() }
     try openBLAS.apply()
-    Interruption.catchSignals()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let date = ISO8601DateFormatter().string(from: Date())
     var noise = NoiseWatch()
@@ -94,13 +94,13 @@ struct PaperCommand: ParsableCommand {
       classifier: PaperMeasurement.algorithmClass)
     noise.settle(&limits)
     (report.limits, report.noise, report.warnings) = (limits, noise.record, BackendRegistry.libraryWarnings)
-    print(PaperListing.text(of: report))
+    StandardOutput.write(PaperListing.text(of: report))
     if let reasons = report.noise?.reasons, !reasons.isEmpty, !BuildConfiguration.isDebug {
       Terminal.warn("note: a noisy machine: \(reasons.joined(separator: "; "))")
     }
     if let output {
       try report.write(to: output)
-      print("report: \(output)/report.md")
+      StandardOutput.write("report: \(output)/report.md")
     }
     if report.isPartial {
       throw InterruptedError(

@@ -27,6 +27,6 @@ struct ReportCommand: ParsableCommand {
     }
     let claim = try AtomicFolder.claim(folder, files: RunReport.files)
     defer { claim.end() }
-    for name in try RunReport.remake(in: folder) { print("\(folder)/\(name)") }
+    for name in try RunReport.remake(in: folder) { StandardOutput.write("\(folder)/\(name)") }
   }
 }

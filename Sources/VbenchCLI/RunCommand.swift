@@ -97,7 +97,7 @@ struct RunCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let named = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
-    if selection.list { return print(ProblemOptions.listing(plan.items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(plan.items)) }
     let followed = try planFile.read()
     let conditions = try measurement.conditions(
       threads: threads ?? followed.map { "\($0.threadsOfPool())" })
@@ -105,12 +105,12 @@ struct RunCommand: ParsableCommand {
     let engines = named + (fallback.map { [$0] } ?? [])
     let planned = try followed?.apply(to: engines, threads: conditions.map(\.pool.threads)) ?? engines
     let competitors = Array(planned.prefix(named.count))
+    Interruption.catchSignals()
     let claim = try claimFolder()
     defer { claim.end() }
     let folder = claim.path
     try junit.check()
     try openBLAS.apply()
-    Interruption.catchSignals()
     try profile.apply(to: planned)
     var session = try RunSession(
       command: self, plan: plan, competitors: competitors, conditions: conditions,
@@ -120,10 +120,10 @@ struct RunCommand: ParsableCommand {
     session.planReport?.show()
     let report = try session.run(folder: folder)
     try junit.write(JUnitReport(report))
-    print(RunSession.summary(report), terminator: "")
+    StandardOutput.write(RunSession.summary(report), terminator: "")
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)?.write(to: folder)
-    print("report: \(folder)/report.md, to look at: \(folder)/report.html")
+    StandardOutput.write("report: \(folder)/report.md, to look at: \(folder)/report.html")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }

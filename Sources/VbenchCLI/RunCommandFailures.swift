@@ -20,7 +20,9 @@ extension RunCommand {
       let failure = FailureCase(
         competitor: competitor, operation: operation, filterState: row.filterState,
         distribution: row.distribution, seed: layerOptions.seed, workspaceLimit: row.workspaceLimit)
-      if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) { print(text) }
+      if let text = try failures.describe(failure, shouldStop: { Interruption.isRequested }) {
+        StandardOutput.write(text)
+      }
       report.rows[index].minimalRepro = failures.minimalRepros[failure.repro] ?? ""
     }
     return failures.minimalRepros.isEmpty ? nil : report

@@ -72,9 +72,7 @@ struct RunSession {
     var shown: Set<Int> = []
     func show(_ index: Int) {
       guard let found = rows[index], !found.isEmpty, shown.insert(index).inserted else { return }
-      print(table.lines(found))
-      // Whoever reads through a pipe wants to see it now.
-      fflush(nil)
+      StandardOutput.write(table.lines(found))
     }
     for index in jobs.indices where done[index]?.visits == plan.visits { show(index) }
     // What the beginning of this run saw of the machine's speed counts too.

@@ -119,6 +119,7 @@ struct TrainCommand: ParsableCommand {
     let backend = engines[0]
     try openBLAS.apply()
     try profile.apply(to: engines)
+    Interruption.catchSignals()
     let claim = try checkpoint.map(AtomicFile.claim)
     defer { claim?.end() }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
@@ -139,7 +140,6 @@ struct TrainCommand: ParsableCommand {
       followed.report(on: parts).show()
     }
 
-    Interruption.catchSignals()
     let session = try TrainSession(
       network: network, state: state, from: resume, train: train, test: test, backend: backend,
       fallback: engines.count > 1 ? engines[1] : nil, pool: pool)

@@ -66,28 +66,29 @@ final class TrainSession {
   /// - Throws: `InterruptedError` after Ctrl-C, `Diverged`, `ConvError`, `FileError`.
   func run(epochs: Int, checkpoint: String?) throws {
     let settings = state.settings
-    print(
+    StandardOutput.write(
       "\(network.name) on \(backend.label), \(pool.threads) threads: \(settings.images) images, batch "
         + "\(settings.batchSize), \(settings.optimizer.rawValue) lr \(settings.learningRate), seed \(settings.seed)"
     )
     if state.epoch > 0 || state.batch > 0 {
-      print("going on after epoch \(state.epoch), batch \(state.batch)")
+      StandardOutput.write("going on after epoch \(state.epoch), batch \(state.batch)")
     }
     var matrix = ConfusionMatrix(classNames: loader.data.classNames)
     try inContext {
       for epoch in state.epoch..<epochs {
         let (loss, rate) = try trainEpoch(epoch, of: epochs, checkpoint)
         matrix = try evaluate(checkpoint)
-        print(
+        StandardOutput.write(
           "epoch \(epoch + 1)/\(epochs): loss \(decimals(loss, 4)), \(Int(rate.rounded())) images/s, test accuracy "
             + "\(decimals(100 * matrix.accuracy, 2)) %")
         try save(checkpoint)
       }
     }
-    print("\ntest images: rows are the actual classes, columns the predicted ones\n\(matrix)")
-    print("accuracy \(decimals(100 * matrix.accuracy, 2)) %, macro F1 \(decimals(matrix.macroF1, 3))")
-    if let engines { print(engines) }
-    if let checkpoint { print("checkpoint: \(checkpoint)") }
+    StandardOutput.write("\ntest images: rows are the actual classes, columns the predicted ones\n\(matrix)")
+    StandardOutput.write(
+      "accuracy \(decimals(100 * matrix.accuracy, 2)) %, macro F1 \(decimals(matrix.macroF1, 3))")
+    if let engines { StandardOutput.write(engines) }
+    if let checkpoint { StandardOutput.write("checkpoint: \(checkpoint)") }
   }
 
   /// One epoch, or what is left of it; mean loss of its batches and images per second of this run.

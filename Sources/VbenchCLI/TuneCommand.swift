@@ -77,8 +77,9 @@ struct TuneCommand: ParsableCommand {
     if items.isEmpty {
       throw UsageError("no suite or network is named; as in vbench tune resnet50 -o plan.json")
     }
-    if selection.list { return print(ProblemOptions.listing(items)) }
+    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     let candidates = try candidates()
+    Interruption.catchSignals()
     // Before the file is read: what another process adds to it meanwhile would be lost.
     let claim = try AtomicFile.claim(output)
     defer { claim.end() }
@@ -94,7 +95,6 @@ struct TuneCommand: ParsableCommand {
       throw UsageError("a debug build refuses to time: tune needs a release build")
     }
     try openBLAS.apply()
-    Interruption.catchSignals()
     var plan = ConvPlanFile.MachinePlan(
       machine: .current(threads: pool.threads),
       conditions: ConvPlanFile.Conditions(
@@ -105,7 +105,7 @@ struct TuneCommand: ParsableCommand {
     file.merge(plan)
     if !plan.choices.isEmpty {
       try file.write(to: output)
-      print("\(output): \(plan.choices.count) choices for \(plan.machine)")
+      StandardOutput.write("\(output): \(plan.choices.count) choices for \(plan.machine)")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }
@@ -177,7 +177,7 @@ struct TuneCommand: ParsableCommand {
       ledger.total = (ContinuousClock.now - start).seconds
       Terminal.warn("seconds: \(RunReport.seconds(ledger))")
     }
-    print(table.text)
+    StandardOutput.write(table.text)
     for note in notes { Terminal.warn(note) }
   }
 }

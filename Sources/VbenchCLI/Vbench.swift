@@ -71,6 +71,7 @@ struct Vbench: ParsableCommand {
     } catch {
       finish(with: error)
     }
+    exit(ExitStatus.good.rawValue)
   }
 
   /// Prints what `error` says and exits with its code.
@@ -79,8 +80,16 @@ struct Vbench: ParsableCommand {
     if status != .interrupted || !"\(error)".isEmpty {
       Terminal.warn("error: " + QuotedText.tamed("\(error)"))
     }
-    Foundation.exit(status.rawValue)
+    exit(status.rawValue)
   }
+
+  /// Ends the process; what could not be said matters more than what was found or that work has ended for it.
+  private static func exit(_ code: Int32) -> Never {
+    let found = [ExitStatus.good, .verificationFailed, .regression, .interrupted].map(\.rawValue)
+    let isUnsaid = StandardOutput.hasFailed && found.contains(code)
+    Foundation.exit(isUnsaid ? ExitStatus.inputOutput.rawValue : code)
+  }
+
   /// Presents an error of the argument parser, which repeats arguments however long they are.
   private static func finishParsing(with error: any Error) -> Never {
     let text = fullMessage(for: error)
@@ -91,8 +100,11 @@ struct Vbench: ParsableCommand {
         return shown == part ? text : text.replacingOccurrences(of: part, with: shown)
       }
     }
-    if message == text { exit(withError: error) }
-    Terminal.warn(message)
-    Foundation.exit(exitCode(for: error).rawValue)
+    let code = exitCode(for: error)
+    // Help, versions and completion scripts are what was asked for; they exit cleanly.
+    if !text.isEmpty {
+      if code.isSuccess { StandardOutput.write(text) } else { Terminal.warn(message) }
+    }
+    exit(code.rawValue)
   }
 }

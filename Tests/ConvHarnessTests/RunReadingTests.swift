@@ -162,7 +162,7 @@ private struct SchemaValidator {
   }
 
   @Test func theJSONFollowsItsSchema() throws {
-    let path = checkout.appending(path: "Reports/schema/run-1.schema.json").path
+    let path = checkout.appending(path: "Documentation/run-1.schema.json").path
     let schema = try JSONValue(parsing: InputFile.text(of: path))
     func faults(_ json: String) throws -> [String] {
       var validator = SchemaValidator()

@@ -120,6 +120,26 @@ import Testing
     }
   }
 
+  /// Of a process that ends at once nothing stays, but for what was whole.
+  @Test func aSecondSignalLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      try CommandLineRunner.writeDataset(folder + "/data", train: 4000, test: 8)
+      let process = CommandLineRunner.process([
+        "train", "seed-cnn", "--dataset", folder + "/data", "--threads", "1", "--checkpoint",
+        folder + "/c.st",
+      ])
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      while process.isRunning && (try names(folder)).count == 1 { Thread.sleep(forTimeInterval: 0.002) }
+      #expect(try names(folder) == [".c.st.lock.vbench.tmp", "data"])
+      for _ in 0..<2 { process.interrupt() }
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 130)
+      #expect(try names(folder).filter { $0 != "c.st" } == ["data"])
+    }
+  }
+
   /// What stands in the way of a report is found before anything is measured.
   @Test func obstaclesAreFoundFirst() throws {
     let folders: [(arguments: [String], files: [String])] = [

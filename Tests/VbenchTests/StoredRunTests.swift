@@ -9,7 +9,7 @@ import Testing
 /// Commands that work on stored runs, and runs that are interrupted and continued.
 @Suite struct StoredRunTests {
   private static let stored = checkout.appending(
-    path: "Reports/2026-11-24-amd-epyc-avx2"
+    path: "Reports/zen3-avx2-run"
   ).path
 
   @Test func differencesDecideTheExitCode() throws {

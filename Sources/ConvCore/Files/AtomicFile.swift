@@ -96,9 +96,11 @@ public enum AtomicFile {
       }
     } catch {
       unlinkat(place.folder, temporary, 0)
+      TemporaryEntry.end(temporary, in: place.folder)
       close(descriptor)
       throw error
     }
+    TemporaryEntry.end(temporary, in: place.folder)
     close(descriptor)
     synchronize(place.folder)
   }
@@ -134,6 +136,9 @@ public enum AtomicFile {
     return try OutputClaim(path: path, file: place)
   }
 
+  /// Removes the temporary files and locks that this process has under way: for a process that ends in the middle of it, at once.
+  public static func abandon() { TemporaryEntry.abandon() }
+
   /// Whether a path is that of a device or a pipe.
   ///
   /// - Throws: `FileError.cannotCreate` for a folder, and for what may not be written.
@@ -168,7 +173,10 @@ public enum AtomicFile {
       let name = TemporaryEntry.name(for: place.shownName)
       let descriptor = openat(place.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       if descriptor >= 0 {
-        if TemporaryEntry.hold(descriptor) { return (name, descriptor) }
+        if TemporaryEntry.hold(descriptor) {
+          TemporaryEntry.begin(name, in: place.folder)
+          return (name, descriptor)
+        }
         // Somebody who removes what is left over was quicker.
         unlinkat(place.folder, name, 0)
         close(descriptor)

@@ -152,14 +152,20 @@ public enum AtomicFolder {
         throw failure(path)
       }
     }
-    defer { close(inner) }
+    TemporaryEntry.begin(temporary, in: folder)
+    defer {
+      TemporaryEntry.end(temporary, in: folder)
+      close(inner)
+    }
     let writer = Writer(path: path, temporary: temporary)
     do {
       try body(writer)
       for name in writer.names { try requireReplaceable(name, in: folder, path: path) }
       let whole = TemporaryEntry.whole(temporary)
       guard renameat(folder, temporary, folder, whole) == 0 else { throw failure(path) }
+      TemporaryEntry.end(temporary, in: folder)
       temporary = whole
+      TemporaryEntry.begin(temporary, in: folder)
       for name in writer.names where renameat(inner, name, folder, name) != 0 {
         throw failure(path + "/" + name)
       }

@@ -50,6 +50,7 @@ public final class OutputClaim {
       usleep(10_000)
     }
     lock = (place, name)
+    TemporaryEntry.begin(name, in: place.folder)
   }
 
   /// Of a folder that is there, by a lock on itself.
@@ -76,7 +77,10 @@ public final class OutputClaim {
   public func end() {
     for folder in made where rmdir(folder) != 0 { break }
     made = []
-    if let lock { unlinkat(lock.place.folder, lock.name, 0) }
+    if let lock {
+      unlinkat(lock.place.folder, lock.name, 0)
+      TemporaryEntry.end(lock.name, in: lock.place.folder)
+    }
     lock = nil
     if descriptor >= 0 { close(descriptor) }
     descriptor = -1

@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -54,9 +56,34 @@ enum TemporaryEntry {
     return parts.count == 2 && Int32(parts[0]) != nil && UInt32(parts[1], radix: 36) != nil
   }
 
+  private struct Entry: Equatable, Sendable {
+    var folder: Int32
+    var name: String
+  }
+
+  /// What this process has under way.
+  private static let own = Mutex<[Entry]>([])
+
+  /// Notes that an entry of an open folder is this process's, until `end`.
+  static func begin(_ name: String, in folder: Int32) {
+    own.withLock { $0.append(Entry(folder: folder, name: name)) }
+  }
+
+  /// The entry is gone, or has another name.
+  static func end(_ name: String, in folder: Int32) {
+    own.withLock { entries in
+      if let index = entries.lastIndex(of: Entry(folder: folder, name: name)) { entries.remove(at: index) }
+    }
+  }
+
+  /// Removes what this process has under way, as `sweep` does for processes that are gone.
+  static func abandon() {
+    for entry in own.withLock({ $0 }).reversed() { finish(entry.name, in: entry.folder, isOwn: true) }
+  }
+
   /// Removes what killed processes have left in an open folder, and moves what they had only to move.
   static func sweep(_ folder: Int32) {
-    for name in names(in: folder) where isTemporary(name) { finish(name, in: folder) }
+    for name in names(in: folder) where isTemporary(name) { finish(name, in: folder, isOwn: false) }
   }
 
   /// The names in an open folder, without those that are not UTF-8, of which none is ours.
@@ -74,12 +101,13 @@ enum TemporaryEntry {
     return names
   }
 
-  private static func finish(_ name: String, in folder: Int32) {
+  private static func finish(_ name: String, in folder: Int32, isOwn: Bool) {
     let descriptor = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
+    guard fstat(descriptor, &status) == 0 else { return }
+    guard isOwn || flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
     switch status.st_mode & S_IFMT {
     case S_IFREG: unlinkat(folder, name, 0)
     case S_IFDIR:

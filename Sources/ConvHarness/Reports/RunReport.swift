@@ -28,7 +28,7 @@ public struct RunReport: Sendable {
   /// Where the time went.
   public var ledger: TimeLedger?
 
-  /// Version of `run.json`; its schema is `Reports/schema/run-1.schema.json`.
+  /// Version of `run.json`; its schema is `Documentation/run-1.schema.json`.
   public static let format = "vbench-run-1"
 
   /// A report of the given findings.

@@ -54,9 +54,21 @@ public func initializeFuzzer(
   return 0
 }
 
-/// One input.
+/// Seconds of processor time that this process has used; they do not depend on what else runs.
+private func processorSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
+
+/// One input, in at most two seconds.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  let begin = processorSeconds()
+  defer {
+    let taken = processorSeconds() - begin
+    demand(taken <= 2, "\(taken) s for an input")
+  }
   do {
     try FuzzedReader.chosen.check(Array(UnsafeBufferPointer(start: start, count: count)))
   } catch {
