@@ -6,15 +6,7 @@ import Testing
 @testable import ConvHarness
 
 /// Peers and whatever they start end with us, and answers do not take for ever.
-@Suite(.enabled(if: Platform.isLinux, "processes are looked at in /proc")) struct PeerGroupTests {
-  private enum Platform {
-    #if os(Linux)
-      static let isLinux = true
-    #else
-      static let isLinux = false
-    #endif
-  }
-
+@Suite struct PeerGroupTests {
   /// A peer that starts a child which never ends, and one that ignores SIGTERM; `answer` is shell for every request but the first.
   private func withPeer(_ answer: String, _ body: (_ command: String, _ folder: String) throws -> Void) throws
   {

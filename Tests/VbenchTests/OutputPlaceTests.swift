@@ -26,9 +26,9 @@ import Testing
   /// Commands and where each writes, with `PLACE` for it.
   private static let writers: [(arguments: [String], isFile: Bool)] = [
     (run + ["--output", "PLACE"], false), (run + ["--resume", "PLACE"], false), (["report", "PLACE"], false),
-    (["compare", "--peer", "exit 3", "--suite", "lenet", "--backends", "naive", "--output", "PLACE"], false),
+    (["compare", "--peer", "exit 3", "--suite", "seed-cnn", "--backends", "naive", "--output", "PLACE"], false),
     (["paper", "lavin-gray", "--backends", "naive", "--output", "PLACE"], false),
-    (["tune", "lenet", "-o", "PLACE"], true), (["train", "seed-cnn", "--checkpoint", "PLACE"], true),
+    (["tune", "seed-cnn", "-o", "PLACE"], true), (["train", "seed-cnn", "--checkpoint", "PLACE"], true),
     (run + ["--output", "OTHER", "--junit", "PLACE"], true), (["check", "--junit", "PLACE"], true),
   ]
 
@@ -144,7 +144,7 @@ import Testing
   @Test func obstaclesAreFoundFirst() throws {
     let folders: [(arguments: [String], files: [String])] = [
       (Self.run, RunReport.files),
-      (["compare", "--peer", "touch PLACE/asked", "--suite", "lenet"], ComparisonReport.files),
+      (["compare", "--peer", "touch PLACE/asked", "--suite", "seed-cnn"], ComparisonReport.files),
       (["paper", "lavin-gray", "--backends", "naive"], PaperReport.files),
     ]
     for (arguments, files) in folders {

@@ -85,7 +85,7 @@ import Testing
     try withTemporaryFolder { folder in
       let process = CommandLineRunner.process([
         "compare", "--peer", "echo $$ > \(folder)/pid; touch \(folder)/ready; exec sleep 1000", "--suite",
-        "lenet", "--backends", "naive", "--output", folder + "/out",
+        "seed-cnn", "--backends", "naive", "--output", folder + "/out",
       ])
       process.standardOutput = FileHandle.nullDevice
       process.standardError = FileHandle.nullDevice
@@ -151,14 +151,14 @@ import Testing
     try withTemporaryFolder { folder in
       for peer in ["exit 3", "echo no", "/no/such/peer"] {
         let outcome = try CommandLineRunner.run([
-          "compare", "--peer", peer, "--suite", "lenet", "--backends", "naive", "--output", folder + "/a/out",
+          "compare", "--peer", peer, "--suite", "seed-cnn", "--backends", "naive", "--output", folder + "/a/out",
         ])
         #expect(outcome.status == 74 && outcome.error.contains("the peer '\(peer)'"), "\(outcome)")
       }
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
       for limit in ["0", "-1", "nan", "1e9"] {
         let outcome = try CommandLineRunner.run([
-          "compare", "--peer-timeout", limit, "--suite", "lenet", "--output", folder + "/out",
+          "compare", "--peer-timeout", limit, "--suite", "seed-cnn", "--output", folder + "/out",
         ])
         #expect(outcome.status == 64, "\(outcome)")
       }
