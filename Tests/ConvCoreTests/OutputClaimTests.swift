@@ -216,7 +216,7 @@ import Testing
       #expect(mkdir(bytes.map { CChar(bitPattern: $0) } + [0], 0o777) == 0)
       let file = (bytes + Array("/x".utf8) + [0xFE]).map { CChar(bitPattern: $0) } + [0]
       #expect(symlink(file, folder + "/link") == 0)
-      // Nothing is there yet: the link itself becomes the file, as always.
+      // A link to nothing would be replaced.
       let descriptor = open(file, O_WRONLY | O_CREAT, 0o666)
       #expect(descriptor >= 0)
       close(descriptor)

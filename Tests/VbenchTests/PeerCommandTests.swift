@@ -130,11 +130,11 @@ import Testing
   /// A peer that dies, or takes too long: the rows are there, the report says why there are no more, and so does the error.
   @Test(arguments: [
     ("echo 'no more memory' >&2; exit 3", "ended without an answer (exit status 3)"),
-    ("echo 'no more memory' >&2; sleep 1000", "did not answer in 2.00 seconds"),
+    ("echo 'no more memory' >&2; sleep 1000", "did not answer in 4.00 seconds"),
     ("echo 'no more memory' >&2; echo '{\"values\": [], \"count\": 99}'; continue", "computed 99 results"),
   ])
   func aPeerThatFailsLateKeepsAllRows(_ second: String, _ words: String) throws {
-    try withComparison(second, ["--peer-timeout", "2"]) { process, folder in
+    try withComparison(second, ["--peer-timeout", "4"]) { process, folder in
       process.waitUntilExit()
       let (output, error, table, report) = try texts(folder)
       #expect(process.terminationStatus == 74, "\(error)")
@@ -151,7 +151,8 @@ import Testing
     try withTemporaryFolder { folder in
       for peer in ["exit 3", "echo no", "/no/such/peer"] {
         let outcome = try CommandLineRunner.run([
-          "compare", "--peer", peer, "--suite", "seed-cnn", "--backends", "naive", "--output", folder + "/a/out",
+          "compare", "--peer", peer, "--suite", "seed-cnn", "--backends", "naive", "--output",
+          folder + "/a/out",
         ])
         #expect(outcome.status == 74 && outcome.error.contains("the peer '\(peer)'"), "\(outcome)")
       }

@@ -69,6 +69,8 @@ final class PeerGroup {
       if isRunning { while waitpid(leader, &status, 0) < 0 && errno == EINTR {} }
       // As long as the guard is not waited for, no other group can have its number.
       while waitpid(guardian, &status, 0) < 0 && errno == EINTR {}
+      // The others are not ours to wait for; they need no time to speak of.
+      for _ in 0..<100 where killpg(guardian, 0) == 0 { usleep(5_000) }
       (guardian, leader) = (0, 0)
     }
     PeerGroup.close(&lifeline)
