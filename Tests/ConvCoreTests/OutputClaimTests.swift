@@ -168,10 +168,11 @@ import Testing
       try AtomicFile.write("whole", to: folder + "/new")
       #expect(try names(folder) == (foreign + [".held.99-b.vbench.tmp", "new"]).sorted())
       close(held)
-      for (number, write) in [
+      let writes: [() throws -> Void] = [
         { try AtomicFile.checkCreatable(folder + "/new") }, { try AtomicFolder.claim(folder).end() },
         { try AtomicFolder.write(to: folder) { try $0.write("new", "whole") } },
-      ].enumerated() {
+      ]
+      for (number, write) in writes.enumerated() {
         try Data("half".utf8).write(to: URL(fileURLWithPath: folder + "/" + left[0]))
         try write()
         #expect(try names(folder) == (foreign + ["new"]).sorted(), "\(number)")
