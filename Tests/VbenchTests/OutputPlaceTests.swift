@@ -115,10 +115,10 @@ import Testing
   @Test func errorsLeaveNoFolder() throws {
     try withTemporaryFolder { folder in
       let outcome = try shell(runByShell + " --junit none/run.xml", in: folder)
-      #expect(outcome.status == 73 && (try names(folder)) == [], "\(outcome)")
+      #expect(try outcome.status == 73 && names(folder) == [], "\(outcome)")
       for command in [Self.run + ["--resume", folder + "/none"], ["report", folder + "/none"]] {
         let outcome = try CommandLineRunner.run(command)
-        #expect(outcome.status == 66 && (try names(folder)) == [], "\(outcome)")
+        #expect(try outcome.status == 66 && names(folder) == [], "\(outcome)")
       }
     }
   }
@@ -134,7 +134,7 @@ import Testing
       process.standardOutput = FileHandle.nullDevice
       process.standardError = FileHandle.nullDevice
       try process.run()
-      while process.isRunning && (try names(folder)).count == 1 { Thread.sleep(forTimeInterval: 0.002) }
+      while try process.isRunning && names(folder).count == 1 { Thread.sleep(forTimeInterval: 0.002) }
       #expect(try names(folder) == [".c.st.lock.vbench.tmp", "data"])
       for _ in 0..<2 { process.interrupt() }
       process.waitUntilExit()
@@ -160,7 +160,7 @@ import Testing
             arguments.map { $0.replacingOccurrences(of: "PLACE", with: folder) } + ["--output", place])
           let words = "\(place)/\(file): cannot be created: a folder of that name exists"
           #expect(outcome.status == 73 && outcome.error.contains(words), "\(outcome)")
-          #expect(outcome.output.isEmpty && (try names(place)) == [file] && (try names(folder)) == ["out"])
+          #expect(try outcome.output.isEmpty && names(place) == [file] && names(folder) == ["out"])
         }
       }
     }
