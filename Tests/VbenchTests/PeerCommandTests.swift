@@ -168,7 +168,7 @@ import Testing
 
   /// Whatever a peer calls itself, neither a terminal nor a table obeys it.
   @Test func namesOfPeersAreEscaped() throws {
-    try withComparison("") { process, folder in
+    try withComparison(":") { process, folder in
       process.waitUntilExit()
       #expect(process.terminationStatus == 0)
       let (output, error, table, report) = try texts(folder)
