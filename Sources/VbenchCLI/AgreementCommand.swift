@@ -84,9 +84,10 @@ struct AgreementCommand: ParsableCommand {
     var settings = RunSettings(pool: pool, baseline: competitors[0].label, seed: seed)
     settings.cache = states[0]
     settings.sampling.budgetSeconds = budget
-    try AtomicFolder.checkCreatable(output)
-    try openBLAS.apply()
     Interruption.catchSignals()
+    let claim = try AtomicFolder.claim(output, files: AgreementReport.files)
+    defer { claim.end() }
+    try openBLAS.apply()
     try profile.apply(to: competitors)
     settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)

@@ -45,9 +45,10 @@ struct CalibrateCommand: ParsableCommand {
     if BuildConfiguration.isDebug && from.isEmpty {
       throw UsageError("a debug build refuses to time: calibrate needs a release build")
     }
-    if let output { try AtomicFile.checkCreatable(output) }
-    try openBLAS.apply()
     Interruption.catchSignals()
+    let claim = try output.map(AtomicFile.claim)
+    defer { claim?.end() }
+    try openBLAS.apply()
     let machine = MachineProfile.Machine.current
     let result = try from.isEmpty ? CalibrateCommand.measure(machine) : read(machine)
     StandardOutput.write(CalibrateCommand.summary(result, verbose: verbose), terminator: "")

@@ -102,6 +102,7 @@ struct CheckCommand: ParsableCommand {
     guard !cases.isEmpty else {
       throw FileError.missingInput(path: root, reason: "it holds no convolution among its references")
     }
+    try FailureReport.check(failures)
     try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()

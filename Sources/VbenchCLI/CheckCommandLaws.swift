@@ -28,6 +28,7 @@ extension CheckCommand {
         "\(problem) has \(problem.directFLOPs) FLOPs; float64 sums of all results are made for at most "
           + "\(CheckCommand.largestFLOPs)")
     }
+    try FailureReport.check(self.failures)
     try junit.check()
     try openBLAS.apply()
     Interruption.catchSignals()

@@ -15,6 +15,9 @@ struct CompareCommand: ParsableCommand {
       verified on the same operands, then they take turns for some rounds. Written are comparison.csv and
       comparison.md: the ratio of each row with its 95 % interval, and geometric means per kind of layer.
 
+      The peer runs in a process group of its own, which ends with the comparison. Ctrl-C, a peer that ends and one that takes
+      longer than --peer-timeout for an answer end the comparison: what has been measured by then is written.
+
       EXAMPLES
         vbench compare --suite resnet50 --batch 4
         vbench compare --suite seed-cnn --network seed-cnn --threads 1,2 --rounds 20
@@ -25,6 +28,9 @@ struct CompareCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Shell command of the peer.", valueName: "cmd"))
   var peer = "python3 Peers/pytorch.py"
+
+  @Option(help: ArgumentHelp("Seconds that the peer may take for one answer.", valueName: "seconds"))
+  var peerTimeout = PeerProcess.standardTimeLimit
 
   @OptionGroup var selection: ProblemOptions
 
@@ -61,7 +67,10 @@ struct CompareCommand: ParsableCommand {
       valueName: "state"))
   var cache = "warm"
 
-  @Option(help: ArgumentHelp("Folder of the two files; needed unless --list is given.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Folder of the two files, where they replace earlier ones; needed unless --list is given.",
+      valueName: "dir"))
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
@@ -91,15 +100,19 @@ struct CompareCommand: ParsableCommand {
       throw UsageError(
         "--cache \(cache) is for layers: training steps follow each other, leave --network out")
     }
-    try AtomicFolder.checkCreatable(output)
-    try openBLAS.apply()
+    guard peerTimeout > 0, peerTimeout <= 86_400 else {
+      throw UsageError("--peer-timeout is \(peerTimeout), more than 0 and at most 86400 seconds are possible")
+    }
     Interruption.catchSignals()
+    let claim = try AtomicFolder.claim(output, files: ComparisonReport.files)
+    defer { claim.end() }
+    try openBLAS.apply()
     try profile.apply(to: competitors + trainings.compactMap(\.fallback))
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let planReport = try followed?.report(
       on: plannedParts(items, trainings, pools, states[0], competitors))
     planReport?.show()
-    let process = try PeerProcess(command: peer)
+    let process = try startPeer()
     let settings = ComparisonSettings(
       rounds: rounds, secondsPerSample: seconds, cache: states[0], seed: layerOptions.seed,
       times: !BuildConfiguration.isDebug)
@@ -110,16 +123,34 @@ struct CompareCommand: ParsableCommand {
     report.warnings = BackendRegistry.libraryWarnings + (planReport?.warnings ?? [])
     var noise = NoiseWatch()
     noise.look()
-    try measure(
-      Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &noise, &report)
+    let end = measure(
+      try Comparison(peer: process, settings: settings), items, trainings, pools, competitors, &noise, &report
+    )
     report.noise = noise.record
-    report.isPartial = Interruption.isRequested
+    report.isPartial = Interruption.isRequested || end != nil
+    if let end, !Interruption.isRequested {
+      if report.rows.isEmpty { throw end }
+      report.ending = "\(end)"
+    }
     try report.write(to: output)
     StandardOutput.write(CompareCommand.summary(report))
-    if let note = report.trainingNote { StandardOutput.write(note) }
+    if let note = report.trainingNote { StandardOutput.write(QuotedText.visible(note)) }
     StandardOutput.write("comparison: \(output)/comparison.md")
-    if report.isPartial { throw InterruptedRun(folder: output) }
+    if Interruption.isRequested { throw InterruptedRun(folder: output) }
+    if let end {
+      Terminal.warn("note: the comparison ended early; what had been measured is in \(output)")
+      throw end
+    }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
+  }
+
+  private func startPeer() throws -> PeerProcess {
+    do {
+      return try PeerProcess(
+        command: peer, timeLimit: peerTimeout, shouldStop: { Interruption.isRequested })
+    } catch PeerError.interrupted {
+      throw InterruptedError(description: "interrupted before anything was measured")
+    }
   }
 
   /// Gives auto the choices of `--plan`, also where it is the fallback.
@@ -151,10 +182,11 @@ struct CompareCommand: ParsableCommand {
       }
   }
 
+  /// Measures until all is done or something ends it, which is returned.
   private func measure(
     _ comparison: Comparison, _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool],
     _ competitors: [Competitor], _ noise: inout NoiseWatch, _ report: inout ComparisonReport
-  ) throws {
+  ) -> (any Error)? {
     func look(_ pool: WorkerPool) {
       noise.look()
       if let peak = comparison.visitPeak { noise.add(peak: peak, threads: pool.threads) }
@@ -168,6 +200,7 @@ struct CompareCommand: ParsableCommand {
           progress.update(done, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")
           report.rows += try comparison.rows(
             for: item, pool: pool, competitors: competitors, shouldStop: { Interruption.isRequested })
+          if let end = comparison.peerEnd { return end }
           look(pool)
           done += 1
         }
@@ -178,13 +211,14 @@ struct CompareCommand: ParsableCommand {
           report.rows += try comparison.trainingRows(
             for: training, pool: pool, competitors: competitors,
             shouldStop: { Interruption.isRequested })
+          if let end = comparison.peerEnd { return end }
           look(pool)
           done += 1
         }
       }
-    } catch let error as PeerError where Interruption.isRequested {
-      // Ctrl-C reaches the peer too: that it ended then is no failure.
-      _ = error
+      return nil
+    } catch {
+      return error
     }
   }
 

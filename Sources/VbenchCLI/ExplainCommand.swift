@@ -87,12 +87,11 @@ struct ExplainCommand: ParsableCommand {
     if let rounds, !(2...100_000).contains(rounds) {
       throw UsageError("--rounds is \(rounds), 2 to 100000 are possible")
     }
-    if let output {
-      if !audit { throw UsageError("--output is the folder of the report of --audit") }
-      try AtomicFolder.checkCreatable(output)
-    }
-    try openBLAS.apply()
+    if output != nil && !audit { throw UsageError("--output is the folder of the report of --audit") }
     Interruption.catchSignals()
+    let claim = try output.map { try AtomicFolder.claim($0, files: AuditReport.files) }
+    defer { claim?.end() }
+    try openBLAS.apply()
     try profile.apply(to: competitors)
     var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
     settings.prices = MachineProfile.current.prices

@@ -91,12 +91,8 @@ struct ListCommand: ParsableCommand {
 
   private func storedReferences() throws -> TextTable {
     let folder = try references ?? ReferenceFolder.locate()
-    guard let enumerator = FileManager.default.enumerator(atPath: folder),
-      FileManager.default.fileExists(atPath: folder)
-    else { throw FileError.missingInput(path: folder, reason: "no folder of references is there") }
     var operations: [String: (cases: Int, tensors: Int, bytes: Int)] = [:]
-    let names = enumerator.compactMap { $0 as? String }.filter { $0.hasSuffix(".safetensors") }.sorted()
-    for name in names {
+    for name in try FileTree.files(below: folder, suffix: ".safetensors") {
       let path = folder + "/" + name
       let file = try SafetensorsFile(path: path)
       guard file.metadata["format"] == "vbench-reference-1", let operation = file.metadata["op"] else {

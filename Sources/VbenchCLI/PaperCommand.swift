@@ -74,9 +74,10 @@ struct PaperCommand: ParsableCommand {
     }
     var measurement = PaperMeasurement(
       pool: try NameList.pool(threads: threads), seed: seed, secondsPerItem: seconds)
-    if let output { try AtomicFolder.checkCreatable(output) }
-    try openBLAS.apply()
     Interruption.catchSignals()
+    let claim = try output.map { try AtomicFolder.claim($0, files: PaperReport.files) }
+    defer { claim?.end() }
+    try openBLAS.apply()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let date = ISO8601DateFormatter().string(from: Date())
     var noise = NoiseWatch()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConvCore
 import ConvHarness
 import Foundation
 
@@ -20,6 +21,12 @@ struct ReportCommand: ParsableCommand {
   var folder: String
 
   func run() throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+      throw FileError.missingInput(path: folder, reason: "there is no such folder")
+    }
+    let claim = try AtomicFolder.claim(folder, files: RunReport.files)
+    defer { claim.end() }
     for name in try RunReport.remake(in: folder) { StandardOutput.write("\(folder)/\(name)") }
   }
 }

@@ -63,7 +63,12 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The backend that the others are compared with.")
   var baseline = "im2col"
 
-  @Option(help: ArgumentHelp("Folder of the report; Reports/<date>-<machine> if left out.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      Folder of the report, where it replaces an earlier one; a new one if left out: Reports/<date>-<machine>, with -2, -3 … \
+      behind it where that is taken.
+      """, valueName: "dir"))
   var output: String?
 
   @Option(help: ArgumentHelp("Folder of stored references, for training.", valueName: "dir"))
@@ -100,11 +105,12 @@ struct RunCommand: ParsableCommand {
     let engines = named + (fallback.map { [$0] } ?? [])
     let planned = try followed?.apply(to: engines, threads: conditions.map(\.pool.threads)) ?? engines
     let competitors = Array(planned.prefix(named.count))
-    let folder = try folder()
-    try AtomicFolder.checkCreatable(folder)
+    Interruption.catchSignals()
+    let claim = try claimFolder()
+    defer { claim.end() }
+    let folder = claim.path
     try junit.check()
     try openBLAS.apply()
-    Interruption.catchSignals()
     try profile.apply(to: planned)
     var session = try RunSession(
       command: self, plan: plan, competitors: competitors, conditions: conditions,
@@ -123,12 +129,14 @@ struct RunCommand: ParsableCommand {
   }
 
   /// Where the report goes: with `--resume` where the run began.
-  private func folder() throws -> String {
-    guard let resumed = resumption.resume else { return output ?? RunCommand.defaultFolder }
-    if let output, output != resumed {
+  private func claimFolder() throws -> OutputClaim {
+    if let resumed = resumption.resume, let output, output != resumed {
       throw UsageError("--resume \(resumed) goes on in that folder, --output \(output) is another one")
     }
-    return resumed
+    guard let named = resumption.resume ?? output else {
+      return try AtomicFolder.claim(newAt: RunCommand.defaultFolder)
+    }
+    return try AtomicFolder.claim(named, files: RunReport.files, folders: ["failures"])
   }
 
   private func settings(

@@ -26,6 +26,20 @@ enum ArgumentFile {
     var bytes = 0
   }
 
+  /// The arguments of this process.
+  ///
+  /// - Throws: `UsageError` for one that is not UTF-8 text: as text it would name another file.
+  static func ofProcess() throws -> [String] {
+    try (0..<Int(CommandLine.argc)).dropFirst().compactMap { index in
+      guard let argument = CommandLine.unsafeArgv[index] else { return nil }
+      if let text = String(validatingCString: argument) { return text }
+      let bytes = UnsafeBufferPointer(start: argument, count: strlen(argument)).map(UInt8.init(bitPattern:))
+      throw UsageError(
+        "argument \(index) is not UTF-8 text: \(QuotedText.bytes(bytes)); a file of such a name needs another one, or a link to it"
+      )
+    }
+  }
+
   /// The arguments with those of files in their places.
   ///
   /// - Throws: `FileError.missingInput`, `.malformed` with the place: quotes that are not closed, a file that includes itself;

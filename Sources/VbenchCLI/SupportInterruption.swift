@@ -1,23 +1,36 @@
+import ConvCore
 import Dispatch
 import Foundation
 import Synchronization
 
 /// Ctrl-C and SIGTERM as a flag that long work asks for between its steps.
 ///
-/// The first signal sets the flag, so that the work ends with whole files; a second one ends the process at once.
+/// The first signal sets the flag, so that the work ends with whole files. A second one ends the process at once, without what it was
+/// writing, and so does the first one before there is any work. Peers end with the process (`PeerGroup`).
 enum Interruption {
   private static let requests = Atomic<Int>(0)
   private static let sources = Mutex<[any DispatchSourceSignal]>([])
 
-  /// Catches the signals from now on.
+  /// Whether work asks for the flag.
+  private static let isAsked = Atomic<Bool>(false)
+
+  /// From now on work asks for the flag.
   static func catchSignals() {
+    endAtOnce()
+    isAsked.store(true, ordering: .relaxed)
+  }
+
+  /// Signals end the process with the exit code of an interruption.
+  static func endAtOnce() {
     sources.withLock { sources in
       guard sources.isEmpty else { return }
       for number in [SIGINT, SIGTERM] {
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
         source.setEventHandler {
-          if requests.wrappingAdd(1, ordering: .relaxed).newValue > 1 {
+          let count = requests.wrappingAdd(1, ordering: .relaxed).newValue
+          if count > 1 || !isAsked.load(ordering: .relaxed) {
+            AtomicFile.abandon()
             _exit(ExitStatus.interrupted.rawValue)
           }
         }

@@ -119,7 +119,9 @@ struct TrainCommand: ParsableCommand {
     let backend = engines[0]
     try openBLAS.apply()
     try profile.apply(to: engines)
-    if let checkpoint { try AtomicFile.checkCreatable(checkpoint) }
+    Interruption.catchSignals()
+    let claim = try checkpoint.map(AtomicFile.claim)
+    defer { claim?.end() }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
 
     var train = try FashionMNIST.split("train", in: dataset)
@@ -138,7 +140,6 @@ struct TrainCommand: ParsableCommand {
       followed.report(on: parts).show()
     }
 
-    Interruption.catchSignals()
     let session = try TrainSession(
       network: network, state: state, from: resume, train: train, test: test, backend: backend,
       fallback: engines.count > 1 ? engines[1] : nil, pool: pool)

@@ -79,6 +79,10 @@ struct TuneCommand: ParsableCommand {
     }
     if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
     let candidates = try candidates()
+    Interruption.catchSignals()
+    // Before the file is read: what another process adds to it meanwhile would be lost.
+    let claim = try AtomicFile.claim(output)
+    defer { claim.end() }
     var file = ConvPlanFile()
     if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
     var settings = conditions[0].applied(
@@ -90,9 +94,7 @@ struct TuneCommand: ParsableCommand {
     if BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: tune needs a release build")
     }
-    try AtomicFile.checkCreatable(output)
     try openBLAS.apply()
-    Interruption.catchSignals()
     var plan = ConvPlanFile.MachinePlan(
       machine: .current(threads: pool.threads),
       conditions: ConvPlanFile.Conditions(

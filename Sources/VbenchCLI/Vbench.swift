@@ -60,12 +60,13 @@ struct Vbench: ParsableCommand {
 
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {
+    Interruption.endAtOnce()
     // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     // So is a reader that went away (vbench list | head).
     signal(SIGPIPE, SIG_IGN)
     do {
-      arguments = try ArgumentFile.expanded(Array(CommandLine.arguments.dropFirst()))
+      arguments = try ArgumentFile.expanded(ArgumentFile.ofProcess())
       var command = try parseAsRoot(arguments)
       try command.run()
     } catch {

@@ -176,6 +176,32 @@ import Testing
     }
   }
 
+  /// A peer that ends while it is timed: what had been measured by then is in the rows.
+  @Test func aPeerThatEndsLeavesItsRounds() throws {
+    try FakePeer.withPeer { peer in
+      let comparison = try Comparison(peer: peer, settings: ComparisonSettings(rounds: 9, pause: 0))
+      var rows = [
+        ComparisonRow(
+          suite: "s", problem: "p", name: "n", group: .other, pass: "forward", backend: "own", threads: 1,
+          filterState: "fresh", peer: peer.identity)
+      ]
+      var left = 4
+      var contestants: [Comparison.Contestant] = [
+        Comparison.Contestant(row: 0) { _ in 1 },
+        Comparison.Contestant(configuration: "declines") { _ in throw PeerError.declined("never") },
+        Comparison.Contestant(configuration: "plain") { _ in
+          left -= 1
+          if left < 0 { throw PeerError.broken(command: "c", reason: "ended", errorOutput: "") }
+          return 2
+        },
+      ]
+      try comparison.measure(&contestants, into: &rows, .pool(threads: 1), .warm) { false }
+      // One of the four answers was the first look.
+      #expect(rows[0].peers == [2, 2, 2] && rows[0].own == [1, 1, 1] && rows[0].ratio?.ratio == 2)
+      #expect(comparison.peerEnd.map { "\($0)".contains("ended") } == true)
+    }
+  }
+
   /// What takes three times as long as the peer's best is not asked again; our own slow engines are.
   @Test func hopelessConfigurationsOfThePeerAreDropped() throws {
     try FakePeer.withPeer { peer in

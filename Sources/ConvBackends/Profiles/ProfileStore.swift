@@ -10,11 +10,14 @@ public struct ProfileStore: Sendable, Hashable {
   public init(folder: String) { self.folder = folder }
 
   /// `vbench/profiles` in `XDG_CACHE_HOME`, else in `~/.cache` (XDG Base Directory Specification: relative values are ignored); nil
-  /// where the environment names no home.
+  /// where the environment names no home, or one whose name is not UTF-8 text.
   public static func standard(
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) -> ProfileStore? {
-    func absolute(_ name: String) -> String? { environment[name].flatMap { $0.hasPrefix("/") ? $0 : nil } }
+    func absolute(_ name: String) -> String? {
+      // What is no UTF-8 holds U+FFFD here, and would be another folder.
+      environment[name].flatMap { $0.hasPrefix("/") && !$0.contains("\u{FFFD}") ? $0 : nil }
+    }
     guard let cache = absolute("XDG_CACHE_HOME") ?? absolute("HOME").map({ $0 + "/.cache" }) else {
       return nil
     }

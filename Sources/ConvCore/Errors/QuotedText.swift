@@ -60,6 +60,16 @@ public enum QuotedText {
     text.unicodeScalars.contains(where: isObeyed) ? escaped(text.unicodeScalars) : text
   }
 
+  /// Bytes that are no UTF-8 text, between quotes: those outside of printable ASCII as `\xFF`.
+  public static func bytes(_ bytes: [UInt8]) -> String {
+    let shown = bytes.prefix(mostCharacters).map { byte in
+      (0x20..<0x7F).contains(byte)
+        ? String(UnicodeScalar(byte))
+        : "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+    }
+    return "'" + shown.joined() + (bytes.count > mostCharacters ? "…' (\(bytes.count) bytes)" : "'")
+  }
+
   private static func escaped(_ scalars: some Sequence<Unicode.Scalar>) -> String {
     var result = ""
     for scalar in scalars {

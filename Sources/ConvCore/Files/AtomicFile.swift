@@ -76,40 +76,33 @@ public enum AtomicFile {
 
   /// Writes the file that `body` fills; an error thrown by `body` leaves nothing behind.
   ///
-  /// Folders that are missing on the way are not made. A symbolic link is followed.
+  /// Folders that are missing on the way are not made. A symbolic link is followed. A file that may not be written is not replaced.
+  /// What a process that was killed has left in the folder is removed first.
   ///
   /// - Throws: `FileError.cannotCreate` or `.inputOutput`, and what `body` throws.
   public static func write(to path: String, _ body: (Writer) throws -> Void) throws {
-    var status = stat()
-    if stat(path, &status) == 0 {
-      switch status.st_mode & S_IFMT {
-      case S_IFREG: break
-      case S_IFDIR: throw FileError.cannotCreate(path: path, reason: "a folder of that name exists")
-      // Renaming onto a device would remove the device.
-      default: return try writeInPlace(path, body)
-      }
-    }
-    let target = resolvingLinks(path)
-    let (folder, name) = split(target)
-    let (temporary, descriptor) = try createTemporary(in: folder, name: name, for: path)
+    // Renaming onto a device would remove the device.
+    if try isWrittenInPlace(path) { return try writeInPlace(path, body) }
+    let place = try FilePlace(path)
+    TemporaryEntry.sweep(place.folder)
+    let (temporary, descriptor) = try createTemporary(at: place, for: path)
     do {
       let writer = Writer(path: path, descriptor: descriptor)
       try body(writer)
       try writer.flush()
-      guard fsync(descriptor) == 0 else {
+      // Closing ends the lock, by which others know that the file is not left over: it comes after the renaming.
+      guard fsync(descriptor) == 0, renameat(place.folder, temporary, place.folder, place.name) == 0 else {
         throw FileError.inputOutput(path: path, reason: FileError.systemReason())
       }
     } catch {
+      unlinkat(place.folder, temporary, 0)
+      TemporaryEntry.end(temporary, in: place.folder)
       close(descriptor)
-      unlink(temporary)
       throw error
     }
-    guard close(descriptor) == 0, rename(temporary, target) == 0 else {
-      let reason = FileError.systemReason()
-      unlink(temporary)
-      throw FileError.inputOutput(path: path, reason: reason)
-    }
-    synchronize(folder: folder)
+    TemporaryEntry.end(temporary, in: place.folder)
+    close(descriptor)
+    synchronize(place.folder)
   }
 
   /// Writes bytes as a whole file.
@@ -129,18 +122,39 @@ public enum AtomicFile {
   /// Finds out before a long run whether `path` could be written, without leaving anything there.
   ///
   /// - Throws: `FileError.cannotCreate`.
-  public static func checkCreatable(_ path: String) throws {
+  public static func checkCreatable(_ path: String) throws { try claim(path).end() }
+
+  /// Keeps other processes from writing the file until the claim ends, and finds out whether it could be written.
+  ///
+  /// Devices and pipes are everybody's. The lock is an empty hidden file beside the file, which goes when the claim ends.
+  ///
+  /// - Throws: `FileError.cannotCreate`, also where another process holds the claim.
+  public static func claim(_ path: String) throws -> OutputClaim {
+    if try isWrittenInPlace(path) { return OutputClaim(path: path) }
+    let place = try FilePlace(path)
+    TemporaryEntry.sweep(place.folder)
+    return try OutputClaim(path: path, file: place)
+  }
+
+  /// Removes the temporary files and locks that this process has under way: for a process that ends in the middle of it, at once.
+  public static func abandon() { TemporaryEntry.abandon() }
+
+  /// Whether a path is that of a device or a pipe.
+  ///
+  /// - Throws: `FileError.cannotCreate` for a folder, and for what may not be written.
+  private static func isWrittenInPlace(_ path: String) throws -> Bool {
+    try FilePlace.requirePossible(path)
     var status = stat()
-    if stat(path, &status) == 0 {
-      if status.st_mode & S_IFMT == S_IFDIR {
-        throw FileError.cannotCreate(path: path, reason: "a folder of that name exists")
+    guard stat(path, &status) == 0 else { return false }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG:
+      guard access(path, W_OK) == 0 else {
+        throw FileError.cannotCreate(path: path, reason: "it exists and may not be written")
       }
-      if status.st_mode & S_IFMT != S_IFREG { return }
+      return false
+    case S_IFDIR: throw FileError.cannotCreate(path: path, reason: "a folder of that name exists")
+    default: return true
     }
-    let (folder, name) = split(resolvingLinks(path))
-    let (temporary, descriptor) = try createTemporary(in: folder, name: name, for: path)
-    close(descriptor)
-    unlink(temporary)
   }
 
   private static func writeInPlace(_ path: String, _ body: (Writer) throws -> Void) throws {
@@ -152,42 +166,30 @@ public enum AtomicFile {
     try writer.flush()
   }
 
-  /// The folder and the last component of a path.
-  static func split(_ path: String) -> (folder: String, name: String) {
-    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
-    let folder = String(path[..<slash])
-    return (folder.isEmpty ? "/" : folder, String(path[path.utf8.index(after: slash)...]))
-  }
-
-  /// A name for a temporary file or folder beside `name`.
-  static func temporaryName(_ name: String) -> String {
-    // File names have at most 255 bytes.
-    let short = String(decoding: Array(name.utf8.prefix(180)), as: UTF8.self)
-    return ".\(short).\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 36)).tmp"
-  }
-
   private static func createTemporary(
-    in folder: String, name: String, for path: String
-  ) throws -> (path: String, descriptor: Int32) {
-    guard !name.isEmpty else { throw FileError.cannotCreate(path: path, reason: "it has no file name") }
+    at place: FilePlace, for path: String
+  ) throws -> (name: String, descriptor: Int32) {
     while true {
-      let temporary = folder + "/" + temporaryName(name)
-      let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if descriptor >= 0 { return (temporary, descriptor) }
+      let name = TemporaryEntry.name(for: place.shownName)
+      let descriptor = openat(place.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      if descriptor >= 0 {
+        if TemporaryEntry.hold(descriptor) {
+          TemporaryEntry.begin(name, in: place.folder)
+          return (name, descriptor)
+        }
+        // Somebody who removes what is left over was quicker.
+        unlinkat(place.folder, name, 0)
+        close(descriptor)
+        continue
+      }
       if errno == EEXIST || errno == EINTR { continue }
       throw FileError.cannotCreate(path: path, reason: FileError.systemReason())
     }
   }
 
-  private static func resolvingLinks(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return path }
-    defer { free(resolved) }
-    return String(cString: resolved)
-  }
-
   /// Makes a rename durable; a file system that cannot is no error.
-  static func synchronize(folder: String) {
-    let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
+  static func synchronize(_ folder: Int32) {
+    let descriptor = openat(folder, ".", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     fsync(descriptor)
     close(descriptor)

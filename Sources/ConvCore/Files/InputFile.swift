@@ -18,6 +18,10 @@ public final class InputFile: Sendable {
   ///
   /// - Throws: `FileError.missingInput` where it is not there, not readable or not a regular file.
   public init(path: String) throws {
+    // The system would read the name up to there, and open another file.
+    if path.utf8.contains(0) {
+      throw FileError.missingInput(path: path, reason: "its name holds a zero byte")
+    }
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw FileError.missingInput(path: path, reason: FileError.systemReason())

@@ -42,6 +42,8 @@ public final class Comparison {
   private var refill: (pool: WorkerPool, seconds: Double)?
   /// What the machine could do at best during the last rows, GFLOP/s of all threads of their pool; nil where nothing was timed.
   public internal(set) var visitPeak: Double?
+  /// Why the peer cannot be asked any more, where it ended while rows were timed: they have what had been measured by then.
+  public private(set) var peerEnd: PeerError?
 
   /// A comparison with a running peer.
   ///
@@ -70,7 +72,8 @@ public final class Comparison {
   /// Rows of one item, one per competitor.
   ///
   /// - Parameter shouldStop: is asked between samples; what has no time then has no ratio.
-  /// - Throws: `PeerError.broken`; what an engine throws, or the peer declines, is in the rows.
+  /// - Throws: `PeerError` where it ends before anything is timed, see `peerEnd`; what an engine throws, or the peer declines, is in
+  ///   the rows.
   public func rows(
     for item: RunItem, pool: WorkerPool, competitors: [Competitor], shouldStop: () -> Bool = { false }
   ) throws -> [ComparisonRow] {
@@ -101,8 +104,7 @@ public final class Comparison {
       contestants.append(
         Contestant(configuration: configuration) { [peer] in try peer.seconds(task, $0) })
     }
-    try takeTurns(&contestants, pool, settings.cache, shouldStop)
-    settle(contestants, &rows)
+    try measure(&contestants, into: &rows, pool, settings.cache, shouldStop)
     return rows
   }
 
@@ -206,6 +208,19 @@ public final class Comparison {
 
   // MARK: Measurement
 
+  /// Times all contestants; what a peer that ends has left is in the rows all the same.
+  func measure(
+    _ contestants: inout [Contestant], into rows: inout [ComparisonRow], _ pool: WorkerPool,
+    _ cache: CacheState, _ shouldStop: () -> Bool
+  ) throws {
+    do {
+      try takeTurns(&contestants, pool, cache, shouldStop)
+    } catch let error as PeerError {
+      peerEnd = error
+    }
+    settle(contestants, &rows)
+  }
+
   /// A configuration of the peer that takes so many times as long as its best is not measured further.
   private static let hopeless = 3.0
 
@@ -221,7 +236,14 @@ public final class Comparison {
     var first: [Double] = []
     for i in contestants.indices {
       Thread.sleep(forTimeInterval: settings.pause)
-      let last = try contestants[i].seconds(ComparisonTurn())
+      let last: Double
+      do {
+        last = try contestants[i].seconds(ComparisonTurn())
+      } catch PeerError.declined {
+        // What it computed but cannot time has no time.
+        first.append(.infinity)
+        continue
+      }
       first.append(last)
       if contestants[i].row == nil { bestOfPeer = min(bestOfPeer, last) }
       let repetitions = max(1, min(10_000, Int((settings.secondsPerSample / max(last, 1e-7)).rounded())))
@@ -232,7 +254,7 @@ public final class Comparison {
         evictBytes: evictBytes)
     }
     contestants = zip(contestants, first).filter { contestant, seconds in
-      contestant.row != nil || seconds <= Comparison.hopeless * bestOfPeer
+      contestant.row != nil || seconds.isFinite && seconds <= Comparison.hopeless * bestOfPeer
     }.map(\.0)
     let probe = PeakProbe(pool: pool)
     var peaks: [Double] = []

@@ -14,6 +14,8 @@ public struct ComparisonReport: Sendable {
   public var noise: NoiseRecord?
   /// Whether it was ended early.
   public var isPartial = false
+  /// What ended it early, in words, where nobody did.
+  public var ending: String?
 
   /// A report without rows.
   public init(
@@ -40,7 +42,10 @@ public struct ComparisonReport: Sendable {
       + "which are compared for \(Comparison.comparedSteps) steps, and a step with wrong gradients may be among them."
   }
 
-  /// Writes both files whole, or none.
+  /// Names of the files that are written.
+  public static let files = ["comparison.csv", "comparison.md"]
+
+  /// Writes `files` whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {
@@ -109,12 +114,16 @@ public struct ComparisonReport: Sendable {
     var machine = RunReport(environment: [], command: command, date: date, peak: 0)
     (machine.warnings, machine.noise) = (warnings, noise)
     text += machine.libraryWarnings + machine.noiseWarning
-    if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
+    if isPartial {
+      let early = ending.map { "Ended early, since \(RunReport.cell(QuotedText.visible($0)))" }
+      let cause = early ?? "Interrupted"
+      text += "**\(cause): what follows is what had been measured by then.**\n\n"
+    }
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
     if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
     text += "| peer | \(RunReport.cell("\(peer.name) \(peer.version)")) "
-    text += "(\(peer.configurations.joined(separator: ", "))) |\n\n"
+    text += "(\(peer.configurations.map(shown).joined(separator: ", "))) |\n\n"
     text +=
       "A ratio is the peer's time over ours: above 1 ours is faster. It is the median over rounds in which both sides ran "
     text +=
@@ -154,7 +163,7 @@ public struct ComparisonReport: Sendable {
     let timed = rows.filter { $0.ratio != nil }
     if timed.isEmpty { return "No row was timed.\n\n" }
     var text =
-      "## Rows\n\n| layer | pass | threads | format | engine | ms | \(peer.name) ms | layout | ratio | of minima | |\n"
+      "## Rows\n\n| layer | pass | threads | format | engine | ms | \(RunReport.cell(peer.name)) ms | layout | ratio | of minima | |\n"
     text += "|---|---|---|---|---|---|---|---|---|---|---|\n"
     for row in timed {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
@@ -162,11 +171,14 @@ public struct ComparisonReport: Sendable {
       text +=
         "| \(row.threads) | \(row.format.rawValue) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
       text +=
-        "| \(RunReport.milliseconds(row.peers)) | \(row.peerConfiguration) | \(RunReport.speedup(row.ratio)) "
+        "| \(RunReport.milliseconds(row.peers)) | \(shown(row.peerConfiguration)) | \(RunReport.speedup(row.ratio)) "
       text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"
     }
     return text + "\n"
   }
+
+  /// What a peer said, in Markdown.
+  private func shown(_ text: String) -> String { RunReport.cell(QuotedText.shortened(text)) }
 
   /// Rows of which the deterministic bound decided, on either side.
   private var correlated: String {
@@ -186,8 +198,8 @@ public struct ComparisonReport: Sendable {
       for (who, verification) in [(row.backend, row.verification), (peer.name, row.peerVerification)]
       where verification.verdict != .passed {
         let line =
-          "- \(who), \(layer) \(row.pass), \(row.threads) threads: \(verification.verdictText)"
-          + (verification.reason.isEmpty ? "" : ", \(RunReport.cell(verification.reason))")
+          "- \(RunReport.cell(who)), \(RunReport.cell(layer)) \(row.pass), \(row.threads) threads: \(verification.verdictText)"
+          + (verification.reason.isEmpty ? "" : ", \(shown(verification.reason))")
         if !lines.contains(line) { lines.append(line) }
       }
     }

@@ -32,7 +32,7 @@ extension Comparison {
   /// Full training steps of a network with Adam on both sides, from the same initial weights and images: one row per competitor.
   /// A competitor whose first losses are not the peer's is not timed.
   ///
-  /// - Throws: `PeerError.broken`, and what making a model throws; what an engine throws is in its row.
+  /// - Throws: `PeerError` where it ends before anything is timed, see `peerEnd`, and what making a model throws; what an engine throws is in its row.
   public func trainingRows(
     for item: TrainingItem, pool: WorkerPool, competitors: [Competitor], shouldStop: () -> Bool = { false }
   ) throws -> [ComparisonRow] {
@@ -93,8 +93,7 @@ extension Comparison {
         })
     }
     // Each side's steps follow one of its own that is not timed.
-    try takeTurns(&contestants, pool, .warm, shouldStop)
-    settle(contestants, &rows)
+    try measure(&contestants, into: &rows, pool, .warm, shouldStop)
     return rows
   }
 }

@@ -108,7 +108,7 @@ public struct PeerTraining: Sendable, Hashable {
 
 /// Who the peer is.
 public struct PeerIdentity: Sendable, Hashable {
-  /// One lower-case word: `pytorch`.
+  /// One lower-case word: `pytorch`. Whatever a peer says, name and version hold nothing that a terminal would obey.
   public var name: String
   public var version: String
   /// The ways in which it can compute (layouts); for each row the fastest counts.
@@ -123,6 +123,8 @@ public enum PeerError: Error, Sendable, CustomStringConvertible {
   case broken(command: String, reason: String, errorOutput: String)
   /// The peer answered that it cannot.
   case declined(String)
+  /// Whoever asked wants to end.
+  case interrupted
 
   /// With the last lines that the peer wrote to standard error.
   public var description: String {
@@ -132,6 +134,7 @@ public enum PeerError: Error, Sendable, CustomStringConvertible {
       return "the peer '\(command)' \(reason)"
         + (lines.isEmpty ? "; it wrote nothing to standard error" : "; it wrote to standard error:\n\(lines)")
     case .declined(let reason): return reason
+    case .interrupted: return "interrupted"
     }
   }
 }

@@ -1,57 +1,44 @@
 import ConvCore
 import Foundation
-import Synchronization
 
 /// A peer in a process of its own. It lives as long as the comparison, so that it keeps its tensors and threads.
 public final class PeerProcess {
   /// The shell command that started it.
   public let command: String
+  /// Seconds that it may take for one answer.
+  public let timeLimit: Double
   /// Who it says that it is.
   public private(set) var identity = PeerIdentity(name: "", version: "", configurations: [])
-  private let process = Process()
-  private let requests = Pipe()
-  private let answers = Pipe()
-  private let errors: ErrorOutput
-  private var buffered: [UInt8] = []
+  private let group: PeerGroup
+  private let shouldStop: () -> Bool
+  private var answers: [UInt8] = []
+  /// The end of what it has written to standard error.
+  private var words: [UInt8] = []
+  private var hasMoreWords = true
+  /// Whether it owes an answer.
+  private var isBusy = false
 
+  /// Seconds that a peer may take for one answer where nothing else is said.
+  public static let standardTimeLimit = 300.0
   /// Longest line that is read: 64 MiB.
   private static let largestLine = 64 << 20
-
-  /// The end of what the peer writes to standard error, collected by another thread.
-  private final class ErrorOutput: Sendable {
-    private let bytes = Mutex<[UInt8]>([])
-
-    func add(_ data: Data) {
-      bytes.withLock { bytes in
-        bytes += data
-        if bytes.count > 1 << 16 { bytes.removeFirst(bytes.count - 1 << 16) }
-      }
-    }
-
-    var text: String { bytes.withLock { String(decoding: $0, as: UTF8.self) } }
-  }
+  private static let mostWords = 1 << 16
 
   /// Starts `command` by the shell and asks who it is.
   ///
-  /// - Throws: `PeerError.broken`.
-  public init(command: String) throws {
+  /// - Parameter shouldStop: is asked while an answer is waited for.
+  /// - Throws: `PeerError.broken`, `.interrupted`.
+  public init(
+    command: String, timeLimit: Double = PeerProcess.standardTimeLimit,
+    shouldStop: @escaping () -> Bool = { false }
+  ) throws {
     self.command = command
-    let errorPipe = Pipe()
-    errors = ErrorOutput()
+    self.timeLimit = timeLimit
+    self.shouldStop = shouldStop
     // A peer that has died is an error of write(2), not the end of this process.
     signal(SIGPIPE, SIG_IGN)
-    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", command]
-    process.standardInput = requests
-    process.standardOutput = answers
-    process.standardError = errorPipe
-    let errors = errors
-    errorPipe.fileHandleForReading.readabilityHandler = { handle in
-      let data = handle.availableData
-      if data.isEmpty { handle.readabilityHandler = nil } else { errors.add(data) }
-    }
     do {
-      try process.run()
+      group = try PeerGroup(command: command)
     } catch {
       throw PeerError.broken(command: command, reason: "could not be started: \(error)", errorOutput: "")
     }
@@ -59,17 +46,14 @@ public final class PeerProcess {
     guard let name = hello["peer"]?.string, let version = hello["version"]?.string,
       let configurations = hello["configurations"]?.array?.compactMap(\.string), !configurations.isEmpty
     else { throw broken("did not say who it is (peer, version, configurations)") }
+    // Names are shown wherever results are; configurations go back to the peer as they came.
     identity = PeerIdentity(
-      name: name, version: version, configurations: configurations, settles: hello["settles"]?.bool ?? false)
+      name: QuotedText.shortened(name), version: QuotedText.shortened(version),
+      configurations: configurations, settles: hello["settles"]?.bool ?? false)
   }
 
-  deinit {
-    // The end of its input is a peer's sign to leave.
-    try? requests.fileHandleForWriting.close()
-    let deadline = Date().addingTimeInterval(2)
-    while process.isRunning && Date() < deadline { usleep(10_000) }
-    if process.isRunning { process.terminate() }
-  }
+  // Who works on an answer does not see the end of its input.
+  deinit { group.end(patience: isBusy ? 0 : 2) }
 
   /// The result of a task at flat indices; NaN where it is not finite.
   ///
@@ -118,12 +102,11 @@ public final class PeerProcess {
   }
 
   private func ask(_ request: PeerRequest) throws -> JSONValue {
-    do {
-      try requests.fileHandleForWriting.write(contentsOf: Data((request.json + "\n").utf8))
-    } catch {
-      throw broken("takes no requests")
-    }
-    let line = try line()
+    let deadline = ContinuousClock.now + .seconds(timeLimit)
+    isBusy = true
+    try send(Array((request.json + "\n").utf8), until: deadline)
+    let line = try line(until: deadline)
+    isBusy = false
     let answer: JSONValue
     do {
       answer = try JSONValue(parsing: line)
@@ -135,28 +118,86 @@ public final class PeerProcess {
     return answer
   }
 
-  private func line() throws -> [UInt8] {
+  private func send(_ bytes: [UInt8], until deadline: ContinuousClock.Instant) throws {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { write(group.input, $0.baseAddress, $0.count) }
+      if count > 0 {
+        rest = rest.dropFirst(count)
+      } else if count < 0 && errno == EAGAIN {
+        try wait(for: POLLOUT, of: group.input, until: deadline)
+      } else if !(count < 0 && errno == EINTR) {
+        throw broken("takes no requests")
+      }
+    }
+  }
+
+  private func line(until deadline: ContinuousClock.Instant) throws -> [UInt8] {
     var searched = 0
     while true {
-      if let end = buffered[searched...].firstIndex(of: 0x0A) {
-        defer { buffered.removeFirst(end + 1) }
-        return Array(buffered[..<end])
+      if let end = answers[searched...].firstIndex(of: 0x0A) {
+        defer { answers.removeFirst(end + 1) }
+        return Array(answers[..<end])
       }
-      searched = buffered.count
+      searched = answers.count
       guard searched < PeerProcess.largestLine else { throw broken("answered a line without end") }
-      let data = answers.fileHandleForReading.availableData
-      guard !data.isEmpty else { throw broken("ended without an answer") }
-      buffered += data
+      // Whoever it has started may hold its end of the pipe longer than it lives.
+      let wasRunning = group.isRunning
+      switch PeerProcess.read(group.output, into: &answers) {
+      case .some: continue
+      case .none where wasRunning: try wait(for: POLLIN, of: group.output, until: deadline)
+      case .none, .end: throw broken("ended without an answer")
+      }
+    }
+  }
+
+  private enum Reading { case some, none, end }
+
+  private static func read(_ descriptor: Int32, into bytes: inout [UInt8]) -> Reading {
+    var block = [UInt8](repeating: 0, count: 1 << 16)
+    let count = block.withUnsafeMutableBytes { Foundation.read(descriptor, $0.baseAddress, $0.count) }
+    if count < 0 { return errno == EAGAIN || errno == EINTR ? .none : .end }
+    bytes += block[..<count]
+    return count > 0 ? .some : .end
+  }
+
+  /// Waits for the peer, a tenth of a second at most, and takes what it writes to standard error meanwhile.
+  ///
+  /// - Throws: `PeerError.interrupted`; `.broken` after the deadline.
+  private func wait(for events: Int32, of descriptor: Int32, until deadline: ContinuousClock.Instant) throws {
+    if shouldStop() { throw PeerError.interrupted }
+    let left = deadline - .now
+    guard left > .zero else {
+      throw broken("did not answer in \(RunReport.short(timeLimit)) seconds", isEnding: false)
+    }
+    var waits = [pollfd(fd: descriptor, events: Int16(events), revents: 0)]
+    if hasMoreWords { waits.append(pollfd(fd: group.errors, events: Int16(POLLIN), revents: 0)) }
+    poll(&waits, nfds_t(waits.count), Int32(min(100, left / .milliseconds(1) + 1)))
+    listen()
+  }
+
+  /// Takes what the peer has written to standard error.
+  private func listen() {
+    while hasMoreWords {
+      switch PeerProcess.read(group.errors, into: &words) {
+      case .some: break
+      case .none: return
+      case .end: hasMoreWords = false
+      }
+      if words.count > PeerProcess.mostWords { words.removeFirst(words.count - PeerProcess.mostWords) }
     }
   }
 
   /// What is wrong, with how the process ended and what it last wrote to standard error.
-  private func broken(_ reason: String) -> PeerError {
-    let deadline = Date().addingTimeInterval(1)
-    while process.isRunning && Date() < deadline { usleep(10_000) }
-    // What it wrote last may still be on its way.
-    usleep(50_000)
-    let end = process.isRunning ? "" : " (exit status \(process.terminationStatus))"
-    return .broken(command: command, reason: reason + end, errorOutput: errors.text)
+  private func broken(_ reason: String, isEnding: Bool = true) -> PeerError {
+    let deadline = ContinuousClock.now + .seconds(isEnding ? 1 : 0)
+    while group.isRunning && ContinuousClock.now < deadline {
+      usleep(10_000)
+      listen()
+    }
+    listen()
+    let end = group.exitStatus.map { " (exit status \($0))" } ?? ""
+    return .broken(
+      command: command, reason: reason + end, errorOutput: String(decoding: words, as: UTF8.self))
   }
 }

@@ -77,7 +77,10 @@ public struct AuditReport: Sendable {
     }
   }
 
-  /// Writes both files whole, or none.
+  /// Names of the files that are written.
+  public static let files = ["audit.md", "audit.csv"]
+
+  /// Writes `files` whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {

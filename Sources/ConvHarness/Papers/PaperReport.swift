@@ -54,7 +54,10 @@ public struct PaperReport: Sendable {
     (rows + errorRows).contains { ![.passed, .unsupported].contains($0.verification.verdict) }
   }
 
-  /// Writes `results.csv`, `orders.csv` and `report.md`: all of them whole, or none.
+  /// Names of the files that are written.
+  public static let files = ["results.csv", "orders.csv", "report.md"]
+
+  /// Writes `files`: all of them whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {

@@ -263,11 +263,7 @@ public struct ReferenceLibrary: Sendable {
     }
     let folder =
       manager.fileExists(atPath: cases, isDirectory: &isDirectory) && isDirectory.boolValue ? cases : root
-    guard let names = manager.enumerator(atPath: folder) else {
-      throw FileError.missingInput(path: folder, reason: "cannot be listed")
-    }
-    paths = names.compactMap { $0 as? String }.filter { $0.hasSuffix(".safetensors") }.sorted()
-      .map { folder + "/" + $0 }
+    paths = try FileTree.files(below: folder, suffix: ".safetensors").map { folder + "/" + $0 }
     if paths.isEmpty {
       throw FileError.missingInput(path: folder, reason: "holds no .safetensors file")
     }

@@ -55,7 +55,10 @@ public struct AgreementReport: Sendable {
     return "an engine and its own copy: \(Self.share(agreeing, of: copies.count)) indistinguishable"
   }
 
-  /// Writes `agreement.md`, `company.csv` and `copies.csv` whole, or none.
+  /// Names of the files that are written.
+  public static let files = ["agreement.md", "company.csv", "copies.csv"]
+
+  /// Writes `files` whole, or none.
   ///
   /// - Throws: `FileError`.
   public func write(to folder: String) throws {

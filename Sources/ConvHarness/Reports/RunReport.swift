@@ -52,6 +52,12 @@ public struct RunReport: Sendable {
       || training.contains { !$0.problem.isEmpty || ($0.trajectoryError ?? 0) > 1 }
   }
 
+  /// Names of the files that are written, and of the journal that stands beside them while a run goes on.
+  public static let files = [
+    RunFiles.results, RunFiles.samples, RunFiles.training, RunFiles.layers, RunFiles.trajectory, RunFiles.run,
+    "report.md", "report.html", RunJournal.name,
+  ]
+
   /// Writes `results.csv`, `samples.csv`, `training.csv`, `layers.csv`, `trajectory.csv`, `run.json`, and what is made from them
   /// (`report.md`, `report.html`): all of them whole, or none.
   ///

@@ -21,7 +21,7 @@ extension BenchmarkSuite {
     if !isPattern { return try file(text) }
     let suites = builtIn.filter { fnmatch(text, $0.name, 0) == 0 }
     if !suites.isEmpty { return suites }
-    let files = self.files(matching: text)
+    let files = try self.files(matching: text)
     guard !files.isEmpty else {
       if text.contains("/") {
         throw FileError.missingInput(path: text, reason: "no file matches this pattern")
@@ -33,11 +33,18 @@ extension BenchmarkSuite {
   }
 
   /// Paths of files, not folders, that match a pattern, sorted.
-  private static func files(matching pattern: String) -> [String] {
+  ///
+  /// - Throws: `FileError.missingInput` for one whose name is not UTF-8 text: in text it would be another one.
+  private static func files(matching pattern: String) throws -> [String] {
     var found = glob_t()
     defer { globfree(&found) }
     guard glob(pattern, 0, nil, &found) == 0, let paths = found.gl_pathv else { return [] }
-    return (0..<Int(found.gl_pathc)).compactMap { paths[$0].map { String(cString: $0) } }.filter { path in
+    return try (0..<Int(found.gl_pathc)).compactMap { paths[$0] }.map { path in
+      if let text = String(validatingCString: path) { return text }
+      let bytes = UnsafeBufferPointer(start: path, count: strlen(path)).map(UInt8.init(bitPattern:))
+      throw FileError.missingInput(
+        path: pattern, reason: "it matches a name that is not UTF-8 text: \(QuotedText.bytes(bytes))")
+    }.filter { path in
       var isFolder: ObjCBool = false
       return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
     }

@@ -63,6 +63,16 @@ public struct FailureReport {
     return "  tensors of \(count) executions: \(path)"
   }
 
+  /// Finds out before a long run whether `folder` is something else; it is made with the first file only.
+  ///
+  /// - Throws: `FileError.cannotCreate`.
+  public static func check(_ folder: String) throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), !isFolder.boolValue
+    else { return }
+    throw FileError.cannotCreate(path: folder, reason: "a file of that name exists, a folder is needed")
+  }
+
   private static func makeFolder(_ folder: String) throws {
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
