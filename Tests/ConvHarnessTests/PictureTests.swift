@@ -34,7 +34,7 @@ import Testing
     }
     #expect(text.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\"") && text.utf8.count < 200_000)
     #expect(text.contains("prefers-color-scheme:dark"))
-    let svg = try XMLNode.parse(text)
+    let svg = try #require(XMLNode.parse(text).all("svg").first)
     let background = try #require(svg.all("rect").first)
     #expect(background.attributes["class"] == "page")
     #expect(background.attributes["width"] == svg.attributes["width"])
@@ -74,7 +74,8 @@ import Testing
   @Test(arguments: [1, 2, 3, 8]) func fits(_ count: Int) throws {
     let engines = ["base"] + (1..<30).map { "an-engine-\($0)" }
     let names = (0..<count).map { "net\($0) conv1" }
-    let svg = try XMLNode.parse(ReportPicture(report(suites: count, engines: engines), layers: names).text)
+    let page = try XMLNode.parse(ReportPicture(report(suites: count, engines: engines), layers: names).text)
+    let svg = try #require(page.all("svg").first)
     let width = try #require(Double(svg.attributes["width"] ?? ""))
     let height = try #require(Double(svg.attributes["height"] ?? ""))
     let legend = svg.all("text") { $0.attributes["class"] == "name" }

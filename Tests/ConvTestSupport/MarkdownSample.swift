@@ -35,7 +35,9 @@ public struct MarkdownSample: Sendable {
   public var place: String { "\(page):\(line)" }
   public var text: String { lines.joined(separator: "\n") + "\n" }
   /// Whether it is a package's manifest.
-  public var isManifest: Bool { language == .swift && lines.first?.hasPrefix("// swift-tools-version") == true }
+  public var isManifest: Bool {
+    language == .swift && lines.first?.hasPrefix("// swift-tools-version") == true
+  }
 
   /// A page that cannot be read as one with samples.
   public struct Fault: Error, CustomStringConvertible {

@@ -7,6 +7,7 @@ struct BuildFolder {
   let folder: URL
   private let compiler: String
   private let libraries: [String]
+  private let clang: [String]
   private let objects: [String]
 
   init() throws {
@@ -18,24 +19,24 @@ struct BuildFolder {
     }
     // All of it but the entry point.
     objects = text.split(separator: "\n").map(String.init).filter { !$0.contains("/vbench.build/") }
-    let command = try Self.linkCommand(folder)
-    compiler = command[0]
-    libraries = command.filter { $0.hasPrefix("-l") || ($0.hasPrefix("-L") && $0.count > 2) }
-  }
-
-  /// How SwiftPM links `vbench`, from its list of what it does.
-  private static func linkCommand(_ folder: URL) throws -> [String] {
     let plan = folder.deletingLastPathComponent().deletingLastPathComponent()
       .appending(path: "\(folder.lastPathComponent).yaml")
-    let text = try String(contentsOf: plan, encoding: .utf8)
-    for line in text.split(separator: "\n") where line.contains("\"-emit-executable\"") {
-      guard line.contains("/vbench.product/Objects.LinkFileList\""), let start = line.firstIndex(of: "["),
-        let words = try JSONSerialization.jsonObject(with: Data(line[start...].utf8)) as? [String],
-        words.count > 1
-      else { continue }
-      return words
+    let steps = try String(contentsOf: plan, encoding: .utf8)
+    func command(_ marks: String...) throws -> [String] {
+      for line in steps.split(separator: "\n") where marks.allSatisfy(line.contains) {
+        guard let start = line.firstIndex(of: "["), line.contains("    args: ["),
+          let words = try JSONSerialization.jsonObject(with: Data(line[start...].utf8)) as? [String]
+        else { continue }
+        return words
+      }
+      throw MarkdownSample.Fault(description: "\(plan.path) has no command with \(marks)")
     }
-    throw MarkdownSample.Fault(description: "\(plan.path) does not say how vbench is linked")
+    let link = try command("\"-emit-executable\"", "/vbench.product/Objects.LinkFileList\"")
+    compiler = link[0]
+    libraries = link.filter { $0.hasPrefix("-l") || ($0.hasPrefix("-L") && $0.count > 2) }
+    // Where the maps of the C modules are, which its modules import.
+    let compile = try command("\"-module-name\",\"VbenchCLI\"")
+    clang = zip(compile, compile.dropFirst()).flatMap { $0 == "-Xcc" ? [$0, $1] : [] }
   }
 
   /// The command that makes a program of one source.
@@ -43,7 +44,7 @@ struct BuildFolder {
     let list = source.deletingLastPathComponent().appending(path: "objects")
     try Data(objects.joined(separator: "\n").utf8).write(to: list)
     return [compiler, "-swift-version", "6", "-O", "-warnings-as-errors", "-module-name", "Sample"]
-      + ["-I", folder.appending(path: "Modules").path, "-Xlinker", "--gc-sections"] + libraries
+      + ["-I", folder.appending(path: "Modules").path, "-Xlinker", "--gc-sections"] + clang + libraries
       + [source.path, "@\(list.path)", "-o", program.path]
   }
 }

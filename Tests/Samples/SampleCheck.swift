@@ -26,6 +26,7 @@ struct SampleCheck {
     for page in try DocumentationPages.all(in: checkout) {
       let folder = scratch.appending(path: page)
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      try putReadersFiles(into: folder)
       let samples = try DocumentationPages.samples(of: page, in: checkout)
       let programs = MarkdownSample.programs(samples)
       for sample in samples {
@@ -57,6 +58,22 @@ struct SampleCheck {
     return counts.failed
   }
 
+  /// Stands for what a reader has: models and files of problems.
+  private func putReadersFiles(into folder: URL) throws {
+    let references = checkout.appending(path: "References/models")
+    for (stored, name) in [
+      ("residual.onnx", "model.onnx"), ("exports/detector-dynamo-image.onnx", "detector.onnx"),
+    ] {
+      try FileManager.default.copyItem(
+        at: references.appending(path: stored), to: folder.appending(path: name))
+    }
+    let problems = Data("conv2d:n1c64h28w28k64r3s3p1 res3a\n".utf8)
+    try problems.write(to: folder.appending(path: "shapes.txt"))
+    let shapes = folder.appending(path: "shapes")
+    try FileManager.default.createDirectory(at: shapes, withIntermediateDirectories: true)
+    try problems.write(to: shapes.appending(path: "resnet"))
+  }
+
   /// At once, so that a long check shows where it is.
   private func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
@@ -76,14 +93,22 @@ struct SampleCheck {
     say("\(words) \(time)  \(place)  \(what)")
   }
 
-  /// What it says has to work: a line of `make` as far as `make -n` goes, lines that only have to parse as far as the shell can tell
-  /// (those of `vbench` are parsed by `DocumentationTests`), every other one as it stands.
+  /// What it says has to work: a line of `make` as far as `make -n` goes; lines that only have to parse as far as the shell can tell,
+  /// and what runs and comparisons would measure is listed (`DocumentationTests` parse all lines of `vbench`); every other one as it
+  /// stands.
   private func check(_ command: ShellCommand, _ mark: MarkdownSample.Mark?, in folder: URL) throws {
     if command.parts[0][0] == "make" {
       try run(["make", "-n"] + command.parts[0].dropFirst(), in: checkout)
     } else if mark == .parseOnly {
       try run(["bash", "-n", "-c", command.text], in: folder)
-      for part in command.parts { try run(["bash", "-c", "command -v \"$0\"", part[0]], in: folder) }
+      for part in command.parts {
+        try run(["bash", "-c", "command -v \"$0\"", part[0]], in: folder)
+        if ["run", "compare"].contains(part.dropFirst().first), part[0] == "vbench",
+          !part.contains("--resume")
+        {
+          try run(part + (part.contains("--list") ? [] : ["--list"]), in: folder)
+        }
+      }
     } else {
       try run(["bash", "-e", "-o", "pipefail", "-c", command.text], in: folder)
     }
@@ -94,8 +119,12 @@ struct SampleCheck {
     let package = folder.appending(path: "package-\(sample.line)")
     try FileManager.default.createDirectory(at: package, withIntermediateDirectories: true)
     try Data(sample.text.utf8).write(to: package.appending(path: "Package.swift"))
+    // Nobody else builds there, so that nobody is waited for.
+    let build = package.appending(path: ".build").path
     func manifest(_ folder: URL) throws -> [String: Any] {
-      let text = try run(["swift", "package", "--package-path", folder.path, "dump-package"], in: folder)
+      let text = try run(
+        ["swift", "package", "--package-path", folder.path, "--scratch-path", build, "dump-package"],
+        in: folder)
       let object = try JSONSerialization.jsonObject(with: Data(text.utf8))
       return object as? [String: Any] ?? [:]
     }

@@ -63,7 +63,8 @@ public struct ReportPicture: Sendable {
     let cellHeight = Self.cellHead + (charts.map(\.height).max() ?? 0) + 8
     let rows = (charts.count + columns - 1) / columns
     let chartsEnd = Self.head + Double(rows) * (cellHeight + Self.margin)
-    var canvas = SVGCanvas(width: width, height: chartsEnd + Double(legendLines.count + 1) * Self.legendLine + 6)
+    var canvas = SVGCanvas(
+      width: width, height: chartsEnd + Double(legendLines.count + 1) * Self.legendLine + 6)
     canvas.rectangle(x: 0, y: 0, width: width, height: canvas.height, "page")
     canvas.text(Self.margin, 24, "How fast, how wrong: one forward pass of a layer", "title")
     canvas.text(Self.margin, 42, conditions, "remark")
@@ -108,7 +109,8 @@ public struct ReportPicture: Sendable {
   private var legendLines: [[String]] {
     var lines: [[String]] = [[]]
     var x = Self.margin
-    for name in styles.engines where layers.contains(where: { $0.layer.rows.contains { $0.backend == name } }) {
+    for name in styles.engines where layers.contains(where: { $0.layer.rows.contains { $0.backend == name } })
+    {
       let next = x + Self.legendWidth(name)
       if next > width - Self.margin, lines[lines.count - 1] != [] {
         lines.append([])
@@ -134,6 +136,7 @@ public struct ReportPicture: Sendable {
       y += Self.legendLine
     }
     canvas.text(
-      Self.margin, y + 3.8, "Left and low is better. Filled: no engine is both faster and more exact.", "remark")
+      Self.margin, y + 3.8, "Left and low is better. Filled: no engine is both faster and more exact.",
+      "remark")
   }
 }
