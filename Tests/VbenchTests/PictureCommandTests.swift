@@ -27,13 +27,16 @@ import Testing
   @Test func faults() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/picture.svg"
+      // A copy: what is wrong here could write to the folder of the run.
+      let run = folder + "/run"
+      try FileManager.default.copyItem(atPath: Self.run, toPath: run)
       for (arguments, status, words) in [
         (["--picture", path, "--layers", "nonesuch"], 64, "unknown layer 'nonesuch'"),
         (["--picture", path, "--layers", ","], 64, "--layers is empty"),
         (["--layers", "conv1"], 64, "--layers is for --picture"),
         (["--picture", folder + "/none/picture.svg"], 73, "none"),
       ] {
-        let outcome = try CommandLineRunner.run(["report", Self.run] + arguments)
+        let outcome = try CommandLineRunner.run(["report", run] + arguments)
         #expect(outcome.status == Int32(status) && outcome.error.contains(words), "\(outcome)")
         #expect(!FileManager.default.fileExists(atPath: path))
       }
