@@ -8,7 +8,7 @@ VBENCH = .build/release/vbench
 # SwiftPM passes trait flags in hash order: without this about every other build starts from scratch.
 export SWIFT_DETERMINISTIC_HASHING = 1
 
-.PHONY: run test deps release lint format mutants references compare wide sharp sanitize fuzz protocol clean
+.PHONY: run test deps release lint format samples mutants references compare wide sharp sanitize fuzz protocol clean
 
 ## run: builds in release and runs the default job (under 3 minutes after the build)
 run: release
@@ -42,6 +42,11 @@ lint:
 ## format: applies the formatting
 format:
 	swift format -i -r Sources Tests Package.swift
+
+## samples: builds and runs the samples of README.md and Documentation; ARGS=README.md:56 chooses
+samples: release
+	swift build -c release $(TRAIT_FLAGS) --product check-samples
+	.build/release/check-samples $(ARGS)
 
 ## mutants: builds all faults of Tests/Mutants at once, runs each and demands that the tests turn red
 mutants: TRAITS = default,OneDNN

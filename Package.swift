@@ -119,6 +119,9 @@ let package = Package(
       dependencies: ["VbenchCLI", "ConvBackends", "ConvTestSupport", "ConvHarness"],
       path: "Tests/SleepProbe"),
 
+    // Builds and runs the samples of README.md and of Documentation against the build that it belongs to; .ci/run starts it.
+    .executableTarget(name: "check-samples", dependencies: ["ConvTestSupport"], path: "Tests/Samples"),
+
     // Starts the executable with mutated arguments and files; `make fuzz` runs it.
     .executableTarget(
       name: "fuzz-commands",

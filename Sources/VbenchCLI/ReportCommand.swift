@@ -13,14 +13,40 @@ struct ReportCommand: ParsableCommand {
       A report whose tables are as they were is the same to the byte. Of a run that was killed the journal is read: the
       report is that of the items that are whole, says so, and --resume goes on with the run all the same.
 
-      EXAMPLE
-        vbench report Reports/2026-11-24-amd-epyc-avx2
+      EXAMPLES
+        vbench report out
+        vbench report out --picture out.svg                 time and error of one layer per suite
+        vbench report out --picture out.svg --layers 'seed-cnn conv3,vgg16 1_2'
       """)
 
   @Argument(help: ArgumentHelp("Folder of a run.", valueName: "dir"))
   var folder: String
 
+  @Option(
+    help: ArgumentHelp(
+      "Writes time against error of some layers as an SVG file that stands alone, and nothing else.",
+      valueName: "file"))
+  var picture: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The picture's layers, as reports name them; a suite's name may stand before (default: the first of each suite, at most 4).",
+      valueName: "names"))
+  var layers: String?
+
+  func validate() throws {
+    if layers != nil && picture == nil { throw ValidationError("--layers is for --picture FILE") }
+  }
+
   func run() throws {
+    if let picture {
+      let names = try layers.map(NameList.split) ?? []
+      if layers != nil && names.isEmpty { throw UsageError("--layers is empty") }
+      let drawing = try ReportPicture(RunReport(reading: folder), layers: names)
+      try AtomicFile.write(drawing.text, to: picture)
+      StandardOutput.write(picture)
+      return
+    }
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
       throw FileError.missingInput(path: folder, reason: "there is no such folder")

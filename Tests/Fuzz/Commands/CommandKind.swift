@@ -29,7 +29,7 @@ struct CommandKind {
     self.options = options
   }
 
-  /// All kinds; files are those of `Tests/Fuzz/corpus`, `References` and `Reports` of a checkout.
+  /// All kinds; files are those of `Tests/Fuzz/corpus`, `References`, `Reports` and `Peers` of a checkout.
   static func all(checkout: String) throws -> [CommandKind] {
     func files(_ folder: String, ending: String = "", below limit: Int = 65536) throws -> [[UInt8]] {
       let folder = URL(fileURLWithPath: checkout).appending(path: folder)
@@ -41,15 +41,15 @@ struct CommandKind {
     }
     let problems = problems.map { Array($0.utf8) }
     let problemTexts = try files("Tests/Fuzz/corpus/problem")
-    let batches = problems + [Array(Self.batch.utf8), try files("Reports/peers", ending: "layers.txt")[0]]
+    let batches = problems + [Array(Self.batch.utf8), try files("Peers", ending: "layers.txt")[0]]
     let (models, modelTexts) = (
       try files("References/models", ending: ".onnx"), try files("Tests/Fuzz/corpus/onnx")
     )
     let cases = try files("References/cases", ending: ".safetensors", below: 8192)
     let reports = try files("Tests/Fuzz/corpus/report")
     let run = try run(
-      networks: "\(checkout)/Reports/2026-11-25-amd-epyc-avx2-networks",
-      layers: "\(checkout)/Reports/2026-11-30-amd-epyc-avx512")
+      networks: "\(checkout)/Reports/zen3-avx2-networks",
+      layers: "\(checkout)/Reports/zen5-avx512-run")
     let list = ["run", "--list"]
     return [
       CommandKind("list", right: problems, stored: problemTexts, options: selection) {

@@ -151,7 +151,10 @@ public struct HTMLReport: Sendable {
 
 extension RunReport {
   /// `report.html`.
-  public var html: String {
+  public var html: String { page.text }
+
+  /// The page with all that the run knows.
+  var page: HTMLReport {
     var facts = HTMLReport.Facts()
     // The roofline is that of the largest number of threads, as the report's peak is.
     facts.bandwidth = limits.max { $0.threads < $1.threads }.map(\.bandwidth)
@@ -168,6 +171,6 @@ extension RunReport {
           ? "" : "workspace \(ByteCount.text(row.workspaceLimit))",
       ].filter { !$0.isEmpty }.joined(separator: ", ")
     }
-    return HTMLReport(self, facts: facts).text
+    return HTMLReport(self, facts: facts)
   }
 }

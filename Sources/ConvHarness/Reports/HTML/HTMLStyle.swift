@@ -19,6 +19,43 @@ enum HTMLStyle {
     colours: EngineStyles.dark, page: EngineStyles.pageDark, card: EngineStyles.cardDark, text: "#e7eaee",
     muted: "#a2abb7", line: "#343b44", link: "#82b8ff", good: "#5fd49b", bad: "#ff8a80", warn: "#f0b95a")
 
+  /// Rules of what is drawn, on a page and in a file of its own.
+  static let chart = """
+    svg text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;\
+    fill:var(--text);font-variant-numeric:tabular-nums}
+    svg .t-end{text-anchor:end}svg .t-middle{text-anchor:middle}
+    svg .tick,svg .axis-title,svg .problem,svg .limit-label,svg .remark{fill:var(--muted)}
+    svg .tick{font-size:10.5px}svg .label{font-size:11.5px;font-weight:600}
+    svg .problem{font-size:9px;font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+    svg .strong{font-weight:700}svg .point-label{font-size:10.5px;fill:var(--c)}\
+    svg .point-label,svg .problem,svg .limit-label{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
+    svg .grid{stroke:var(--line);fill:none;stroke-width:1}
+    svg .axis{stroke:var(--muted);fill:none;stroke-width:1}
+    svg .reference{stroke:var(--text);fill:none;stroke-width:1.3}
+    svg .limit{stroke:var(--text);fill:none;stroke-width:1.6;stroke-dasharray:6 3}
+    svg .front{stroke:var(--muted);fill:none;stroke-width:1.4;stroke-dasharray:3 2}
+    svg .whisker{stroke:var(--text);fill:none;stroke-width:1.2}
+    svg .mark{fill:var(--c);stroke:var(--card);stroke-width:1}
+    svg .behind{fill:var(--card);stroke:var(--c);stroke-width:1.6}
+    svg .again{fill-opacity:.35;stroke:var(--c);stroke-width:1}.key.part .again{fill-opacity:.35;stroke:var(--c)}
+    svg .small{stroke-width:.7}svg .cloud{fill-opacity:.8}
+    svg .bar{fill:var(--c);fill-opacity:.78}svg .best{fill:var(--text);fill-opacity:.85}
+    svg .open{fill:var(--card);stroke:var(--c);stroke-width:1.3}
+    svg .beyond{fill:var(--card);stroke:var(--text);stroke-width:.8}svg .gap{fill:var(--card)}
+    svg .curve{stroke:var(--c);fill:none;stroke-width:1.6}
+    svg .dash1{stroke-dasharray:7 3}svg .dash2{stroke-dasharray:2 3}svg .dash3{stroke-dasharray:9 3 2 3}
+    \(EngineStyles.light.indices.map { ".e\($0){--c:var(--e\($0))}" }.joined())
+    """
+
+  /// The style of a drawing that is a file of its own.
+  static let chartAlone = """
+    :root{color-scheme:light dark;\(light)}
+    @media (prefers-color-scheme:dark){:root{\(dark)}}
+    \(chart)
+    .page{fill:var(--page)}.card{fill:var(--card);stroke:var(--line)}
+    svg .title{font-size:15px;font-weight:600}svg .name{font-size:11.5px}
+    """
+
   static let sheet = """
     :root{color-scheme:light dark;\(light)}
     @media (prefers-color-scheme:dark){:root{\(dark)}}
@@ -58,30 +95,7 @@ enum HTMLStyle {
     figcaption{font-size:.84rem;font-weight:600;margin-bottom:4px}
     figcaption span{display:block;font-weight:400;font-size:.76rem;color:var(--muted);overflow-wrap:anywhere}
     svg.chart{display:block;width:100%;max-width:500px;height:auto;margin:0 auto}
-    svg text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;\
-    fill:var(--text);font-variant-numeric:tabular-nums}
-    svg .t-end{text-anchor:end}svg .t-middle{text-anchor:middle}
-    svg .tick,svg .axis-title,svg .problem,svg .limit-label,svg .remark{fill:var(--muted)}
-    svg .tick{font-size:10.5px}svg .label{font-size:11.5px;font-weight:600}
-    svg .problem{font-size:9px;font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace}
-    svg .strong{font-weight:700}svg .point-label{font-size:10.5px;fill:var(--c)}\
-    svg .point-label,svg .problem,svg .limit-label{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
-    svg .grid{stroke:var(--line);fill:none;stroke-width:1}
-    svg .axis{stroke:var(--muted);fill:none;stroke-width:1}
-    svg .reference{stroke:var(--text);fill:none;stroke-width:1.3}
-    svg .limit{stroke:var(--text);fill:none;stroke-width:1.6;stroke-dasharray:6 3}
-    svg .front{stroke:var(--muted);fill:none;stroke-width:1.4;stroke-dasharray:3 2}
-    svg .whisker{stroke:var(--text);fill:none;stroke-width:1.2}
-    svg .mark{fill:var(--c);stroke:var(--card);stroke-width:1}
-    svg .behind{fill:var(--card);stroke:var(--c);stroke-width:1.6}
-    svg .again{fill-opacity:.35;stroke:var(--c);stroke-width:1}.key.part .again{fill-opacity:.35;stroke:var(--c)}
-    svg .small{stroke-width:.7}svg .cloud{fill-opacity:.8}
-    svg .bar{fill:var(--c);fill-opacity:.78}svg .best{fill:var(--text);fill-opacity:.85}
-    svg .open{fill:var(--card);stroke:var(--c);stroke-width:1.3}
-    svg .beyond{fill:var(--card);stroke:var(--text);stroke-width:.8}svg .gap{fill:var(--card)}
-    svg .curve{stroke:var(--c);fill:none;stroke-width:1.6}
-    svg .dash1{stroke-dasharray:7 3}svg .dash2{stroke-dasharray:2 3}svg .dash3{stroke-dasharray:9 3 2 3}
-    \(EngineStyles.light.indices.map { ".e\($0){--c:var(--e\($0))}" }.joined())
+    \(chart)
     .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 10px;padding:0;font-size:.88rem}
     .legend li{display:flex;align-items:center;gap:5px}.key{width:15px;height:15px}
     .key.part rect{fill:var(--c);fill-opacity:.78}

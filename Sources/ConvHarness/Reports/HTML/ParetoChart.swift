@@ -9,6 +9,13 @@ struct ParetoChart {
   var isEmpty: Bool { points.isEmpty }
 
   func svg() -> String {
+    let names = layer.front.map(\.backend).joined(separator: ", ")
+    return drawing.svg(
+      label: "Time and error of \(layer.title), \(layer.condition.label); on the front: \(names)")
+  }
+
+  /// The chart without its name.
+  var drawing: SVGCanvas {
     let points = points
     let front = layer.front
     let bottom = 196.0
@@ -63,9 +70,7 @@ struct ParetoChart {
         break
       }
     }
-    let names = front.map(\.backend).joined(separator: ", ")
-    return canvas.svg(
-      label: "Time and error of \(layer.title), \(layer.condition.label); on the front: \(names)")
+    return canvas
   }
 
   private struct Box {

@@ -70,6 +70,12 @@ struct SVGCanvas {
       ], title.map { "<title>\(XMLText.escaped($0))</title>" })
   }
 
+  /// Another drawing, its upper left corner at (x, y).
+  mutating func insert(_ drawing: SVGCanvas, x: Double, y: Double) {
+    body += XMLText.element(
+      "g", [("transform", "translate(\(Self.number(x)) \(Self.number(y)))")], drawing.body)
+  }
+
   /// The element, named for those who do not see it.
   func svg(label: String) -> String {
     XMLText.element(
