@@ -116,8 +116,8 @@ struct CompareCommand: ParsableCommand {
     report.isPartial = Interruption.isRequested
     try report.write(to: output)
     StandardOutput.write(CompareCommand.summary(report))
-    if let note = report.trainingNote { StandardOutput.write(note) }
-    StandardOutput.write("comparison: \(output)/comparison.md")
+    if let note = report.trainingNote { StandardOutput.line(note) }
+    StandardOutput.line("comparison: \(output)/comparison.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }

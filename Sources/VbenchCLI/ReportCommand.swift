@@ -20,6 +20,6 @@ struct ReportCommand: ParsableCommand {
   var folder: String
 
   func run() throws {
-    for name in try RunReport.remake(in: folder) { StandardOutput.write("\(folder)/\(name)") }
+    for name in try RunReport.remake(in: folder) { StandardOutput.line("\(folder)/\(name)") }
   }
 }

@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Ctrl-C and SIGTERM as a flag that long work asks for between its steps.
+/// Ctrl-C, SIGTERM and a terminal that was closed (SIGHUP, unless `nohup` has it ignored) as a flag that long work asks for between its steps.
 ///
 /// The first signal sets the flag, so that the work ends with whole files; a second one ends the process at once.
 enum Interruption {
@@ -13,7 +13,7 @@ enum Interruption {
   static func catchSignals() {
     sources.withLock { sources in
       guard sources.isEmpty else { return }
-      for number in [SIGINT, SIGTERM] {
+      for number in [SIGINT, SIGTERM, SIGHUP] where number != SIGHUP || !isIgnored(SIGHUP) {
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
         source.setEventHandler {
@@ -25,6 +25,13 @@ enum Interruption {
         sources.append(source)
       }
     }
+  }
+
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(number, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   /// Whether the work is to end: after a signal, or where nobody can be told what it finds.
