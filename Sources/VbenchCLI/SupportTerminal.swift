@@ -22,9 +22,18 @@ enum Terminal {
   }
 
   /// Columns of the terminal; 80 where it does not say.
-  static var width: Int {
+  static var width: Int { columns(STDERR_FILENO) ?? 80 }
+
+  /// Gives the argument parser a width that it can wrap help texts to: it ends where fewer columns are left than it indents by.
+  static func widenHelp() {
+    let least = 40
+    let stated = ProcessInfo.processInfo.environment["COLUMNS"].flatMap(Int.init) ?? columns(STDOUT_FILENO)
+    if let stated, stated < least { setenv("COLUMNS", "\(least)", 1) }
+  }
+
+  private static func columns(_ descriptor: Int32) -> Int? {
     var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
     return Int(size.ws_col)
   }
 }
@@ -143,7 +152,7 @@ struct TextTable {
 
   /// The table for programs (`CSV`), on a line each: what a terminal would obey is written out here too.
   var csv: String {
-    ([header] + rows).map { $0.map { CSV.field(QuotedText.visible($0)) }.joined(separator: ",") }.joined(
-      separator: "\n")
+    let lines = ([header] + rows).map { row in row.map { CSV.field(QuotedText.visible($0)) } }
+    return lines.map { $0.joined(separator: ",") }.joined(separator: "\n")
   }
 }

@@ -61,6 +61,7 @@ struct Vbench: ParsableCommand {
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {
     StandardDescriptors.occupy()
+    Terminal.widenHelp()
     // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     // So is a reader that went away (vbench list | head).
