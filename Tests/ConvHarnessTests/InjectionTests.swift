@@ -186,7 +186,7 @@ enum HostileText {
 
   private static func row(_ name: String, backend: String, verdict: Verdict = .passed) throws -> ResultRow {
     var row = try ReportSamples.row(
-      backend, suite: name, name: name, milliseconds: verdict == .passed ? 2 : nil, verdict: verdict,
+      backend, suite: Self.name, name: name, milliseconds: verdict == .passed ? 2 : nil, verdict: verdict,
       reason: name,
       speedup: verdict == .passed ? (2, 1.9, 2.1) : nil)
     row.variant = verdict == .unsupported ? "" : name

@@ -44,7 +44,7 @@ import Testing
       try AtomicFile.write(Array(#require(Data(base64Encoded: Self.model))), to: model)
       for source in [["--suite", suite], ["--onnx", model]] {
         expectTame(try CommandLineRunner.run(["run", "--list"] + source))
-        expectTame(try CommandLineRunner.run(["tune", "--list"] + source))
+        expectTame(try CommandLineRunner.run(["tune", "--list", "-o", folder + "/plan"] + source))
         expectTame(try CommandLineRunner.run(["compare", "--list"] + source))
         expectTame(try CommandLineRunner.run(["agreement", "--list"] + source))
         expectTame(try CommandLineRunner.run(["explain"] + source + Self.engine))
