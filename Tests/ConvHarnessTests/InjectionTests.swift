@@ -15,7 +15,8 @@ enum HostileText {
     "'plain", "\t=1", "\r=1", "\n=1", "\u{FF1D}1", "-inf", "inf", "1e5", "--", "a,b", "\"quoted\"",
     "a\nINJECTED", "a\r\nINJECTED", "\u{1B}[2J\u{1B}]0;pwn\u{7}", "a\u{202E}b\u{2066}c\u{200F}",
     "\u{85}\u{9B}31m",
-    "</title><img/src=x/onerror=alert(1)>", "# heading", "- item", "1. item", "é̂|", "漢字_", "a_", "_",
+    "</title><img/src=x/onerror=alert(1)>", "# heading", "> quote", "- item", "+ item", "1. item", "é̂|",
+    "漢字_", "a_", "_",
   ]
 
   /// All of them in one.
@@ -114,9 +115,10 @@ enum HostileText {
     let oneLine = String(String.UnicodeScalarView(name.unicodeScalars.filter { $0 != "\r" }))
     #expect(HostileText.shown(source) == QuotedText.visible(oneLine.replacing("\n", with: " ")))
     let bare = HostileText.unprotected(source)
-    for mark in ["`", "*", "~", "|", "$", "<", ">", "](", "][", "]:"] {
+    for mark in ["`", "*", "~", "|", "$", "<", "](", "][", "]:"] {
       #expect(!bare.contains(mark), "\(mark) of \(name) in \(source)")
     }
+    #expect(![">", "#", "- ", "+ "].contains { source.hasPrefix($0) }, "\(source)")
     // Interpolation escapes, literals do not.
     #expect(("| **\(name)** |\n" as Markdown).source == "| **\(source)** |\n")
     #expect(HostileText.cells(Markdown.row([name, name]).source.trimmingCharacters(in: .newlines)) == 2)

@@ -78,7 +78,7 @@ struct Markdown: ExpressibleByStringInterpolation, Hashable, Sendable {
     text.replacing(scalar: "\r", with: "").replacing(scalar: "\n", with: " ")
   }
 
-  private static let special = Set("&<>\\`*~|$_]".utf8)
+  private static let special = Set("&<>\\`*~|$_]#-+".utf8)
 
   private static func escaped(_ text: String) -> String {
     let text = QuotedText.visible(oneLine(text))
@@ -91,7 +91,12 @@ struct Markdown: ExpressibleByStringInterpolation, Hashable, Sendable {
       // Entities, since not every reader of Markdown knows backslashes before these.
       case "&": result += "&amp;"
       case "<": result += "&lt;"
-      case ">": result += "&gt;"
+      // At the beginning of an item these would be a quote, a heading, a list; elsewhere they are nothing.
+      case ">" where index == 0: result += "&gt;"
+      case "#" where index == 0: result += "\\#"
+      case "-", "+":
+        let isItem = index == 0 && scalars.count > 1 && scalars[1] == " "
+        result += isItem ? "\\\(scalar)" : "\(scalar)"
       case "\\", "`", "*", "~", "|", "$": result += "\\\(scalar)"
       // Within a word they emphasize nothing, and names are full of them.
       case "_":
