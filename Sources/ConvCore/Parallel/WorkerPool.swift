@@ -54,7 +54,8 @@ public final class WorkerPool: @unchecked Sendable {
     }
     if let threads = Int(text), (1...maximumThreads).contains(threads) { return threads }
     StandardError.write(
-      "vbench: VBENCH_THREADS=\(QuotedText.shortened(text)) is not in 1...\(maximumThreads); using \(processors)\n")
+      "vbench: VBENCH_THREADS=\(QuotedText.shortened(text)) is not in 1...\(maximumThreads); using \(processors)\n"
+    )
     return processors
   }
 
