@@ -92,10 +92,10 @@ struct AgreementCommand: ParsableCommand {
     settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)
     try report.write(to: output)
-    StandardOutput.write(report.companySentence)
-    if !report.rows.isEmpty { StandardOutput.write(report.powerSentence) }
-    if let sentence = report.copySentence { StandardOutput.write(sentence) }
-    StandardOutput.write("report: \(output)/agreement.md")
+    StandardOutput.line(report.companySentence)
+    if !report.rows.isEmpty { StandardOutput.line(report.powerSentence) }
+    if let sentence = report.copySentence { StandardOutput.line(sentence) }
+    StandardOutput.line("report: \(output)/agreement.md")
     if report.isPartial { throw InterruptedRun(folder: output) }
   }
 

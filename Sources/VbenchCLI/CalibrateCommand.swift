@@ -54,9 +54,9 @@ struct CalibrateCommand: ParsableCommand {
     StandardOutput.write(CalibrateCommand.summary(result, verbose: verbose), terminator: "")
     if let output {
       try result.profile.write(to: output)
-      StandardOutput.write("profile: \(output), hash \(result.profile.hash)")
+      StandardOutput.line("profile: \(output), hash \(result.profile.hash)")
     } else if let path = CalibrateCommand.keep(result.profile) {
-      StandardOutput.write("profile: \(path), hash \(result.profile.hash)")
+      StandardOutput.line("profile: \(path), hash \(result.profile.hash)")
     }
   }
 

@@ -121,7 +121,7 @@ struct CheckCommand: ParsableCommand {
     try junit.write(report)
     let left = others.values.reduce(0, +)
     let rest = left > 0 ? "; \(left) cases of layers, losses and optimizers are for swift test" : ""
-    StandardOutput.write("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")
+    StandardOutput.line("\(cases.count) convolutions, \(outcomes.count) checks, \(failures) failures\(rest)")
     if Interruption.isRequested { throw InterruptedCheck() }
     if failures > 0 { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }
@@ -153,16 +153,16 @@ struct CheckCommand: ParsableCommand {
 
   private func line(_ outcome: ReferenceCheck.Outcome) -> String {
     let result = outcome.verification
-    var text =
-      "\(result.verdictText): \(outcome.backend) \(outcome.operation) (\(outcome.op) \(outcome.name))"
-    if !result.reason.isEmpty { text += "\n  \(result.reason)" }
+    let name = QuotedText.visible("\(outcome.op) \(outcome.name)")
+    var text = "\(result.verdictText): \(outcome.backend) \(outcome.operation) (\(name))"
+    if !result.reason.isEmpty { text += "\n  \(QuotedText.visible(result.reason))" }
     if result.verdict != .unsupported && result.verdict != .missingReference {
       let figures = result.figuresText.isEmpty ? "" : result.figuresText + ", "
       text +=
         "\n  \(figures)max \(CSV.number(result.errorMax)), rms \(CSV.number(result.errorRMS)), "
         + "bound \(CSV.number(result.errorBound)), \(result.samples) results"
     }
-    return outcome.isFailure ? text + "\n  \(outcome.repro)" : text
+    return outcome.isFailure ? text + "\n  \(QuotedText.visible(outcome.repro))" : text
   }
 
   private func summary(_ outcomes: [ReferenceCheck.Outcome], _ competitors: [Competitor]) -> String {
@@ -199,7 +199,7 @@ struct CheckCommand: ParsableCommand {
     if counts.isEmpty { return }
     StandardOutput.write("skips (all within the engines' minimum support):")
     for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
-      StandardOutput.write("  \(count) × \(reason)")
+      StandardOutput.line("  \(count) × \(reason)")
     }
   }
 

@@ -32,7 +32,7 @@ extension CheckCommand {
         if verbose {
           for what in Invariance.allCases {
             if let (cell, problem) = row.cells[what] {
-              StandardOutput.write("\(row.backend) \(pass.rawValue) \(what.rawValue): \(cell), on \(problem)")
+              StandardOutput.line("\(row.backend) \(pass.rawValue) \(what.rawValue): \(cell), on \(problem)")
             }
           }
         }
@@ -41,7 +41,7 @@ extension CheckCommand {
     StandardOutput.write(
       "invariance over \(problems.count) problems, seed \(seed) (the worst of them in each cell)")
     StandardOutput.write(table.text)
-    for line in broken { StandardOutput.write(line) }
+    for line in broken { StandardOutput.line(line) }
     return broken.count
   }
 }

@@ -138,12 +138,12 @@ extension CheckCommand {
         StandardOutput.write("failed: \(outcome): \(reason)\n  \(outcome.repro)")
         guard shrinking.shrink > 0, let competitor = competitors.first(where: { $0.label == outcome.backend })
         else { continue }
-        StandardOutput.write(try failures.save(outcome, competitor))
+        StandardOutput.line(try failures.save(outcome, competitor))
         guard seen.insert("\(outcome.backend) \(outcome.law)").inserted else { continue }
         let small = LawRun(pool: pool).minimal(
           outcome, competitor, seconds: shrinking.shrink, shouldStop: { Interruption.isRequested })
         StandardOutput.write("shrunk: \(small)\n  \(small.repro)")
-        if small.problem != outcome.problem { StandardOutput.write(try failures.save(small, competitor)) }
+        if small.problem != outcome.problem { StandardOutput.line(try failures.save(small, competitor)) }
         for pass in outcome.pass.map({ [$0] }) ?? ConvPass.allCases {
           let failure = FailureCase(
             competitor: competitor,

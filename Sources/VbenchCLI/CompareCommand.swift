@@ -134,8 +134,8 @@ struct CompareCommand: ParsableCommand {
     }
     try report.write(to: output)
     StandardOutput.write(CompareCommand.summary(report))
-    if let note = report.trainingNote { StandardOutput.write(QuotedText.visible(note)) }
-    StandardOutput.write("comparison: \(output)/comparison.md")
+    if let note = report.trainingNote { StandardOutput.line(note) }
+    StandardOutput.line("comparison: \(output)/comparison.md")
     if Interruption.isRequested { throw InterruptedRun(folder: output) }
     if let end {
       Terminal.warn("note: the comparison ended early; what had been measured is in \(output)")

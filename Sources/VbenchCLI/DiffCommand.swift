@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConvCore
 import ConvHarness
 import Foundation
 
@@ -59,15 +60,16 @@ struct DiffCommand: ParsableCommand {
       "fastest engine: the same in \(agreement.same) of \(agreement.items) items, another one within the intervals in "
       + "\(agreement.withinIntervals), contradicted in \(agreement.contradictions.count)\n"
     for item in agreement.contradictions {
-      text +=
-        "  \(item.second.problem) \(item.second.pass.rawValue): \(item.first.backend), then "
-        + "\(item.second.backend)\n"
+      text += "  \(item.second.problem) \(item.second.pass.rawValue): "
+      text += QuotedText.visible("\(item.first.backend), then \(item.second.backend)") + "\n"
     }
     return text
   }
 
   private static func text(_ diff: RunDiff, _ first: RunReport, _ second: RunReport) -> String {
-    var text = "first:  \(first.date), \(first.command)\nsecond: \(second.date), \(second.command)\n"
+    // What stored runs say is anybody's.
+    var text = QuotedText.visible("first:  \(first.date), \(first.command)") + "\n"
+    text += QuotedText.visible("second: \(second.date), \(second.command)") + "\n"
     if diff.isNormalized {
       text += "times are relative to the FMA peaks: \(RunReport.short(first.peak)) and "
       text += "\(RunReport.short(second.peak)) GFLOP/s\n"
@@ -78,12 +80,13 @@ struct DiffCommand: ParsableCommand {
       text += "chains in registers\n"
     }
     for difference in diff.differences {
-      text += "differs: \(difference.fact): \(difference.before ?? "not stated") | "
-      text += "\(difference.after ?? "not stated")\n"
+      let values = [difference.before, difference.after].map { $0 ?? "not stated" }
+      text += QuotedText.visible("differs: \(difference.fact): \(values.joined(separator: " | "))") + "\n"
     }
     for (name, report) in [("first", first), ("second", second)] {
       if let reasons = report.noise?.reasons, !reasons.isEmpty {
-        text += "note: the \(name) run's machine was noisy: \(reasons.joined(separator: "; "))\n"
+        let said = QuotedText.visible(reasons.joined(separator: "; "))
+        text += "note: the \(name) run's machine was noisy: \(said)\n"
       }
     }
     var table = TextTable(
@@ -119,7 +122,8 @@ struct DiffCommand: ParsableCommand {
     }
     for (name, rows) in [("first", diff.onlyBefore), ("second", diff.onlyAfter)] where !rows.isEmpty {
       text += "\(rows.count) rows are in the \(name) run only, the first of them \(rows[0].problem) "
-      text += "\(rows[0].pass.rawValue) on \(rows[0].backend) with \(rows[0].threads) threads\n"
+      text +=
+        "\(rows[0].pass.rawValue) on \(QuotedText.visible(rows[0].backend)) with \(rows[0].threads) threads\n"
     }
     text += winners(WinnerAgreement(first, second))
     let counts = RunDiff.Verdict.allCases.map { verdict in

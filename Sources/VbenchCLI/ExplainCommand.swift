@@ -129,17 +129,17 @@ struct ExplainCommand: ParsableCommand {
     }
     let name = item.problem.name.isEmpty ? "" : "\(item.problem.name): "
     let flops = RunReport.short(item.problem.problem.directFLOPs * 1e-9)
-    StandardOutput.write(
+    StandardOutput.line(
       "\(name)\(item.problem.problem), \(item.pass.rawValue), \(item.format.rawValue), "
         + "\(item.filterState.rawValue): \(flops) GFLOP by the direct algorithm")
     StandardOutput.write(ExplainCommand.table(explanations, measured).text)
     for line in ExplainCommand.choice(item, competitors, run.settings, explanations, measured) {
-      StandardOutput.write(line)
+      StandardOutput.line(line)
     }
-    if let reason = Explanation.leavesOutBounds(of: item.problem.problem) { StandardOutput.write(reason) }
-    for line in ExplainCommand.finiteRanges(explanations, item.pass) { StandardOutput.write(line) }
+    if let reason = Explanation.leavesOutBounds(of: item.problem.problem) { StandardOutput.line(reason) }
+    for line in ExplainCommand.finiteRanges(explanations, item.pass) { StandardOutput.line(line) }
     for explanation in explanations {
-      if let reason = explanation.reason { StandardOutput.write("\(explanation.label) declines: \(reason)") }
+      if let reason = explanation.reason { StandardOutput.line("\(explanation.label) declines: \(reason)") }
     }
     StandardOutput.write("")
   }
@@ -258,7 +258,7 @@ struct ExplainCommand: ParsableCommand {
     report.warnings = BackendRegistry.libraryWarnings + (plan?.warnings ?? [])
     report.noise = noise.record
     report.isPartial = Interruption.isRequested
-    StandardOutput.write(report.sentence)
+    StandardOutput.line(report.sentence)
     var parts = TextTable(AuditReport.partHeader, rightAligned: [2, 3, 4, 5])
     for row in report.parts { parts.add(row) }
     StandardOutput.write(parts.text)
@@ -268,7 +268,7 @@ struct ExplainCommand: ParsableCommand {
       StandardOutput.write("\n" + table.text)
       for miss in report.audit.misses.prefix(5) {
         let row = miss.chosen
-        StandardOutput.write(
+        StandardOutput.line(
           "vbench explain \(row.problem) --passes \(row.pass.rawValue) --format \(row.format.rawValue) "
             + "--filter-state \(row.filterState.rawValue) --measure"
         )
@@ -276,7 +276,7 @@ struct ExplainCommand: ParsableCommand {
     }
     if let output {
       try report.write(to: output)
-      StandardOutput.write("report: \(output)/audit.md")
+      StandardOutput.line("report: \(output)/audit.md")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }

@@ -21,7 +21,7 @@ struct InfoCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     // What is to be noted stands in the table and above it.
     _ = try BackendRegistry.applyOpenBLASCore(openBLAS.core)
-    for warning in BackendRegistry.libraryWarnings { StandardOutput.write("warning: \(warning)") }
+    for warning in BackendRegistry.libraryWarnings { StandardOutput.line("warning: \(warning)") }
     let machine = MachineDescription()
     let cores = machine.physicalCores.map { "\($0) cores, " } ?? ""
     var table = TextTable(["vbench", Vbench.version + (machine.commit.map { " (commit \($0))" } ?? "")])

@@ -100,7 +100,7 @@ struct PaperCommand: ParsableCommand {
     }
     if let output {
       try report.write(to: output)
-      StandardOutput.write("report: \(output)/report.md")
+      StandardOutput.line("report: \(output)/report.md")
     }
     if report.isPartial {
       throw InterruptedError(
@@ -292,7 +292,8 @@ enum PaperListing {
     }
     for row in report.rows + report.errorRows
     where [.failed, .mistrusted].contains(row.verification.verdict) {
-      text += "\(row.verification.verdictText): \(row.verification.reasonText)\n  \(row.repro)\n"
+      text += QuotedText.visible("\(row.verification.verdictText): \(row.verification.reasonText)")
+      text += "\n  \(QuotedText.visible(row.repro))\n"
     }
     if (report.rows + report.errorRows).contains(where: \.verification.isCorrelated) {
       text += Verification.correlatedSentence + "\n"

@@ -44,7 +44,7 @@ struct ReportCommand: ParsableCommand {
       if layers != nil && names.isEmpty { throw UsageError("--layers is empty") }
       let drawing = try ReportPicture(RunReport(reading: folder), layers: names)
       try AtomicFile.write(drawing.text, to: picture)
-      StandardOutput.write(picture)
+      StandardOutput.line(picture)
       return
     }
     var isFolder: ObjCBool = false
@@ -53,6 +53,6 @@ struct ReportCommand: ParsableCommand {
     }
     let claim = try AtomicFolder.claim(folder, files: RunReport.files)
     defer { claim.end() }
-    for name in try RunReport.remake(in: folder) { StandardOutput.write("\(folder)/\(name)") }
+    for name in try RunReport.remake(in: folder) { StandardOutput.line("\(folder)/\(name)") }
   }
 }

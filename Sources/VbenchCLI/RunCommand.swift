@@ -123,7 +123,7 @@ struct RunCommand: ParsableCommand {
     StandardOutput.write(RunSession.summary(report), terminator: "")
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)?.write(to: folder)
-    StandardOutput.write("report: \(folder)/report.md, to look at: \(folder)/report.html")
+    StandardOutput.line("report: \(folder)/report.md, to look at: \(folder)/report.html")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }
   }

@@ -262,9 +262,11 @@ struct RunSession {
       }
       text += (report.rows.isEmpty ? "" : "\n") + training.text + "\n"
     }
-    text += report.chooserSentences.map { $0 + "\n" }.joined()
+    text += report.chooserSentences.map { QuotedText.visible($0) + "\n" }.joined()
     for row in report.rows where [.failed, .mistrusted].contains(row.verification.verdict) {
-      text += "\(row.verification.verdictText): \(row.verification.reasonText)\n  \(row.repro)\n"
+      // Of a run that goes on they come from a file.
+      text += QuotedText.visible("\(row.verification.verdictText): \(row.verification.reasonText)")
+      text += "\n  \(QuotedText.visible(row.repro))\n"
     }
     if let sentence = report.correlatedSentence { text += sentence + "\n" }
     return text

@@ -3,7 +3,7 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Ctrl-C and SIGTERM as a flag that long work asks for between its steps.
+/// Ctrl-C, SIGTERM and a terminal that was closed (SIGHUP, unless `nohup` has it ignored) as a flag that long work asks for between its steps.
 ///
 /// The first signal sets the flag, so that the work ends with whole files. A second one ends the process at once, without what it was
 /// writing, and so does the first one before there is any work. Peers end with the process (`PeerGroup`).
@@ -24,7 +24,7 @@ enum Interruption {
   static func endAtOnce() {
     sources.withLock { sources in
       guard sources.isEmpty else { return }
-      for number in [SIGINT, SIGTERM] {
+      for number in [SIGINT, SIGTERM, SIGHUP] where number != SIGHUP || !isIgnored(SIGHUP) {
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
         source.setEventHandler {
@@ -38,6 +38,13 @@ enum Interruption {
         sources.append(source)
       }
     }
+  }
+
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(number, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   /// Whether the work is to end: after a signal, or where nobody can be told what it finds.

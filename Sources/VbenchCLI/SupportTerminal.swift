@@ -4,8 +4,11 @@ import Foundation
 
 /// What people see: results on standard output, everything else on standard error.
 enum Terminal {
-  /// A line on standard error.
-  static func warn(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
+  /// A line on standard error; what a terminal would obey in it, newlines too, is written out.
+  static func warn(_ line: String) { StandardError.write(QuotedText.visible(line) + "\n") }
+
+  /// Several lines on standard error.
+  static func warn(lines: String) { StandardError.write(QuotedText.visible(lines: lines) + "\n") }
 
   /// Whether standard error is a terminal that may be redrawn.
   static var isInteractive: Bool {
@@ -19,9 +22,18 @@ enum Terminal {
   }
 
   /// Columns of the terminal; 80 where it does not say.
-  static var width: Int {
+  static var width: Int { columns(STDERR_FILENO) ?? 80 }
+
+  /// Gives the argument parser a width that it can wrap help texts to: it ends where fewer columns are left than it indents by.
+  static func widenHelp() {
+    let least = 40
+    let stated = ProcessInfo.processInfo.environment["COLUMNS"].flatMap(Int.init) ?? columns(STDOUT_FILENO)
+    if let stated, stated < least { setenv("COLUMNS", "\(least)", 1) }
+  }
+
+  private static func columns(_ descriptor: Int32) -> Int? {
     var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
     return Int(size.ws_col)
   }
 }
@@ -53,20 +65,31 @@ struct ProgressBar {
     let left = TimeLeft.text(
       elapsed: Double((now - start).components.seconds), done: done - skipped, left: total - done)
     if interactive {
-      let label = " \(done)/\(total) \(left)\(text())"
-      let room = max(8, min(32, Terminal.width - label.count - 3))
-      let filled = min(room, room * done / total)
-      let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: room - filled)
-      let line = (color ? "\u{1B}[36m\(bar)\u{1B}[0m" : bar) + String(label.prefix(Terminal.width - room - 1))
-      FileHandle.standardError.write(Data("\r\u{1B}[2K\(line)".utf8))
+      let (bar, label) = ProgressBar.parts(
+        done: done, total: total, label: "\(done)/\(total) \(left)\(text())", width: Terminal.width)
+      StandardError.write("\r\u{1B}[2K" + (color && !bar.isEmpty ? "\u{1B}[36m\(bar)\u{1B}[0m" : bar) + label)
     } else if lastDrawn != nil || done == total {
       Terminal.warn("\(done)/\(total) \(left)\(text())")
     }
   }
 
+  /// The bar and what stands behind it: together fewer than `width` columns, since a terminal may go to the next line behind its
+  /// last one. Where there is no room for both, the text stays.
+  static func parts(done: Int, total: Int, label: String, width: Int) -> (bar: String, label: String) {
+    let label = QuotedText.visible(label)
+    let columns = max(0, width - 1)
+    let least = 8
+    // A bar takes what the text leaves, and from a long text no more than a third of the line.
+    let room = min(32, max(columns - label.count - 1, min(least, columns / 3)))
+    guard room >= least else { return ("", String(label.prefix(columns))) }
+    let filled = max(0, min(room, Int(Double(room) * Double(done) / Double(max(1, total)))))
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: room - filled)
+    return (bar, " " + label.prefix(columns - room - 1))
+  }
+
   /// Takes the bar away.
   func clear() {
-    if interactive { FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8)) }
+    if interactive { StandardError.write("\r\u{1B}[2K") }
   }
 }
 
@@ -127,8 +150,9 @@ struct TextTable {
     }
   }
 
-  /// The table for programs (RFC 4180).
+  /// The table for programs (`CSV`), on a line each: what a terminal would obey is written out here too.
   var csv: String {
-    ([header] + rows).map { $0.map(CSV.field).joined(separator: ",") }.joined(separator: "\n")
+    let lines = ([header] + rows).map { row in row.map { CSV.field(QuotedText.visible($0)) } }
+    return lines.map { $0.joined(separator: ",") }.joined(separator: "\n")
   }
 }

@@ -66,7 +66,7 @@ final class TrainSession {
   /// - Throws: `InterruptedError` after Ctrl-C, `Diverged`, `ConvError`, `FileError`.
   func run(epochs: Int, checkpoint: String?) throws {
     let settings = state.settings
-    StandardOutput.write(
+    StandardOutput.line(
       "\(network.name) on \(backend.label), \(pool.threads) threads: \(settings.images) images, batch "
         + "\(settings.batchSize), \(settings.optimizer.rawValue) lr \(settings.learningRate), seed \(settings.seed)"
     )
@@ -88,7 +88,7 @@ final class TrainSession {
     StandardOutput.write(
       "accuracy \(decimals(100 * matrix.accuracy, 2)) %, macro F1 \(decimals(matrix.macroF1, 3))")
     if let engines { StandardOutput.write(engines) }
-    if let checkpoint { StandardOutput.write("checkpoint: \(checkpoint)") }
+    if let checkpoint { StandardOutput.line("checkpoint: \(checkpoint)") }
   }
 
   /// One epoch, or what is left of it; mean loss of its batches and images per second of this run.

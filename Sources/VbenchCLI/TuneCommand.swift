@@ -105,7 +105,7 @@ struct TuneCommand: ParsableCommand {
     file.merge(plan)
     if !plan.choices.isEmpty {
       try file.write(to: output)
-      StandardOutput.write("\(output): \(plan.choices.count) choices for \(plan.machine)")
+      StandardOutput.line("\(output): \(plan.choices.count) choices for \(plan.machine)")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }

@@ -61,6 +61,8 @@ struct Vbench: ParsableCommand {
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {
     Interruption.endAtOnce()
+    StandardDescriptors.occupy()
+    Terminal.widenHelp()
     // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     // So is a reader that went away (vbench list | head).
@@ -79,7 +81,7 @@ struct Vbench: ParsableCommand {
   static func finish(with error: any Error) -> Never {
     guard let status = ExitStatus(of: error) else { finishParsing(with: error) }
     if status != .interrupted || !"\(error)".isEmpty {
-      Terminal.warn("error: " + QuotedText.tamed("\(error)"))
+      Terminal.warn(lines: "error: " + QuotedText.tamed("\(error)"))
     }
     exit(status.rawValue)
   }
@@ -104,7 +106,7 @@ struct Vbench: ParsableCommand {
     let code = exitCode(for: error)
     // Help, versions and completion scripts are what was asked for; they exit cleanly.
     if !text.isEmpty {
-      if code.isSuccess { StandardOutput.write(text) } else { Terminal.warn(message) }
+      if code.isSuccess { StandardOutput.write(text) } else { Terminal.warn(lines: message) }
     }
     exit(code.rawValue)
   }

@@ -241,7 +241,7 @@ enum ReportSamples {
     let text = HTMLReport(report, facts: facts).text
     let page = try XMLNode.parse(text)
     #expect(page.all("script").count == 1)
-    let clean = "</td><script>alert(\"1\")</script>&amp;'[31m|ü 漢"
+    let clean = "</td><script>alert(\"1\")</script>&amp;'\\u{0}\\u{1b}[31m|ü 漢"
     let failures = try #require(page.first("section", id: "failures"))
     #expect(failures.all("code").contains { $0.text == clean })
     #expect(page.all("dt").contains { $0.text == clean })

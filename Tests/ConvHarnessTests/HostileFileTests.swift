@@ -147,7 +147,8 @@ import Testing
       table.rows.map { $0.map { Array($0.text.unicodeScalars) } }
         == names.map { [$0, "x"].map { Array($0.unicodeScalars) } })
     #expect(Array(ShellText.quoted("'\u{301}").unicodeScalars) == Array("''\\''\u{301}'".unicodeScalars))
-    #expect(Array(RunReport.cell("|\u{301}\r\nx").unicodeScalars) == Array("\\|\u{301} x".unicodeScalars))
+    #expect(
+      Array(Markdown.text("|\u{301}\r\nx").source.unicodeScalars) == Array("\\|\u{301} x".unicodeScalars))
   }
 
   // MARK: Problems

@@ -59,7 +59,7 @@ import Testing
         .init(suite: hostile, name: "2", outcome: .skipped(reason: hostile), seconds: .nan),
       ])
     let root = try #require(try XMLNode.parse(report.text).children.first)
-    let clean = "a<b>&\"c\"'d'[31m]]>"
+    let clean = "a<b>&\"c\"'d'\\u{0}\\u{1}\\u{1b}[31m\\u{7f}\\u{85}]]>"
     #expect(root.attributes["name"]?.hasPrefix(clean) == true)
     let failure = try #require(root.all("failure").first)
     #expect(failure.attributes["message"] == clean + " second line ü")

@@ -70,6 +70,16 @@ enum CommandLineRunner {
     return try finish(process, "(ulimit -f \(fileBlocks)) vbench " + arguments.joined(separator: " "))
   }
 
+  /// Runs to the end as a shell starts it with redirections: `> /dev/full`, `2>&-`.
+  static func run(
+    _ arguments: [String], redirected: String, environment: [String: String] = [:]
+  ) throws -> Outcome {
+    let process = process(
+      ["-c", "exec \"$0\" \"$@\" \(redirected)", executable] + arguments, environment: environment)
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    return try finish(process, "vbench \(arguments.joined(separator: " ")) \(redirected)")
+  }
+
   private static func finish(_ process: Process, _ command: String) throws -> Outcome {
     // Files instead of pipes: a full pipe would stop the process.
     try withTemporaryFolder { path in

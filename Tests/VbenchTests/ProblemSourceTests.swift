@@ -103,6 +103,6 @@ import Testing
     table.add(["a\u{1B}[2J\nb", "1"])
     table.add(["c", "10"])
     #expect(table.text == "name            n\na\\u{1b}[2J\\nb   1\nc              10")
-    #expect(table.csv == "name,n\n\"a\u{1B}[2J\nb\",1\nc,10")
+    #expect(table.csv == "name,n\na\\u{1b}[2J\\nb,1\nc,10")
   }
 }

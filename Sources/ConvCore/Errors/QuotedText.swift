@@ -70,6 +70,16 @@ public enum QuotedText {
     return "'" + shown.joined() + (bytes.count > mostCharacters ? "…' (\(bytes.count) bytes)" : "'")
   }
 
+  /// A text of several lines, with what a terminal would obey in each of them written out.
+  public static func visible(lines text: String) -> String {
+    guard text.unicodeScalars.contains(where: { $0 != "\n" && isObeyed($0) }) else { return text }
+    var result = ""
+    for scalar in text.unicodeScalars {
+      if scalar == "\n" { result += "\n" } else { result += escaped(CollectionOfOne(scalar)) }
+    }
+    return result
+  }
+
   private static func escaped(_ scalars: some Sequence<Unicode.Scalar>) -> String {
     var result = ""
     for scalar in scalars {
@@ -82,10 +92,10 @@ public enum QuotedText {
     return result
   }
 
-  /// Control characters, and those that turn the direction of writing.
+  /// Control characters, separators of lines, and what turns the direction of writing (UAX #9).
   private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
-    case 0..<0x20, 0x7F..<0xA0, 0x2028...0x202E, 0x2066...0x2069: true
+    case 0..<0x20, 0x7F..<0xA0, 0x061C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
     default: false
     }
   }

@@ -56,20 +56,8 @@ public enum AtomicFile {
     }
 
     private func writeThrough(_ bytes: UnsafeRawBufferPointer) throws {
-      var done = 0
-      while done < bytes.count {
-        #if canImport(Darwin)
-          let count = Darwin.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
-        #elseif canImport(Musl)
-          let count = Musl.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
-        #else
-          let count = Glibc.write(descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 30))
-        #endif
-        if count < 0 && errno == EINTR { continue }
-        guard count > 0 else {
-          throw FileError.inputOutput(path: path, reason: FileError.systemReason(count == 0 ? ENOSPC : errno))
-        }
-        done += count
+      if let code = WholeWrite.write(bytes, to: descriptor) {
+        throw FileError.inputOutput(path: path, reason: FileError.systemReason(code))
       }
     }
   }

@@ -25,7 +25,7 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable, CustomStri
       switch self {
       case .unknown(let name):
         let names = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
-        return "VBENCH_ISA=\(name): no such instruction set; there are \(names)"
+        return "VBENCH_ISA=\(QuotedText.shortened(name)): no such instruction set; there are \(names)"
       case .missing(let wanted, let available):
         let names = available.map(\.rawValue).joined(separator: ", ")
         return "instruction set \(wanted) is not available on this CPU; it has \(names)"
@@ -66,7 +66,7 @@ public enum InstructionSet: String, Sendable, Hashable, CaseIterable, CustomStri
 
   private static let environmentReport: Void = {
     if let error = environmentError {
-      FileHandle.standardError.write(Data("vbench: \(error); using \(String(cString: vb_isa_name()))\n".utf8))
+      StandardError.write("vbench: \(error); using \(String(cString: vb_isa_name()))\n")
     }
   }()
 

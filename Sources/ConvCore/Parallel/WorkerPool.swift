@@ -53,8 +53,9 @@ public final class WorkerPool: @unchecked Sendable {
       return processors
     }
     if let threads = Int(text), (1...maximumThreads).contains(threads) { return threads }
-    FileHandle.standardError.write(
-      Data("vbench: VBENCH_THREADS=\(text) is not in 1...\(maximumThreads); using \(processors)\n".utf8))
+    StandardError.write(
+      "vbench: VBENCH_THREADS=\(QuotedText.shortened(text)) is not in 1...\(maximumThreads); using \(processors)\n"
+    )
     return processors
   }
 

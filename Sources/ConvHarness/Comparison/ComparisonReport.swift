@@ -109,20 +109,21 @@ public struct ComparisonReport: Sendable {
   }
 
   /// `comparison.md`.
-  public var markdown: String {
-    var text = "# vbench compare, \(date)\n\n"
+  public var markdown: String { document.source }
+
+  private var document: Markdown {
+    var text: Markdown = "# vbench compare, \(date)\n\n"
     var machine = RunReport(environment: [], command: command, date: date, peak: 0)
     (machine.warnings, machine.noise) = (warnings, noise)
     text += machine.libraryWarnings + machine.noiseWarning
     if isPartial {
-      let early = ending.map { "Ended early, since \(RunReport.cell(QuotedText.visible($0)))" }
-      let cause = early ?? "Interrupted"
-      text += "**\(cause): what follows is what had been measured by then.**\n\n"
+      let early = ending.map { "Ended early, since \($0)" } ?? "Interrupted"
+      text += "**\(early): what follows is what had been measured by then.**\n\n"
     }
-    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
-    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
-    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
-    text += "| peer | \(RunReport.cell("\(peer.name) \(peer.version)")) "
+    text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += Markdown.row([key, value]) }
+    if let noise, !noise.summary.isEmpty { text += Markdown.row(["noise", noise.summary]) }
+    text += "| peer | \(shown("\(peer.name) \(peer.version)")) "
     text += "(\(peer.configurations.map(shown).joined(separator: ", "))) |\n\n"
     text +=
       "A ratio is the peer's time over ours: above 1 ours is faster. It is the median over rounds in which both sides ran "
@@ -134,22 +135,22 @@ public struct ComparisonReport: Sendable {
     return text
   }
 
-  private var meansTable: String {
+  private var meansTable: Markdown {
     let means = means
     if means.isEmpty { return "" }
     let choosers = backends.filter { name in rows.contains { $0.backend == name && $0.role == .chooser } }
-      .map { "`\($0)`" }
-    var text = "## Geometric means of the ratios\n\n"
+      .map(Markdown.code)
+    var text: Markdown = "## Geometric means of the ratios\n\n"
     text += "| layers | threads | engine | rows | mean | least | greatest |\n|---|---|---|---|---|---|---|\n"
     for mean in means {
-      text += "| \(mean.group.rawValue) | \(mean.threads) | `\(mean.backend)` | \(mean.rows) "
+      text += "| \(mean.group.rawValue) | \(mean.threads) | \(code: mean.backend) | \(mean.rows) "
       text += "| **\(RunReport.short(mean.geometricMean))** | \(RunReport.short(mean.least)) "
       text += "| \(RunReport.short(mean.greatest)) |\n"
     }
     text += "\n"
     if means.contains(where: { $0.backend == ComparisonReport.best }) {
       text +=
-        "`\(ComparisonReport.best)` takes for each row the engine that was the fastest there, known only afterwards"
+        "\(code: ComparisonReport.best) takes for each row the engine that was the fastest there, known only afterwards"
       text += choosers.isEmpty ? ".\n\n" : "; "
     }
     if !choosers.isEmpty {
@@ -159,17 +160,17 @@ public struct ComparisonReport: Sendable {
     return text
   }
 
-  private var rowsTable: String {
+  private var rowsTable: Markdown {
     let timed = rows.filter { $0.ratio != nil }
     if timed.isEmpty { return "No row was timed.\n\n" }
-    var text =
-      "## Rows\n\n| layer | pass | threads | format | engine | ms | \(RunReport.cell(peer.name)) ms | layout | ratio | of minima | |\n"
+    var text: Markdown =
+      "## Rows\n\n| layer | pass | threads | format | engine | ms | \(shown(peer.name)) ms | layout | ratio | of minima | |\n"
     text += "|---|---|---|---|---|---|---|---|---|---|---|\n"
     for row in timed {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
-      text += "| \(RunReport.cell(layer)) | \(row.pass)\(row.filterState == "prepared" ? ", prepared" : "") "
+      text += "| \(layer) | \(row.pass)\(row.filterState == "prepared" ? ", prepared" : "") "
       text +=
-        "| \(row.threads) | \(row.format.rawValue) | `\(row.backend)` | \(RunReport.milliseconds(row.own)) "
+        "| \(row.threads) | \(row.format.rawValue) | \(code: row.backend) | \(RunReport.milliseconds(row.own)) "
       text +=
         "| \(RunReport.milliseconds(row.peers)) | \(shown(row.peerConfiguration)) | \(RunReport.speedup(row.ratio)) "
       text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"
@@ -177,11 +178,11 @@ public struct ComparisonReport: Sendable {
     return text + "\n"
   }
 
-  /// What a peer said, in Markdown.
-  private func shown(_ text: String) -> String { RunReport.cell(QuotedText.shortened(text)) }
+  /// What a peer said, no longer than errors may be.
+  private func shown(_ text: String) -> String { QuotedText.shortened(text) }
 
   /// Rows of which the deterministic bound decided, on either side.
-  private var correlated: String {
+  private var correlated: Markdown {
     let counts = [("ours", \ComparisonRow.verification), ("the peer's", \.peerVerification)].map {
       who, side in
       (who: who, count: rows.count { $0[keyPath: side].isCorrelated })
@@ -191,15 +192,15 @@ public struct ComparisonReport: Sendable {
     return "\(RunReport.sentence(Verification.correlatedSentence)) Rows: \(text).\n\n"
   }
 
-  private var problems: String {
-    var lines: [String] = []
+  private var problems: Markdown {
+    var lines: [Markdown] = []
     for row in rows where row.ratio == nil {
       let layer = row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)"
       for (who, verification) in [(row.backend, row.verification), (peer.name, row.peerVerification)]
       where verification.verdict != .passed {
-        let line =
-          "- \(RunReport.cell(who)), \(RunReport.cell(layer)) \(row.pass), \(row.threads) threads: \(verification.verdictText)"
-          + (verification.reason.isEmpty ? "" : ", \(shown(verification.reason))")
+        let reason = verification.reason.isEmpty ? "" : ", \(shown(verification.reason))"
+        let line: Markdown =
+          "- \(shown(who)), \(layer) \(row.pass), \(row.threads) threads: \(verification.verdictText)\(reason)"
         if !lines.contains(line) { lines.append(line) }
       }
     }

@@ -115,14 +115,17 @@ public struct AuditReport: Sendable {
   }
 
   /// `audit.md`.
-  public var markdown: String {
+  public var markdown: String { document.source }
+
+  private var document: Markdown {
     var machine = RunReport(environment: [], command: command, date: date, peak: 0)
     (machine.warnings, machine.noise) = (warnings, noise)
-    var text = "# vbench explain --audit, \(date)\n\n" + machine.libraryWarnings + machine.noiseWarning
+    var text: Markdown =
+      "# vbench explain --audit, \(date)\n\n" + machine.libraryWarnings + machine.noiseWarning
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
-    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
-    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
-    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
+    text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += Markdown.row([key, value]) }
+    if let noise, !noise.summary.isEmpty { text += Markdown.row(["noise", noise.summary]) }
     text += "\n- \(sentence)\n"
     text +=
       "- the best engine of a row is chosen by its even rounds and compared in its odd ones; where auto took the best "
@@ -136,8 +139,7 @@ public struct AuditReport: Sendable {
     return text
   }
 
-  private static func table(_ header: [String], _ rows: [[String]]) -> String {
-    let lines = [header, header.map { _ in "---" }] + rows.map { $0.map(RunReport.cell) }
-    return "\n" + lines.map { "| \($0.joined(separator: " | ")) |\n" }.joined()
+  private static func table(_ header: [String], _ rows: [[String]]) -> Markdown {
+    "\n" + ([header, header.map { _ in "---" }] + rows).map { Markdown.row($0) }.joined()
   }
 }

@@ -90,16 +90,18 @@ public struct PaperReport: Sendable {
   // MARK: Markdown
 
   /// `report.md`.
-  public var markdown: String {
-    var text = "# \(pack.title)\n\n\(pack.url), beside a run of \(date)\n\n"
+  public var markdown: String { document.source }
+
+  private var document: Markdown {
+    var text: Markdown = "# \(pack.title)\n\n\(url: pack.url), beside a run of \(date)\n\n"
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
     var machine = RunReport(
       environment: environment, command: command, date: date, peak: limits.map(\.fmaPeak).max() ?? 0,
       hasTimes: rows.contains { !$0.seconds.isEmpty })
     (machine.limits, machine.noise, machine.warnings) = (limits, noise, warnings)
     text += machine.libraryWarnings + machine.noiseWarning
-    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
-    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += Markdown.row([key, value]) }
     text += machine.machineFacts
     text += "\n## The order of the winners\n\n\(comparison.summary)\n\n" + findingsTable + errorsTable
     text += "## Layers\n\n" + batchNote
@@ -111,7 +113,7 @@ public struct PaperReport: Sendable {
     return text + "## Sources and notes\n\n" + sourcesList
   }
 
-  private var batchNote: String {
+  private var batchNote: Markdown {
     guard choseBatches, layers.contains(where: { $0.problem.n != published($0)?.problem.n }) else {
       return ""
     }
@@ -125,13 +127,14 @@ public struct PaperReport: Sendable {
     pack.layers.first { $0.name == layer.name }
   }
 
-  private var findingsTable: String {
+  private var findingsTable: Markdown {
     guard !comparison.findings.isEmpty else { return "" }
-    var text = "| layer | pass | published: faster | slower | times | ours | times (95 %) | verdict |\n"
+    var text: Markdown =
+      "| layer | pass | published: faster | slower | times | ours | times (95 %) | verdict |\n"
     text += "|---|---|---|---|---:|---|---:|---|\n"
     for finding in comparison.findings {
       let order = finding.order
-      text += PaperReport.row([
+      text += Markdown.row([
         order.subject, PaperReport.text(order.passes),
         "\(AlgorithmClass.text(order.faster)) (\(order.implementations))", AlgorithmClass.text(order.slower),
         RunReport.short(order.ratio), finding.engines.joined(separator: " over "),
@@ -142,16 +145,16 @@ public struct PaperReport: Sendable {
     return text + "\n"
   }
 
-  private var errorsTable: String {
+  private var errorsTable: Markdown {
     guard !errors.lines.isEmpty else { return "" }
-    var text = "## Largest errors\n\n"
+    var text: Markdown = "## Largest errors\n\n"
     text +=
       "The order of the errors holds in \(errors.pairs.holding) of \(errors.pairs.count) pairs of algorithms.\n\n"
     text +=
       "| layer | engine | published algorithm | published | ours | ours / published | results compared |\n"
     text += "|---|---|---|---:|---:|---:|---:|\n"
     for line in errors.lines {
-      text += PaperReport.row([
+      text += Markdown.row([
         line.layer, line.engine, line.figure?.implementation ?? "",
         line.figure?.text ?? "", String(format: "%.2e", line.error),
         RunReport.short(line.figure.map { line.error / $0.value }), "\(line.samples)",
@@ -170,13 +173,13 @@ public struct PaperReport: Sendable {
     return columns
   }
 
-  private func table(of layer: BenchmarkProblem) -> String {
-    var text = "### \(layer.name) `\(layer.problem.description)`\n\n"
+  private func table(of layer: BenchmarkProblem) -> Markdown {
+    var text: Markdown = "### \(layer.name) \(code: layer.problem.description)\n\n"
     if let original = published(layer), original.problem.n != layer.problem.n {
       text += "Published at batch \(original.problem.n).\n\n"
     }
-    text += PaperReport.row(["implementation", "algorithm"] + columns.map(PaperReport.text) + ["source"])
-    text += "|---|---|" + String(repeating: "---:|", count: columns.count) + "---|\n"
+    text += Markdown.row(["implementation", "algorithm"] + columns.map(PaperReport.text) + ["source"])
+    text += "|---|---|" + Markdown(repeating: "---:|", count: columns.count) + "---|\n"
     let figures = pack.figures.filter { $0.subject == layer.name && $0.unit != .error }
     var keys: [(implementation: String, hardware: String)] = []
     for figure in figures
@@ -197,7 +200,7 @@ public struct PaperReport: Sendable {
       let numbers = sources.indices.filter { !sources[..<$0].contains(sources[$0]) }.map {
         "[\(sources[$0])]"
       }
-      text += PaperReport.row(
+      text += Markdown.row(
         ["\(key.implementation), \(key.hardware)", AlgorithmClass.text(first.classes)] + cells
           + [numbers.joined(separator: " ")])
     }
@@ -205,38 +208,38 @@ public struct PaperReport: Sendable {
     return text + "\n"
   }
 
-  private func ourLines(of layer: BenchmarkProblem) -> String {
+  private func ourLines(of layer: BenchmarkProblem) -> Markdown {
     let own = rows.indices.filter { rows[$0].name == layer.name }
-    var text = ""
+    var text: Markdown = ""
     var backends: [String] = []
     for index in own where !backends.contains(rows[index].backend) { backends.append(rows[index].backend) }
     for backend in backends {
       let indices = own.filter { rows[$0].backend == backend }
-      let cells = columns.map { passes -> String in
+      let cells = columns.map { passes -> Markdown in
         let parts = passes.compactMap { pass in indices.map { rows[$0] }.first { $0.pass == pass } }
         let milliseconds = parts.map(\.medianMilliseconds).reduce(0, +)
         guard parts.count == passes.count, !milliseconds.isNaN else {
           return parts.count == 1 && passes.count == 1 && parts[0].verification.verdict != .passed
-            ? parts[0].verification.verdict.rawValue : ""
+            ? .text(parts[0].verification.verdict.rawValue) : ""
         }
         let flops = layer.problem.directFLOPs * Double(passes.count)
         return "**\(PaperReport.cell(RunReport.short(milliseconds), flops / (milliseconds * 1e6)))**"
       }
-      text += PaperReport.row(
-        ["**\(backend)**", indices.compactMap { kinds[$0]?.rawValue }.first ?? ""] + cells + ["this run"])
+      let kind = indices.compactMap { kinds[$0]?.rawValue }.first ?? ""
+      text += Markdown.row(["**\(backend)**", .text(kind)] + cells + ["this run"])
     }
     return text
   }
 
-  private var networkTable: String {
+  private var networkTable: Markdown {
     let layerNames = pack.layers.map(\.name)
     let figures = pack.figures.filter { $0.unit != .error && !layerNames.contains($0.subject) }
     guard !figures.isEmpty else { return "" }
-    var text = "## Published figures of networks\n\n"
+    var text: Markdown = "## Published figures of networks\n\n"
     text +=
       "| network | batch | pass | implementation | hardware | | unit | source |\n|---|---:|---|---|---|---:|---|---|\n"
     for figure in figures {
-      text += PaperReport.row([
+      text += Markdown.row([
         figure.subject, figure.batch.map { "\($0)" } ?? "", PaperReport.text(figure.passes),
         figure.implementation, figure.hardware, figure.text, figure.unit.rawValue,
         "[\(sourceNumber(figure.source))]",
@@ -249,16 +252,12 @@ public struct PaperReport: Sendable {
     (pack.sources.firstIndex(of: source) ?? 0) + 1
   }
 
-  private var sourcesList: String {
-    var text = ""
+  private var sourcesList: Markdown {
+    var text: Markdown = ""
     for (index, source) in pack.sources.enumerated() {
-      text += "\(index + 1). \(source.title), \(source.place): \(source.url)\n"
+      text += "\(index + 1). \(source.title), \(source.place): \(url: source.url)\n"
     }
-    return text + "\n" + pack.notes.map { "- \($0)\n" }.joined()
-  }
-
-  private static func row(_ cells: [String]) -> String {
-    "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+    return text + "\n" + pack.notes.map { "- \($0)\n" as Markdown }.joined()
   }
 
   private static func cell(_ milliseconds: String, _ gflops: Double?) -> String {

@@ -92,21 +92,23 @@ public struct AgreementReport: Sendable {
   }
 
   /// `agreement.md`.
-  public var markdown: String {
+  public var markdown: String { document.source }
+
+  private var document: Markdown {
     var machine = RunReport(environment: [], command: command, date: date, peak: 0)
     (machine.warnings, machine.noise) = (warnings, noise)
-    var text = "# vbench agreement, \(date)\n\n" + machine.libraryWarnings + machine.noiseWarning
+    var text: Markdown = "# vbench agreement, \(date)\n\n" + machine.libraryWarnings + machine.noiseWarning
     if isPartial { text += "**Interrupted: what follows is what had been measured by then.**\n\n" }
-    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
-    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
-    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
+    text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += Markdown.row([key, value]) }
+    if let noise, !noise.summary.isEmpty { text += Markdown.row(["noise", noise.summary]) }
     text += "\n- \(companySentence)\n"
     if !rows.isEmpty { text += "- \(powerSentence)\n" }
     if let copySentence { text += "- \(copySentence)\n" }
     if !leftOut.isEmpty {
       text +=
         "- without a row, since they take more than ten times as long as the best and are sampled less: "
-      text += "\(leftOut.count), \(RunReport.cell(leftOut.joined(separator: "; ")))\n"
+      text += "\(leftOut.count), \(leftOut.joined(separator: "; "))\n"
     }
     text +=
       "\nA row agrees where the interval of its ratio contains 1 or the difference is at most 2 %. Both ways were "
@@ -116,13 +118,14 @@ public struct AgreementReport: Sendable {
     for row in rows {
       let problem = row.item.problem
       let name = problem.name.isEmpty ? "" : "\(row.item.suite) \(problem.name) "
-      let cells = [
-        "\(name)`\(problem.problem)`", "\(row.item.pass.rawValue), \(row.item.filterState.rawValue)",
-        "`\(row.backend)`", RunReport.milliseconds(row.alone), RunReport.milliseconds(row.company),
-        RunReport.ratio(row.comparison.ratio, row.comparison.low, row.comparison.high),
+      let cells: [Markdown] = [
+        "\(name)\(code: problem.problem.description)",
+        "\(row.item.pass.rawValue), \(row.item.filterState.rawValue)", .code(row.backend),
+        .text(RunReport.milliseconds(row.alone)), .text(RunReport.milliseconds(row.company)),
+        .text(RunReport.ratio(row.comparison.ratio, row.comparison.low, row.comparison.high)),
         row.agrees ? "yes" : "**no**",
       ]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(cells)
     }
     return text
   }

@@ -4,7 +4,7 @@ import ConvCore
 public struct CSVTable: Sendable {
   /// A field and where it begins.
   public struct Field: Sendable {
-    /// What it says, without the quotes.
+    /// What it says, without the quotes and the apostrophe of `CSV.field`.
     public let text: String
     /// Byte of the file that it begins at.
     let offset: Int
@@ -190,7 +190,8 @@ public struct CSVTable: Sendable {
           position += 1
         }
         record.append(
-          Field(text: String(decoding: content, as: UTF8.self), offset: start, source: source))
+          Field(
+            text: CSV.unescaped(String(decoding: content, as: UTF8.self)), offset: start, source: source))
         if position < bytes.count && bytes[position] != comma && bytes[position] != newline {
           throw source.error(at: position, "text after the end of a quoted field")
         }

@@ -75,14 +75,14 @@ extension RunReport {
   public var chooserSentences: [String] { chooserRecords.map(\.sentence) + trainingChooserSentences }
 
   /// What is to be known about choosers before the tables.
-  var chooserNote: String {
+  var chooserNote: Markdown {
     guard (rows.contains { $0.role == .chooser }) || (training.contains { $0.role == .chooser }) else {
       return ""
     }
-    let sentences = chooserSentences.map { RunReport.cell($0) + "." }
+    let sentences = chooserSentences.map { "- \($0).\n" as Markdown }.joined()
     return
-      "What chooses among the engines stands beside them and is never the best itself; `\(BestComparison.Verdict.samePlan.rawValue)` "
+      "What chooses among the engines stands beside them and is never the best itself; \(code: BestComparison.Verdict.samePlan.rawValue) "
       + "says that it took the very plan of the best engine.\n\n"
-      + (sentences.isEmpty ? "" : sentences.map { "- \($0)\n" }.joined() + "\n")
+      + (sentences.isEmpty ? "" : sentences + "\n")
   }
 }

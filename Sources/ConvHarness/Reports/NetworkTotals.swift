@@ -60,14 +60,14 @@ public struct NetworkTotals: Sendable {
 
 extension RunReport {
   /// The end of `report.md`: what each suite takes on each engine, and the best engine of every layer.
-  var networkTotals: String {
+  var networkTotals: Markdown {
     let totals = NetworkTotals.all(self).filter { totals in
       totals.passes.contains { pass in
         totals.oracle(pass) != nil || totals.choosers.contains { totals.total($0, pass) != nil }
       }
     }
     guard !totals.isEmpty else { return "" }
-    var text =
+    var text: Markdown =
       "## Whole networks\n\nMilliseconds of all measured layers together: the median of each as often as the network has"
     text +=
       " it. An engine that has no time of some layers shows how many it has; `best of each layer` takes each layer's"
@@ -78,35 +78,33 @@ extension RunReport {
       let name = ([network.suite] + network.conditions).joined(separator: ", ")
       let hasBest = network.passes.contains { network.oracle($0) != nil }
       text += "### \(name)\n\n"
-      text += "| engine | \(network.passes.map(\.rawValue).joined(separator: " | ")) | all passes |\n"
-      text += "|---" + String(repeating: "|---:", count: network.passes.count + 1) + "|\n"
+      text += Markdown.row(["engine"] + network.passes.map(\.rawValue) + ["all passes"])
+      text += "|---" + Markdown(repeating: "|---:", count: network.passes.count + 1) + "|\n"
       for backend in network.engines { text += line(backend) }
       if hasBest {
         let oracle = network.passes.map { network.oracle($0) }
-        text += "| best of each layer | \(oracle.map { RunReport.short($0) }.joined(separator: " | ")) |"
-        text += " \(RunReport.sum(oracle)) |\n"
+        text += Markdown.row(
+          ["best of each layer"] + oracle.map { RunReport.short($0) } + [RunReport.sum(oracle)])
       }
       for backend in network.choosers { text += line(backend) }
       text += "\n"
       if hasBest { text += bestEngines(network) }
 
-      func line(_ backend: String) -> String {
+      func line(_ backend: String) -> Markdown {
         let sums = network.passes.map { network.total(backend, $0) }
         let cells = zip(network.passes, sums).map { pass, sum in
           sum.map(RunReport.short)
             ?? "\(network.timed(backend, pass)) of \(network.layers[pass]?.count ?? 0) layers"
         }
-        return
-          "| \(RunReport.cell(backend)) | \(cells.joined(separator: " | ")) | \(RunReport.sum(sums)) |\n"
+        return Markdown.row([backend] + cells + [RunReport.sum(sums)])
       }
     }
     return text
   }
 
-  private func bestEngines(_ network: NetworkTotals) -> String {
-    var text =
-      "| layer | times | \(network.passes.map { "best \($0.rawValue)" }.joined(separator: " | ")) |\n"
-    text += "|---|---:" + String(repeating: "|---", count: network.passes.count) + "|\n"
+  private func bestEngines(_ network: NetworkTotals) -> Markdown {
+    var text = Markdown.row(["layer", "times"] + network.passes.map { "best \($0.rawValue)" })
+    text += "|---|---:" + Markdown(repeating: "|---", count: network.passes.count) + "|\n"
     let count = network.passes.map { network.layers[$0]?.count ?? 0 }.max() ?? 0
     for index in 0..<count {
       let layers = network.passes.map { pass -> ItemRows? in
@@ -118,8 +116,8 @@ extension RunReport {
         guard let best = layer?.best else { return "" }
         return "\(RunReport.engine(best)) \(RunReport.short(best.medianMilliseconds))"
       }
-      let line = [RunReport.layer(first.rows[0]), "\(first.multiplicity)"] + cells
-      text += "| \(line.map(RunReport.cell).joined(separator: " | ")) |\n"
+      let line = ["\(first.multiplicity)"] + cells
+      text += Markdown.row([RunReport.layer(first.rows[0])] + line.map(Markdown.text))
     }
     return text + "\n"
   }

@@ -4,8 +4,8 @@ import Foundation
 /// Tables of `report.md` about the machine, sweeps and phases.
 extension RunReport {
   /// What the machine can do, how quiet it was and where the time went, as rows of the first table.
-  var machineFacts: String {
-    var text =
+  var machineFacts: Markdown {
+    var text: Markdown =
       peak > 0 ? "| FMA peak | \(RunReport.short(peak)) GFLOP/s (\(peakLabel)) |\n" : ""
     let several = limits.count > 1
     for limit in limits {
@@ -19,21 +19,20 @@ extension RunReport {
       }
       if let kernel = limit.matrixKernelText { text += "| own matrix kernel\(threads) | \(kernel) |\n" }
     }
-    if let noise, !noise.summary.isEmpty { text += "| noise | \(RunReport.cell(noise.summary)) |\n" }
+    if let noise, !noise.summary.isEmpty { text += Markdown.row(["noise", noise.summary]) }
     if let ledger, ledger.total > 0 { text += "| seconds | \(RunReport.seconds(ledger)) |\n" }
     return text + limits.map(RunReport.bandwidthTable).joined()
   }
 
   /// Bandwidth of each level; empty where it was not measured.
-  private static func bandwidthTable(_ limit: MachineLimits) -> String {
+  private static func bandwidthTable(_ limit: MachineLimits) -> Markdown {
     guard !limit.levels.isEmpty else { return "" }
     let threads = "\(limit.threads) thread\(limit.threads == 1 ? "" : "s")"
-    var text = "\n| GB/s of \(threads) | bytes in each | read | write | triad |\n"
+    var text: Markdown = "\n| GB/s of \(threads) | bytes in each | read | write | triad |\n"
     text += "|---|---:|---:|---:|---:|\n"
     for level in limit.levels {
       let figures = [level.read, level.write, level.triad].map { $0.isFinite ? short($0) : "" }
-      text +=
-        "| \(level.level) | \(ByteCount.text(level.bytesPerThread)) | \(figures.joined(separator: " | ")) |\n"
+      text += Markdown.row([level.level, ByteCount.text(level.bytesPerThread)] + figures)
     }
     return text
   }
@@ -53,12 +52,12 @@ extension RunReport {
   }
 
   /// Paragraphs above the results about libraries that run slower than this CPU could.
-  var libraryWarnings: String {
-    warnings.map { "**Warning: \(RunReport.cell($0)).**\n\n" }.joined()
+  var libraryWarnings: Markdown {
+    warnings.map { "**Warning: \($0).**\n\n" as Markdown }.joined()
   }
 
   /// A paragraph in the head of a report whose times are to be read with care.
-  var noiseWarning: String {
+  var noiseWarning: Markdown {
     guard hasTimes, let noise, !noise.reasons.isEmpty else { return "" }
     return
       "**A noisy machine: \(noise.reasons.joined(separator: "; ")). Times and verdicts are to be read with care.**\n\n"
@@ -78,8 +77,8 @@ extension RunReport {
   private var threadCounts: [Int] { Set(rows.map(\.threads)).sorted() }
   private var workspaceLimits: [Int] { Set(rows.map(\.workspaceLimit)).sorted() }
 
-  static func layer(_ row: ResultRow) -> String {
-    "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
+  static func layer(_ row: ResultRow) -> Markdown {
+    "\(row.name.isEmpty ? "" : row.name + " ")\(code: row.problem)"
   }
 
   /// `1.25 (1.21–1.30)`; empty for the best itself.
@@ -102,7 +101,7 @@ extension RunReport {
 
   /// A table of medians with one column per value of what is swept: rows of equal items and backends but for that, in order of
   /// first appearance, where there are two and more and one has a time.
-  private func table(of sweep: Sweep) -> String {
+  private func table(of sweep: Sweep) -> Markdown {
     guard sweep.values.count > 1 else { return "" }
     var order: [[String]] = []
     var groups: [[String]: [ResultRow]] = [:]
@@ -117,10 +116,10 @@ extension RunReport {
       group.count > 1 && group.contains { !$0.medianMilliseconds.isNaN }
     }
     guard !shown.isEmpty else { return "" }
-    var text = "## \(sweep.title)\n\n\(sweep.explanation)\n\n"
-    text +=
-      "| layer | pass | backend | \(sweep.values.map { sweep.name($0) + " ms" }.joined(separator: " | ")) | \(sweep.last) |\n"
-    text += "|---|---|---" + String(repeating: "|---:", count: sweep.values.count + 1) + "|\n"
+    var text: Markdown = "## \(sweep.title)\n\n\(sweep.explanation)\n\n"
+    text += Markdown.row(
+      ["layer", "pass", "backend"] + sweep.values.map { sweep.name($0) + " ms" } + [sweep.last])
+    text += "|---|---|---" + Markdown(repeating: "|---:", count: sweep.values.count + 1) + "|\n"
     for group in shown {
       let medians = sweep.values.map { wanted -> String in
         guard let row = group.first(where: { $0[keyPath: sweep.value] == wanted }) else { return "" }
@@ -134,15 +133,14 @@ extension RunReport {
       {
         summary = sweep.summary(least, most)
       }
-      let cells =
-        [RunReport.layer(group[0]), group[0].pass.rawValue, group[0].backend] + medians + [summary]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      let cells = [group[0].pass.rawValue, group[0].backend] + medians + [summary]
+      text += Markdown.row([RunReport.layer(group[0])] + cells.map(Markdown.text))
     }
     return text + "\n"
   }
 
   /// Time by number of threads.
-  var threadTable: String {
+  var threadTable: Markdown {
     let counts = threadCounts
     return table(
       of: Sweep(
@@ -159,7 +157,7 @@ extension RunReport {
   }
 
   /// Time by limit of the workspace.
-  var workspaceTable: String {
+  var workspaceTable: Markdown {
     table(
       of: Sweep(
         title: "Workspace",
@@ -175,10 +173,10 @@ extension RunReport {
   }
 
   /// What each engine did in one execution outside of the samples.
-  var phaseTable: String {
+  var phaseTable: Markdown {
     let recorded = rows.filter { !$0.phases.isEmpty }
     guard !recorded.isEmpty else { return "" }
-    var text =
+    var text: Markdown =
       "## Phases\n\nOf one execution outside of the samples: milliseconds, and percent of all phases; beside them"
     text +=
       " the workspace that the plan asks for, and all memory: with operands, result and what the process grew by.\n\n"
@@ -191,10 +189,10 @@ extension RunReport {
       }
       let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
       let cells = [
-        RunReport.layer(row), pass, row.backend, phases.joined(separator: ", "),
+        pass, row.backend, phases.joined(separator: ", "),
         ByteCount.text(row.workspaceBytes ?? 0), row.peakMemoryBytes.map(ByteCount.text) ?? "",
       ]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row([RunReport.layer(row)] + cells.map(Markdown.text))
     }
     return text + "\n"
   }

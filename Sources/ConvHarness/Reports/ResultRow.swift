@@ -203,17 +203,41 @@ public struct ResultRow: Sendable {
   var fields: [(String, String)] { ResultRow.columns.map { ($0.name, $0.value(self)) } }
 }
 
-/// Comma-separated values (RFC 4180).
+/// Comma-separated values (RFC 4180) that a spreadsheet does not compute with.
+///
+/// Spreadsheets take a field that begins with `=`, `+`, `-`, `@`, their full-width forms, a tab or a newline for a formula, which may
+/// start programs. Such a field, unless it is a number (`-1.5`), gets an apostrophe before it, which is how a person enters it
+/// as text; so does one that begins with apostrophes and goes on like that, so that `CSVTable`, which takes one away, reads every field
+/// back as it was. Other programs see the apostrophe in those names alone; columns of numbers are as they were.
+///
+/// References: OWASP, *CSV injection*.
 public enum CSV {
   /// A header and rows, each line ended by a newline.
   public static func text(header: [String], rows: [[String]]) -> String {
     ([header] + rows).map { $0.map(field).joined(separator: ",") + "\n" }.joined()
   }
 
-  /// A field, in quotes where it holds what separates fields and rows.
+  /// A field, in quotes where it holds what separates fields and rows, behind an apostrophe where it would be a formula.
   public static func field(_ text: String) -> String {
+    let text = beginsFormula(text) && !isNumber(text) ? "'" + text : text
     guard text.unicodeScalars.contains(where: { "\",\n\r".unicodeScalars.contains($0) }) else { return text }
     return "\"" + text.replacing(scalar: "\"", with: "\"\"") + "\""
+  }
+
+  /// What a field said before it was written.
+  static func unescaped(_ text: String) -> String {
+    text.unicodeScalars.first == "'" && beginsFormula(text) ? String(text.unicodeScalars.dropFirst()) : text
+  }
+
+  /// Whether a text begins with what begins a formula, behind as many apostrophes as there are.
+  private static func beginsFormula(_ text: String) -> Bool {
+    guard let first = text.unicodeScalars.first(where: { $0 != "'" }) else { return false }
+    return "=+-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}".unicodeScalars.contains(first)
+  }
+
+  /// Numbers as they stand in our tables.
+  private static func isNumber(_ text: String) -> Bool {
+    text == "-inf" || CSVTable.Field.decimal(text) != nil
   }
 
   /// Six significant digits; empty where there is no number.

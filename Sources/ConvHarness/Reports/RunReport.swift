@@ -106,12 +106,14 @@ public struct RunReport: Sendable {
   // MARK: Markdown
 
   /// `report.md`.
-  public var markdown: String {
-    var text = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
+  public var markdown: String { document.source }
+
+  private var document: Markdown {
+    var text: Markdown = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if let partialSentence { text += "**\(partialSentence)**\n\n" }
     text += libraryWarnings + noiseWarning
-    text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
-    for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
+    text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
+    for (key, value) in environment { text += Markdown.row([key, value]) }
     text += machineFacts + "\n" + verdictSummary + "\n" + chooserNote
     if !hasTimes { text += "A debug build refuses to time: the tables show errors only.\n\n" }
     text +=
@@ -126,25 +128,27 @@ public struct RunReport: Sendable {
     return rows.map(\.backend).filter { seen.insert($0).inserted }
   }
 
-  private var verdictSummary: String {
+  private var verdictSummary: Markdown {
     let verdicts = Verdict.allCases
-    var text = "## Verdicts\n\n| backend | \(verdicts.map(\.rawValue).joined(separator: " | ")) |"
-    text += " worst error / bound | faster | slower | indistinguishable |\n"
-    text += "|---" + String(repeating: "|---:", count: verdicts.count + 4) + "|\n"
+    var text: Markdown = "## Verdicts\n\n"
+    text += Markdown.row(
+      ["backend"] + verdicts.map(\.rawValue)
+        + ["worst error / bound", "faster", "slower", "indistinguishable"])
+    text += "|---" + Markdown(repeating: "|---:", count: verdicts.count + 4) + "|\n"
     for backend in backends {
       let own = rows.filter { $0.backend == backend }
       let counts = verdicts.map { verdict in "\(own.count { $0.verification.verdict == verdict })" }
       let worst = own.map(\.verification.errorRatio).filter { !$0.isNaN }.max()
       let speeds: [Speedup.Verdict] = [.faster, .slower, .indistinguishable]
       let speed = speeds.map { verdict in "\(own.count { $0.speedup?.verdict == verdict })" }
-      text +=
-        "| \(backend) | \((counts + [CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 })] + speed).joined(separator: " | ")) |\n"
+      text += Markdown.row(
+        [backend] + counts + [CSV.number(worst.map { ($0 * 1e3).rounded() / 1e3 })] + speed)
     }
     return text
   }
 
-  private var layerTables: String {
-    var text = "## Layers\n\n"
+  private var layerTables: Markdown {
+    var text: Markdown = "## Layers\n\n"
     text +=
       "Time is the median of interleaved rounds, error the largest one of the verified results and the quotient with"
     text +=
@@ -153,7 +157,7 @@ public struct RunReport: Sendable {
     text +=
       " time beside that of the fastest engine of the problem. Percents of peak and roofline count the FLOPs of the direct"
     text += " algorithm: a better algorithm, or operands that fit into a cache, can exceed 100 %.\n\n"
-    if let correlatedSentence { text += RunReport.sentence(correlatedSentence) + "\n\n" }
+    if let correlatedSentence { text += "\(RunReport.sentence(correlatedSentence))\n\n" }
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
     for suite in suites {
@@ -162,34 +166,33 @@ public struct RunReport: Sendable {
         "| layer | pass | backend | verdict | samples | median ms | GFLOP/s | peak % | roofline % | error max |"
       text += " error / bound | bits | speed-up | | time / best | |\n"
       text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
-      var last = ""
+      var last: Markdown = ""
       for row in rows where row.suite == suite {
-        let layer = "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
+        let layer = RunReport.layer(row)
         let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
-        let key = layer + pass
-        let head = key == last ? ["", ""] : [layer, pass]
+        let key: Markdown = "\(layer)\(pass)"
+        let head = key == last ? ["", ""] : [layer, .text(pass)]
         last = key
-        let cells =
-          head + [
-            RunReport.engine(row),
-            row.verification.verdictText, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
-            RunReport.short(row.medianMilliseconds),
-            RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
-            RunReport.short(row.rooflinePercent),
-            RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
-            row.verification.bitsText, RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
-            RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
-          ]
-        text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+        let cells = [
+          RunReport.engine(row),
+          row.verification.verdictText, row.seconds.isEmpty ? "" : "\(row.seconds.count)",
+          RunReport.short(row.medianMilliseconds),
+          RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
+          RunReport.short(row.rooflinePercent),
+          RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
+          row.verification.bitsText, RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
+          RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
+        ]
+        text += Markdown.row(head + cells.map(Markdown.text))
       }
       text += "\n"
     }
     return text
   }
 
-  private var trainingTable: String {
+  private var trainingTable: Markdown {
     guard !training.isEmpty else { return "" }
-    var text =
+    var text: Markdown =
       "## Training steps\n\nImages: \(trainingSource). The trajectory error is the largest deviation from the"
     text += " stored float64 training run as a fraction of what is allowed.\n\n"
     text +=
@@ -210,7 +213,7 @@ public struct RunReport: Sendable {
         row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
         row.best?.verdict.rawValue ?? "",
       ]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(cells)
     }
     return text + "\n"
   }
@@ -225,10 +228,6 @@ public struct RunReport: Sendable {
     }
     let backend = row.backend.prefix { $0 != "[" }
     return row.executedBy.hasPrefix(backend) ? text : "\(backend): \(text)"
-  }
-
-  static func cell(_ text: String) -> String {
-    [("|", "\\|"), ("\n", " "), ("\r", "")].reduce(text) { $0.replacing(scalar: $1.0, with: $1.1) }
   }
 
   /// Three significant digits.

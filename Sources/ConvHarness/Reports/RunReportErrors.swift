@@ -8,16 +8,16 @@ extension RunReport {
     + "signs. Bits are the median of effective_bits, the negative binary logarithm of the errors' rms over the values'."
 
   /// The distribution of `error_ratio` per engine; empty where nothing was compared.
-  var errorDistribution: String {
+  var errorDistribution: Markdown {
     let all = ErrorDistribution.all(rows)
     guard all.contains(where: { $0.verified > 0 }) else { return "" }
-    var text = "## Errors beside their bounds\n\n\(RunReport.distributionText)\n\n"
-    let verdicts = ErrorDistribution.verdicts.map(\.rawValue).joined(separator: " | ")
-    text +=
-      "| engine | of | rows | least | 25 % | median | 75 % | largest | bits | \(verdicts) | correlated |\n"
-    text += "|---|---|" + String(repeating: "---:|", count: 12) + "\n"
+    var text: Markdown = "## Errors beside their bounds\n\n\(RunReport.distributionText)\n\n"
+    text += Markdown.row(
+      ["engine", "of", "rows", "least", "25 %", "median", "75 %", "largest", "bits"]
+        + ErrorDistribution.verdicts.map(\.rawValue) + ["correlated"])
+    text += "|---|---|" + Markdown(repeating: "---:|", count: 12) + "\n"
     for line in all.flatMap({ RunReport.cells($0) }) {
-      text += "| \(line.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(line)
     }
     return text + "\n"
   }

@@ -3,46 +3,46 @@ import ConvCore
 /// What did not pass, as lists of `report.md`.
 extension RunReport {
   /// What engines declined.
-  var skips: String {
+  var skips: Markdown {
     let skipped = rows.filter { $0.verification.verdict == .unsupported }
     guard !skipped.isEmpty else { return "" }
-    var text = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
+    var text: Markdown = "## Declined\n\n| backend | problem | pass | reason |\n|---|---|---|---|\n"
     for row in skipped {
       text +=
-        "| \(row.backend) | `\(row.problem)` | \(row.pass.rawValue) | \(RunReport.cell(row.verification.reason)) |\n"
+        "| \(row.backend) | \(code: row.problem) | \(row.pass.rawValue) | \(row.verification.reason) |\n"
     }
     return text + "\n"
   }
 
   /// What is wrong, or has nothing to be compared with.
-  var failures: String {
+  var failures: Markdown {
     let failed = rows.filter { [.failed, .missingReference].contains($0.verification.verdict) }
     guard !failed.isEmpty else { return "" }
-    var text = "## Not passed\n\n"
+    var text: Markdown = "## Not passed\n\n"
     for row in failed {
       text +=
         "- \(row.verification.verdictText): \(row.backend), \(row.pass.rawValue) \(item(row)): "
-      text += "\(row.verification.reasonText)\n  `\(row.repro)`\n"
-      if !row.minimalRepro.isEmpty { text += "  shrunk to: `\(row.minimalRepro)`\n" }
+      text += "\(row.verification.reasonText)\n  \(code: row.repro)\n"
+      if !row.minimalRepro.isEmpty { text += "  shrunk to: \(code: row.minimalRepro)\n" }
     }
     return text + "\n"
   }
 
   /// Rows whose data cannot tell a right result from a wrong one: not passed either.
-  var mistrusted: String {
+  var mistrusted: Markdown {
     let doubtful = rows.filter { $0.verification.verdict == .mistrusted }
     guard !doubtful.isEmpty else { return "" }
-    var text =
+    var text: Markdown =
       "## Mistrusted\n\n\(mistrustedShare): \(Verification.mistrustedSentence).\n\n"
     text += "| item | pass | engine | reason | command |\n|---|---|---|---|---|\n"
     for row in doubtful {
-      let commands = [row.repro, row.minimalRepro].filter { !$0.isEmpty }.map { "`\($0)`" }
-      let cells = [
-        item(row), ([row.pass.rawValue] + conditions(row)).joined(separator: ", "),
-        row.backend + row.verification.correlatedMark, row.verification.reasonText,
+      let commands = [row.repro, row.minimalRepro].filter { !$0.isEmpty }.map(Markdown.code)
+      let cells: [Markdown] = [
+        item(row), .text(([row.pass.rawValue] + conditions(row)).joined(separator: ", ")),
+        .text(row.backend + row.verification.correlatedMark), .text(row.verification.reasonText),
         commands.joined(separator: ", shrunk to: "),
       ]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(cells)
     }
     return text + "\n"
   }
@@ -57,8 +57,8 @@ extension RunReport {
   }
 
   /// `resnet50 conv1 ` and the problem.
-  private func item(_ row: ResultRow) -> String {
-    "\(row.name.isEmpty ? "" : "\(row.suite) \(row.name) ")`\(row.problem)`"
+  private func item(_ row: ResultRow) -> Markdown {
+    "\(row.name.isEmpty ? "" : "\(row.suite) \(row.name) ")\(code: row.problem)"
   }
 
   /// With a capital letter and a full stop.

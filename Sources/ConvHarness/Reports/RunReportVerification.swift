@@ -32,15 +32,15 @@ extension RunReport {
   ]
 
   /// What stands behind the verdicts of the layers: norms of the errors per engine, and what sampling may have missed.
-  var verificationNotes: String {
+  var verificationNotes: Markdown {
     let compared = rows.filter { $0.verification.norms != nil }
     guard !compared.isEmpty else { return "" }
-    var text = "## Verification\n\n"
+    var text: Markdown = "## Verification\n\n"
     text +=
       "Largest figures of each engine over all layers: the error that came nearest to its bound; component-wise relative"
     text +=
       " to Σ\\|x·w\\|; in the 2-norm, relative to the result's; units in the last place at the 99th percentile.\n\n"
-    text += boundText.map { RunReport.cell($0) + "\n\n" }.joined()
+    text += boundText.map { "\($0)\n\n" as Markdown }.joined()
     text +=
       "| backend | data | error | rel. to terms | rel. 2-norm | ULP, 99 % |\n|---|---|---:|---:|---:|---:|\n"
     for backend in unique(compared.map(\.backend)) {
@@ -58,12 +58,12 @@ extension RunReport {
         largest(\.relativeL2).map(RunReport.scientific) ?? "",
         RunReport.short(largest(\.ulp99)),
       ]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(cells)
     }
     return text + "\n" + sampling(compared) + "\n"
   }
 
-  private func sampling(_ compared: [ResultRow]) -> String {
+  private func sampling(_ compared: [ResultRow]) -> Markdown {
     let coverages = compared.compactMap(\.verification.coverage)
     let partial = coverages.filter { !$0.isWhole }
     if partial.isEmpty { return "Every result of every row was looked at.\n" }
@@ -76,7 +76,7 @@ extension RunReport {
       let text = low == high ? [low] : [low, high]
       return text.map { RunReport.short($0) }.joined(separator: " to ")
     }
-    var text =
+    var text: Markdown =
       "\(coverages.count - partial.count) of \(coverages.count) rows were looked at whole; of the others a stratified sample "
       + "was"
     if let largest = summed.map(\.verification.projectionRatio).max() {

@@ -135,10 +135,10 @@ extension RunReport {
   }
 
   /// Steps beside stored trajectories, one row per network and backend.
-  var trajectoryTable: String {
+  var trajectoryTable: Markdown {
     let judged = training.filter { $0.trajectory != nil }
     guard !judged.isEmpty else { return "" }
-    var text =
+    var text: Markdown =
       "## Training trajectories\n\nSteps on stored images beside float64 ones: loss and gradient norm before each update,"
     text +=
       " distance of the parameters after it, each as the largest fraction of what rounding alone may do."
@@ -159,14 +159,14 @@ extension RunReport {
           row.network, row.backend, trajectory.optimizer, "\(trajectory.steps.count)",
           RunReport.short(trajectory.kappa), trajectory.level.map(String.init) ?? "",
         ] + ratios + [verdict.rawValue, trajectory.divergence]
-      text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
+      text += Markdown.row(cells)
     }
     return text + "\n"
   }
 
   /// Memory of a step, and backends that cannot run a network.
-  var trainingNotes: String {
-    var text = ""
+  var trainingNotes: Markdown {
+    var text: Markdown = ""
     let measured = training.filter { $0.pooledBytes != nil }
     if !measured.isEmpty {
       text +=
@@ -175,19 +175,19 @@ extension RunReport {
       text += "| network | backend | pooled | resident |\n|---|---|---:|---:|\n"
       for row in measured {
         let bytes = [row.pooledBytes, row.residentBytes].map { $0.map(ByteCount.text) ?? "" }
-        text += "| \(row.network) | \(RunReport.cell(row.backend)) | \(bytes[0]) | \(bytes[1]) |\n"
+        text += Markdown.row([row.network, row.backend] + bytes)
       }
       text += "\n"
     }
     for row in training where !row.declined.isEmpty {
-      text += "- \(row.network) on `\(row.backend)`: \(RunReport.cell(row.declined))\n"
+      text += "- \(row.network) on \(code: row.backend): \(row.declined)\n"
     }
-    return text.isEmpty || text.hasSuffix("\n\n") ? text : text + "\n"
+    return text.isEmpty || text.source.hasSuffix("\n\n") ? text : text + "\n"
   }
 
   /// The layers of each network, one column per backend.
-  var trainingLayerTables: String {
-    var text = ""
+  var trainingLayerTables: Markdown {
+    var text: Markdown = ""
     for network in trainedNetworks {
       let rows = training.filter { $0.network == network && !$0.layers.isEmpty }
       guard let first = rows.first else { continue }
@@ -201,9 +201,9 @@ extension RunReport {
       }
       text += "### Layers of a step of \(network)\n\nForward + backward, ms"
       text += shown.count < first.layers.count ? ", layers of at least 2 % of a step" : ""
-      text +=
-        "; all, and the engines of each, are in `layers.csv`.\n\n| layer | kind | output | \(rows.map { RunReport.cell($0.backend) }.joined(separator: " | ")) |\n"
-      text += "|---|---|---|" + String(repeating: "---:|", count: rows.count) + "\n"
+      text += "; all, and the engines of each, are in `layers.csv`.\n\n"
+      text += Markdown.row(["layer", "kind", "output"] + rows.map(\.backend))
+      text += "|---|---|---|" + Markdown(repeating: "---:|", count: rows.count) + "\n"
       for index in shown {
         let layer = first.layers[index]
         let times = rows.map { row in
@@ -211,8 +211,7 @@ extension RunReport {
           return RunReport.layerTime(row.layers[index].forward, row.layers[index].backward)
         }
         let shape = layer.outputShape.map(String.init).joined(separator: "×")
-        text +=
-          "| \(([layer.name, layer.kind, shape].map(RunReport.cell) + times).joined(separator: " | ")) |\n"
+        text += Markdown.row([layer.name, layer.kind, shape] + times)
       }
       let hidden = Set(first.layers.indices).subtracting(shown)
       if !hidden.isEmpty {
@@ -221,13 +220,13 @@ extension RunReport {
           return RunReport.layerTime(
             rest.reduce(0) { $0 + $1.forward }, rest.reduce(0) { $0 + $1.backward })
         }
-        text += "| \(hidden.count) others | | | \(times.joined(separator: " | ")) |\n"
+        text += Markdown.row(["\(hidden.count) others", "", ""] + times)
       }
       let sums = rows.map { row in
         RunReport.layerTime(
           row.layers.reduce(0) { $0 + $1.forward }, row.layers.reduce(0) { $0 + $1.backward })
       }
-      text += "| all | | | \(sums.joined(separator: " | ")) |\n\n"
+      text += Markdown.row(["all", "", ""] + sums) + "\n"
     }
     return text
   }

@@ -1,7 +1,9 @@
+import ConvCore
+
 /// Text inside XML, and inside HTML that is XML too.
 enum XMLText {
-  /// `text` with the five special characters as entities and without the characters that XML 1.0 forbids even as entities
-  /// (control characters other than tab and newlines, U+FFFE, U+FFFF).
+  /// `text` with the five special characters as entities. Characters that XML 1.0 forbids even as entities (control characters
+  /// other than tab and newlines) and those that turn the direction of writing are written out, `\u{1b}`; U+FFFE and U+FFFF are left out.
   static func escaped(_ text: String) -> String {
     var result = ""
     result.reserveCapacity(text.utf8.count)
@@ -13,18 +15,13 @@ enum XMLText {
       case "\"": result += "&quot;"
       case "'": result += "&#39;"
       case "\t", "\n", "\r": result.unicodeScalars.append(scalar)
-      default: if isAllowed(scalar) { result.unicodeScalars.append(scalar) }
+      case "\u{FFFE}", "\u{FFFF}": break
+      default:
+        let isPlain = (0x20..<0x7F).contains(scalar.value)
+        result += isPlain ? String(scalar) : QuotedText.visible(String(scalar))
       }
     }
     return result
-  }
-
-  /// DEL and the C1 controls are legal, but no reader shows them.
-  private static func isAllowed(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x20, 0x7F..<0xA0, 0xFFFE, 0xFFFF: false
-    default: true
-    }
   }
 
   /// `<name a="…">content</name>`, or `<name a="…"/>` without content; attribute values are escaped, content is markup already.
