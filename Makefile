@@ -34,6 +34,7 @@ deps:
 ## lint: formatting and style, as CI checks them
 lint:
 	swift format lint --strict -r Sources Tests Package.swift
+	swift Tests/Lint/documented-errors.swift
 	@! grep -rnE --include='*.swift' '\{ return \}$$' Tests/*Tests || \
 	  { echo "what returns early counts as passed: disable it with a reason, or take it out of the arguments" >&2; exit 1; }
 

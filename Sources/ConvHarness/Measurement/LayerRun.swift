@@ -29,7 +29,7 @@ public struct LayerRun {
   ///   - visit: which of the visits to this item it is.
   ///   - earlier: the rows that the visit before returned. What they say of verification stays; samples are added to theirs.
   ///   - shouldStop: is asked between executions; a stopped run returns what it has.
-  /// - Throws: `ConvError.allocationFailed` and the like for the shared operands; what an engine throws is in its row.
+  /// - Throws: `MemoryError` and the like for the shared operands; what an engine throws is in its row.
   public mutating func rows(
     for item: RunItem, competitors: [Competitor], times: Bool = true, visit: Visit = .only,
     earlier: [ResultRow]? = nil, shouldStop: () -> Bool = { false }

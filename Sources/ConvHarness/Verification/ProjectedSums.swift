@@ -18,7 +18,7 @@ public struct ProjectedSums: Sendable {
 
   /// Computes the sums.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public init(_ projection: Projection, data: ProblemData, pool: WorkerPool = .shared) throws {
     switch data.elementType {
     case .float64: try self.init(projection, data, as: Double.self, pool)
