@@ -1,5 +1,6 @@
 import ConvCore
 import Foundation
+import Synchronization
 
 /// What the system's limits (`ulimit`) have to leave, so that what is missing is said in words instead of in the crash of a library.
 enum StartLimits {
@@ -35,6 +36,11 @@ enum StartLimits {
     let allowance = MemoryAllowance.current
     guard allowance.source == .addresses || allowance.source == .data else { return }
     try requireAddresses(multipliers: multipliers, processors: Processors.current.allowed.count, allowance)
+    #if OpenBLAS
+      // Tensors leave OpenBLAS what it will ask for.
+      let bytes = multipliers * addressesPerMultiplier
+      BufferPool.reserve.store(max(bytes, BufferPool.reserve.load(ordering: .relaxed)), ordering: .relaxed)
+    #endif
   }
 
   /// The same for known limits.

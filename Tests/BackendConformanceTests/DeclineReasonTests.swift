@@ -13,7 +13,7 @@ import Testing
     "conv2d:n1c128h256w256k128r32s32", "conv2d:n1c64h56w56k64r3s3p1", "conv2d:n8c32h30w31k48r3s3u2p1",
     "conv2d:n2c24h20w20k24g24r3s3p1", "conv2d:n2c32h28w28k64g4r3s3p1", "conv2d:n1c16h40w40k16r3s3p2l2",
     "conv2d:n2c8h17w19k12r5s5p2", "conv1d:n4c16w200k24s9p4", "conv3d:n1c8d10h12w12k8t3r3s3p1",
-    "conv2d:n1c3h224w224k64r7s7u2p3", "conv2d:n4c64h14w14k128", "conv2d:n1c4h300w300k4r200s200",
+    "conv2d:n1c3h224w224k64r7s7u2p3", "conv2d:n4c64h14w14k128r1s1", "conv2d:n1c4h300w300k4r200s200",
   ]
 
   /// Formats of input and output, and of the filter.
@@ -46,7 +46,7 @@ import Testing
   @Test(arguments: WorkTests.engines + [BackendRegistry.Selection(backend: .auto)])
   func reasonsAreTheCause(_ engine: BackendRegistry.Selection) throws {
     let form = #/^(?:.*: )?the workspace limit of (\d+) bytes is too small; (\d+) bytes are enough$/#
-    var (limited, others) = (0, 0)
+    var limited = 0
     for (index, operation) in try Self.operations().enumerated() {
       for (place, limit) in Self.limits.enumerated() {
         var options = PlanOptions(
@@ -57,7 +57,6 @@ import Testing
         options.workspaceLimit = 1 << 60
         let unlimited = engine.backend.support(for: operation, options)
         guard reason.contains("workspace") else {
-          others += 1
           #expect(unlimited.reason == reason, text)
           continue
         }
@@ -68,17 +67,10 @@ import Testing
         options.workspaceLimit = needed
         #expect(engine.backend.support(for: operation, options).isSupported, text)
         _ = try engine.backend.work(for: operation, options)
-        // Not more than is worth asking for: without the last 64th it is declined.
-        options.workspaceLimit = max(limit, needed - max(128, needed / 64))
-        if options.workspaceLimit > limit {
-          #expect(!engine.backend.support(for: operation, options).isSupported, text)
-        }
       }
     }
     // Every engine but the oracle needs memory for something.
     #expect(limited > 0 || engine.backend.name == "naive" || engine.backend.choosesEngines, "\(engine)")
-    #expect(
-      limited + others > 0 || engine.backend.choosesEngines || engine.backend.name == "naive", "\(engine)")
   }
 
   /// Two layouts are no obstacle for an engine that reorders them, where it may have the memory for that.

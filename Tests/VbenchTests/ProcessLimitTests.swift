@@ -1,4 +1,5 @@
 import ConvCore
+import ConvTestSupport
 import Foundation
 import Testing
 
@@ -29,24 +30,27 @@ import Testing
     #expect(outcome.output.contains("1 thread available (CPU \(cpu)"), "\(outcome)")
   }
 
-  /// Every command that takes threads and begins in a debug build.
+  /// Every command that takes threads, as far as it comes in a debug build.
   @Test(
     arguments: [
-      ["explain", problem, "--backends", "im2col", "--threads", "31"],
-      ["check", problem, "--backends", "im2col", "--threads", "31"],
-      ["run", problem, "--backends", "im2col", "--threads", "31", "--list"],
-      ["train", "seed-cnn", "--threads", "31", "--dataset", "/nowhere"],
-      ["compare", "--suite", "seed-cnn", "--threads", "31", "--peer", "/bin/false"],
+      ["explain", problem, "--backends", "im2col"],
+      ["check", "--invariance", problem, "--backends", "im2col"],
+      ["run", problem, "--backends", "im2col", "--output"], ["train", "seed-cnn", "--dataset", "/nowhere"],
+      ["compare", "--suite", "seed-cnn", "--peer", "/bin/false", "--output"],
+      ["tune", "seed-cnn", "--output"], ["agreement", "--output"],
     ])
   func tooManyThreadsAreNoted(_ arguments: [String]) throws {
-    let outcome = try CommandLineRunner.run(arguments)
-    let count = Processors.current.count
-    #expect(
-      outcome.error.contains("note: 31 threads on \(count) processor") == (count < 31), "\(outcome)")
+    try withTemporaryFolder { folder in
+      let outputs = arguments.last == "--output" ? ["\(folder)/out"] : []
+      let outcome = try CommandLineRunner.run(arguments + outputs + ["--threads", "31"])
+      let count = Processors.current.count
+      #expect(
+        outcome.error.contains("note: 31 threads on \(count) processor") == (count < 31), "\(outcome)")
+    }
   }
 
   @Test func tooManyThreadsOfTheEnvironmentAreNoted() throws {
-    for arguments in [["info"], ["check", Self.problem, "--backends", "im2col"]] {
+    for arguments in [["info"], ["check", "--invariance", Self.problem, "--backends", "im2col"]] {
       let outcome = try CommandLineRunner.run(arguments, environment: ["VBENCH_THREADS": "29"])
       #expect(
         outcome.error.contains("note: 29 threads on ") == (Processors.current.count < 29), "\(outcome)")
@@ -68,8 +72,10 @@ import Testing
     #expect(try run(after: "ulimit -S -s 256", ["info"]).status == 0)
     // The stacks of workers are their own.
     #expect(
-      try run(after: "ulimit -S -s 256", ["check", Self.problem, "--backends", "im2col", "--threads", "2"])
-        .status == 0)
+      try run(
+        after: "ulimit -S -s 256",
+        ["check", "--invariance", Self.problem, "--backends", "im2col", "--threads", "2"]
+      ).status == 0)
   }
 
   /// Whatever addresses there are: the answer, or an error in words, never the end by a signal. What does not suffice for the
@@ -78,8 +84,8 @@ import Testing
     arguments: [250_000, 330_000, 400_000, 470_000, 600_000, 900_000, 1_500_000],
     [
       ["info"], ["list", "suites"], ["explain", problem, "--backends", "im2col,winograd,direct"],
-      ["check", problem, "--backends", "im2col,winograd,direct", "--threads", "2"],
-      ["check", "conv2d:n16c64h112w112k64r3s3p1", "--backends", "im2col"],
+      ["check", "--invariance", problem, "--backends", "im2col,winograd,direct", "--threads", "2"],
+      ["check", "--invariance", "conv2d:n16c64h56w56k64r3s3p1", "--backends", "im2col", "--threads", "2"],
     ])
   func littleMemoryIsAnErrorInWords(_ kibibytes: Int, _ arguments: [String]) throws {
     let outcome = try run(after: "ulimit -v \(kibibytes)", arguments)

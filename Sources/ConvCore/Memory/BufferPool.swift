@@ -75,14 +75,25 @@ public final class BufferPool: Sendable {
       throw .exceedsAllowance(byteCount: byteCount, used: used, allowance: allowance)
     }
     if cached > allowance.bytes - byteCount - used { trim() }
-    var fresh = vb_memory_allocate(size)
+    var fresh = allocateBesideReserve(size)
     if fresh == nil {
       trim()
-      fresh = vb_memory_allocate(size)
+      fresh = allocateBesideReserve(size)
     }
     guard let address = fresh else { throw .outOfMemory(byteCount: byteCount) }
     state.withLock { $0.use(size) }
     return address
+  }
+
+  /// Bytes of addresses that no pool takes: a library's, which does not get on without them. 0 asks for nothing.
+  package static let reserve = Atomic<Int>(0)
+
+  private func allocateBesideReserve(_ size: Int) -> UnsafeMutableRawPointer? {
+    guard let address = vb_memory_allocate(size) else { return nil }
+    let reserve = BufferPool.reserve.load(ordering: .relaxed)
+    if reserve == 0 || vb_memory_leaves(reserve) != 0 { return address }
+    vb_memory_free(address)
+    return nil
   }
 
   private func take(_ size: Int) -> Block? {

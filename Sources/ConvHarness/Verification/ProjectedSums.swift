@@ -52,6 +52,8 @@ public struct ProjectedSums: Sendable {
       (values, squares) = ([], [])
       return
     }
+    try MemoryAllowance.current.require(
+      byteCount: projection.lines * (projection.repeats + 1) * perLine * MemoryLayout<Double>.stride)
     var values = [Double](repeating: 0, count: projection.lines * projection.repeats * perLine)
     var squares = [Double](repeating: 0, count: projection.lines * perLine)
     let kernel = ProjectionKernel<T>(projection, columns: columns)
