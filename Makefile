@@ -36,6 +36,7 @@ lint:
 	swift format lint --strict -r Sources Tests Package.swift
 	@! grep -rnE --include='*.swift' '(^|[^.[:alnum:]_])print\(' Sources/VbenchCLI | grep -v '///' || \
 	  { echo "standard output has one room: StandardOutput.write, which notices what is not written" >&2; exit 1; }
+	swift Tests/Lint/documented-errors.swift
 	@! grep -rnE --include='*.swift' '\{ return \}$$' Tests/*Tests || \
 	  { echo "what returns early counts as passed: disable it with a reason, or take it out of the arguments" >&2; exit 1; }
 

@@ -1,4 +1,8 @@
+#define _GNU_SOURCE
 #include "vb_cpu.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "vb_isa.h"
 
@@ -34,3 +38,9 @@ uint32_t vb_cpu_features(void) {
 #else
 uint32_t vb_cpu_features(void) { return 0; }
 #endif
+
+size_t vb_cpu_affinity(uint64_t *words, size_t count) {
+  // The call itself says how much it wrote, its wrapper does not.
+  long bytes = syscall(SYS_sched_getaffinity, 0, count * sizeof *words, words);
+  return bytes > 0 ? (size_t)bytes / sizeof *words : 0;
+}

@@ -17,12 +17,16 @@
 #define VB_RELAX() __asm__ volatile("yield")
 #endif
 
+// Enough for kernels and the closures that call them, whatever ulimit -s says: a small limit would make workers overflow, and large
+// stacks count towards ulimit -v though nobody touches them.
+static const size_t stack_bytes = (size_t)2 << 20;
+
 // A run is published as one 64-bit word: its generation above, the next unclaimed chunk below. A chunk is claimed by
 // compare-and-swap on the whole word, so a worker that slept through a run can neither claim a chunk of the next one
 // with the old run's function, nor does the joining thread have to wait for it to wake up.
 struct vb_pool {
   uint32_t workers;
-  uint32_t spin_microseconds;
+  uint32_t spin_microseconds;  // 0: waiting threads leave the processor to others at once, there are not enough for all
   pthread_t *threads;
   _Alignas(64) _Atomic uint64_t word;
   _Atomic uint32_t count;
@@ -31,6 +35,8 @@ struct vb_pool {
   _Alignas(64) _Atomic uint32_t epoch;  // changes with every run: what sleepers wait on
   _Atomic uint32_t sleepers;
   _Atomic int stop;
+  _Atomic uint32_t ready;     // workers that have begun
+  _Atomic int lacks_scratch;  // one of them found no memory
   _Atomic int resting;  // nobody polls until the next run
   _Alignas(64) _Atomic uint32_t done;
   _Alignas(64) _Atomic int busy;
@@ -63,7 +69,8 @@ static void drain(vb_pool *pool) {
                                                memory_order_relaxed))
       continue;
     fn(context, index);
-    atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
+    uint32_t done = atomic_fetch_add_explicit(&pool->done, 1, memory_order_release) + 1;
+    if (!pool->spin_microseconds && done == count) futex_wake(&pool->done, 1);
   }
 }
 
@@ -74,10 +81,11 @@ static uint32_t generation(vb_pool *pool) {
 // Returns when the generation is no longer `seen` or the pool ends.
 static void await_run(vb_pool *pool, uint32_t seen) {
   for (;;) {
+    if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
     // A third of the time without giving up the core: on a busy machine a yield can cost a whole time slice, and a
     // training step forks again within microseconds. Then the core is offered to others between looks.
     uint64_t start = microseconds(), elapsed = 0;
-    do {
+    while (elapsed < pool->spin_microseconds) {
       for (int i = 0; i < 64; i++) {
         if (generation(pool) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed)) return;
         if (atomic_load_explicit(&pool->resting, memory_order_relaxed)) break;
@@ -86,7 +94,7 @@ static void await_run(vb_pool *pool, uint32_t seen) {
       if (atomic_load_explicit(&pool->resting, memory_order_relaxed)) break;
       elapsed = microseconds() - start;
       if (elapsed > pool->spin_microseconds / 3) sched_yield();
-    } while (elapsed < pool->spin_microseconds);
+    }
     atomic_fetch_add(&pool->sleepers, 1);
     uint32_t epoch = atomic_load(&pool->epoch);
     if (generation(pool) == seen && !atomic_load(&pool->stop)) futex_wait(&pool->epoch, epoch);
@@ -96,14 +104,18 @@ static void await_run(vb_pool *pool, uint32_t seen) {
 
 // What kernels and engines usually ask for, before anything runs: otherwise a thread that gets few chunks might fetch its scratch
 // memory after any number of steps. Pages that are never touched cost nothing; where there is no memory, who needs it will say so.
-static void reserve_scratch(void) {
+// Returns whether all of it is there.
+static int reserve_scratch(void) {
   static const size_t bytes[VB_SCRATCH_SLOTS] = {320 << 10, 800 << 10, 128 << 10};
-  for (int slot = 0; slot < VB_SCRATCH_SLOTS; slot++) vb_scratch(slot, bytes[slot]);
+  int found = 1;
+  for (int slot = 0; slot < VB_SCRATCH_SLOTS; slot++) found &= vb_scratch(slot, bytes[slot]) != NULL;
+  return found;
 }
 
 static void *worker(void *argument) {
   vb_pool *pool = argument;
-  reserve_scratch();
+  if (!reserve_scratch()) atomic_store(&pool->lacks_scratch, 1);
+  atomic_fetch_add(&pool->ready, 1);
   uint32_t seen = 0;
   for (;;) {
     await_run(pool, seen);
@@ -134,13 +146,22 @@ vb_pool *vb_pool_create(uint32_t threads, uint32_t spin_microseconds) {
   atomic_init(&pool->resting, 0);
   atomic_init(&pool->done, 0);
   atomic_init(&pool->busy, 0);
-  reserve_scratch();
-  for (; pool->workers < wanted; pool->workers++)
-    if (pthread_create(&pool->threads[pool->workers], NULL, worker, pool)) break;
+  atomic_init(&pool->ready, 0);
+  atomic_init(&pool->lacks_scratch, !reserve_scratch());
+  pthread_attr_t attributes;
+  if (wanted && !pthread_attr_init(&attributes)) {
+    pthread_attr_setstacksize(&attributes, stack_bytes);
+    for (; pool->workers < wanted; pool->workers++)
+      if (pthread_create(&pool->threads[pool->workers], &attributes, worker, pool)) break;
+    pthread_attr_destroy(&attributes);
+  }
+  while (atomic_load(&pool->ready) < pool->workers) sched_yield();
   return pool;
 }
 
 uint32_t vb_pool_threads(const vb_pool *pool) { return pool->workers + 1; }
+
+int vb_pool_lacks_scratch(const vb_pool *pool) { return atomic_load(&pool->lacks_scratch); }
 
 int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *, size_t), void *context) {
   if (!count) return 1;
@@ -162,8 +183,11 @@ int vb_pool_run(vb_pool *pool, uint32_t count, void (*fn)(void *, size_t), void 
   atomic_fetch_add(&pool->epoch, 1);
   if (atomic_load(&pool->sleepers)) futex_wake(&pool->epoch, count - 1 < pool->workers ? count - 1 : pool->workers);
   drain(pool);
-  for (uint32_t spins = 0; atomic_load_explicit(&pool->done, memory_order_acquire) != count; spins++) {
-    if (spins < 20000) VB_RELAX();
+  for (uint32_t spins = 0;; spins++) {
+    uint32_t done = atomic_load_explicit(&pool->done, memory_order_acquire);
+    if (done == count) break;
+    if (!pool->spin_microseconds) futex_wait(&pool->done, done);
+    else if (spins < 20000) VB_RELAX();
     else sched_yield();
   }
   atomic_store_explicit(&pool->busy, 0, memory_order_release);

@@ -91,22 +91,27 @@ public struct AutoBackend: ConvolutionBackend {
       return .unsupported("auto has no variants, '\(variant)' was asked for")
     }
     if let candidate = plannedCandidate(for: operation, options) {
-      let support = candidate.backend.support(for: operation, candidate.options(options))
-      guard let reason = support.reason else { return .supported }
-      return .unsupported("the plan file names \(candidate), which declines: \(reason)")
+      if candidate.backend.supports(operation, candidate.options(options)) { return .supported }
+      return .unsupported(
+        "the plan file names \(candidate), which declines: \(declineReason(candidate, operation, options))")
     }
-    var reason: String?
-    for candidate in candidates {
-      if let why = reservation(candidate, operation) {
-        reason = reason ?? "\(candidate): \(why)"
-        continue
-      }
-      switch candidate.backend.support(for: operation, candidate.options(options)) {
-      case .supported: return .supported
-      case .unsupported(let why): reason = reason ?? "\(candidate): \(why)"
-      }
+    let isSupported = candidates.contains { candidate in
+      reservation(candidate, operation) == nil
+        && candidate.backend.supports(operation, candidate.options(options))
     }
-    return .unsupported(reason ?? "auto has no candidates")
+    if isSupported { return .supported }
+    guard let first = candidates.first else { return .unsupported("auto has no candidates") }
+    let reason = reservation(first, operation) ?? declineReason(first, operation, options)
+    return .unsupported("\(first): \(reason)")
+  }
+
+  /// Why a candidate declines whatever the workspace: that a limit is too small, and for whom, is seen by who asks for support.
+  private func declineReason(
+    _ candidate: Candidate, _ operation: ConvOperation, _ options: PlanOptions
+  ) -> String {
+    var own = candidate.options(options)
+    own.workspaceLimit = PlanOptions.unlimitedWorkspace
+    return candidate.backend.support(for: operation, own).reason ?? "the workspace limit is too small"
   }
 
   /// The plan with the least predicted time.
@@ -156,42 +161,46 @@ public struct AutoBackend: ConvolutionBackend {
     _ operation: ConvOperation, _ options: PlanOptions
   ) -> [(candidate: Candidate, consideration: Consideration)] {
     let prices = profile.prices
-    var considerations = candidates.map { ($0, consideration($0, operation, options, prices)) }
+    var considered = candidates
     let filter = operation.problem.filter
     let isOwn = candidates.contains { $0.description == AutoBackend.largeTiles.description }
-    if isOwn, filter.h == 3, filter.w == 3 {
-      considerations.append(
-        (AutoBackend.largestTiles, consideration(AutoBackend.largestTiles, operation, options, prices)))
+    if isOwn, filter.h == 3, filter.w == 3 { considered.append(AutoBackend.largestTiles) }
+    return considered.map { candidate in
+      if let reason = reservation(candidate, operation) { return (candidate, .leftOut(reason: reason)) }
+      do {
+        if let nanoseconds = try prediction(candidate, operation, options, prices) {
+          return (candidate, .predicted(nanoseconds: nanoseconds))
+        }
+      } catch {
+        return (candidate, .declined(reason: "\(error)"))
+      }
+      let own = candidate.options(options)
+      let reason = candidate.backend.support(for: operation, own).reason
+      return (candidate, .declined(reason: reason ?? "it has no plan for the bare convolution"))
     }
-    return considerations
   }
 
-  private func consideration(
+  /// Nanoseconds of a candidate's plan; nil where it declines.
+  private func prediction(
     _ candidate: Candidate, _ operation: ConvOperation, _ options: PlanOptions, _ prices: WorkPrices
-  ) -> Consideration {
-    if let reason = reservation(candidate, operation) { return .leftOut(reason: reason) }
+  ) throws -> Double? {
     let options = candidate.options(options)
     // The bare convolution decides, so that a fused epilogue has the bits of separate passes.
     var bare = operation
     bare.epilogue = .none
-    do {
-      if operation != bare, let reason = candidate.backend.support(for: operation, options).reason {
-        return .declined(reason: reason)
-      }
-      let work = try candidate.backend.work(for: bare, options)
-      return .predicted(nanoseconds: prices.nanoseconds(work, elementType: operation.elementType))
-    } catch ConvError.unsupported(_, _, let reason) {
-      return .declined(reason: reason)
-    } catch {
-      return .declined(reason: "\(error)")
-    }
+    if operation != bare, !candidate.backend.supports(operation, options) { return nil }
+    let work = try candidate.backend.workIfSupported(for: bare, options)
+    return work.map { prices.nanoseconds($0, elementType: operation.elementType) }
   }
 
   /// The candidate with the least predicted time; the first of equals.
   private func cheapest(_ operation: ConvOperation, _ options: PlanOptions) -> Candidate? {
+    let prices = profile.prices
     var best: (candidate: Candidate, nanoseconds: Double)?
-    for (candidate, consideration) in considerations(operation, options) {
-      if case .predicted(let nanoseconds) = consideration, nanoseconds < best?.nanoseconds ?? .infinity {
+    for candidate in candidates where reservation(candidate, operation) == nil {
+      if let nanoseconds = try? prediction(candidate, operation, options, prices),
+        nanoseconds < best?.nanoseconds ?? .infinity
+      {
         best = (candidate, nanoseconds)
       }
     }

@@ -23,7 +23,7 @@ struct DenseTransform: Sendable {
 
   /// Matrices for the first rows × columns samples of a height × width tile.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   init(height: Int, width: Int, rows: Int, columns: Int, elementType: ElementType) throws {
     samples = rows * columns
     bins = height * (width / 2 + 1)

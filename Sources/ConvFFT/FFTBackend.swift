@@ -55,21 +55,21 @@ public struct FFTBackend: ConvolutionBackend {
 
   /// y = x ∗ w: products with conj(W).
   ///
-  /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
+  /// - Throws: `ConvError.unsupported` with the reason, `MemoryError`.
   public func forwardPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try makePlan(operation, options)
   }
 
   /// dx from dy and w: products with W.
   ///
-  /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
+  /// - Throws: `ConvError.unsupported` with the reason, `MemoryError`.
   public func backwardDataPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try makePlan(operation, options)
   }
 
   /// dw from x and dy: products X · conj(dY), summed over tiles and images in a fixed order.
   ///
-  /// - Throws: `ConvError.unsupported` with the reason, `.allocationFailed`.
+  /// - Throws: `ConvError.unsupported` with the reason, `MemoryError`.
   public func backwardFilterPlan(_ operation: ConvOperation, _ options: PlanOptions) throws -> any ConvPlan {
     try makePlan(operation, options)
   }

@@ -32,7 +32,7 @@
     ///
     /// A plane has `mostElements` at most.
     ///
-    /// - Throws: `ConvError.unsupported` where FFTW has no plan, `.allocationFailed`.
+    /// - Throws: `ConvError.unsupported` where FFTW has no plan, `MemoryError`.
     static func cached(
       height: Int, width: Int, count: Int, elementType: ElementType
     ) throws -> RealTransform {

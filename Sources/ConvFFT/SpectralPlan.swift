@@ -16,7 +16,7 @@
     let denseData: DenseTransform?
     let multiplier = KernelMatrixMultiplier()
 
-    /// - Throws: `ConvError.allocationFailed`, `.unsupported` where FFTW has no plan.
+    /// - Throws: `MemoryError`, `ConvError.unsupported` where FFTW has no plan.
     init(_ layout: SpectralLayout, variant: String, work: ConvWork) throws {
       self.layout = layout
       self.work = work

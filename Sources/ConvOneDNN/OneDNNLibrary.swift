@@ -23,8 +23,9 @@
       }
     }
 
-    /// - Throws: `OneDNNError` where `status` is not success.
+    /// - Throws: `OneDNNError` where `status` is not success, `MemoryError.refused` where memory is the cause.
     static func check(_ status: dnnl_status_t, _ what: @autoclosure () -> String) throws {
+      if status == dnnl_out_of_memory { throw MemoryError.refused(library: "oneDNN", what: what()) }
       if status != dnnl_success { throw OneDNNError(what: what(), status: status.rawValue) }
     }
   }

@@ -73,6 +73,7 @@ public final class ByteStream {
   /// - Throws: `FileError.malformed` where the file ends before.
   public func bytes(_ count: Int, of what: String) throws -> [UInt8] {
     let start = position
+    try MemoryAllowance.current.require(byteCount: count)
     let bytes = try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       initialized = try read(into: UnsafeMutableRawBufferPointer(buffer))
     }

@@ -22,19 +22,19 @@ struct InfoCommand: ParsableCommand {
     // What is to be noted stands in the table and above it.
     _ = try BackendRegistry.applyOpenBLASCore(openBLAS.core)
     for warning in BackendRegistry.libraryWarnings { StandardOutput.line("warning: \(warning)") }
+    let pool = try NameList.pool(threads: nil)
     let machine = MachineDescription()
-    let cores = machine.physicalCores.map { "\($0) cores, " } ?? ""
     var table = TextTable(["vbench", Vbench.version + (machine.commit.map { " (commit \($0))" } ?? "")])
     table.add(["build", "\(machine.configuration), Swift \(machine.swift)"])
     table.add(["system", machine.system])
     table.add(["CPU", machine.cpu])
-    table.add(["cores", "\(cores)\(machine.logicalCores) threads available"])
+    table.add(["cores", machine.threadsText])
     table.add(["caches", machine.caches.isEmpty ? "unknown" : machine.caches.joined(separator: ", ")])
     table.add(["memory", machine.memory])
     let available = InstructionSet.available.map(\.rawValue).joined(separator: ", ")
     table.add(["instruction set", "\(InstructionSet.current) (this CPU has \(available))"])
     table.add(["profile", "\(MachineProfile.current)"])
-    table.add(["worker threads", "\(WorkerPool.shared.threads)"])
+    table.add(["worker threads", "\(pool.threads)"])
     table.add(["backends", BackendRegistry.names.joined(separator: ", ")])
     for library in BackendRegistry.libraries {
       table.add([library.name, library.version])

@@ -5,7 +5,7 @@ extension RunCommand {
   /// Shrinks what failed or is mistrusted, prints how to repeat it, and saves the tensors into `failures/` of the report's folder.
   ///
   /// - Returns: the report with the minimal cases in its rows; nil where there are none.
-  /// - Throws: `FileError`, and `ConvError.allocationFailed`.
+  /// - Throws: `FileError`, and `MemoryError`.
   func describeFailures(
     _ report: RunReport, _ competitors: [Competitor], _ pool: WorkerPool, folder: String
   ) throws -> RunReport? {

@@ -93,7 +93,7 @@ struct MeasurementOptions: ParsableArguments {
 
   /// A pool for each number of threads of a list; the shared one without a list.
   static func pools(_ text: String?) throws -> [WorkerPool] {
-    guard let text else { return [.shared] }
+    guard let text else { return [try NameList.pool(threads: nil)] }
     let counts = NameList.split(text)
     if counts.isEmpty { throw UsageError("--threads is empty, as in 1,2") }
     var pools: [WorkerPool] = []
@@ -101,8 +101,8 @@ struct MeasurementOptions: ParsableArguments {
       guard let threads = Int(count) else {
         throw UsageError("--threads: '\(count)' is not a number of threads")
       }
-      let pool = try NameList.pool(threads: threads)
-      if !pools.contains(where: { $0 === pool }) { pools.append(pool) }
+      if pools.contains(where: { $0.threads == threads }) { continue }
+      pools.append(try NameList.pool(threads: threads))
     }
     return pools
   }

@@ -83,15 +83,19 @@ enum NameList {
     }
   }
 
-  /// A pool of that many threads.
+  /// A pool of that many threads; the shared one for nil. More threads than there are processors are noted.
   ///
-  /// - Throws: `UsageError` for counts that no pool has.
+  /// - Throws: `UsageError` for counts that no pool has, `MemoryError.threads` where the system does not start as many.
   static func pool(threads: Int?) throws -> WorkerPool {
-    guard let threads else { return .shared }
-    guard (1...WorkerPool.maximumThreads).contains(threads) else {
+    if let threads, !(1...WorkerPool.maximumThreads).contains(threads) {
       throw UsageError("--threads is \(threads), 1 to \(WorkerPool.maximumThreads) are possible")
     }
-    return .pool(threads: threads)
+    if let threads { try StartLimits.requireAddresses(multipliers: threads) }
+    let pool = threads.map { WorkerPool.pool(threads: $0) } ?? .shared
+    try StartLimits.requireAddresses(multipliers: pool.threads)
+    try pool.requireAllThreads()
+    if let note = Processors.current.note(threads: pool.threads) { Terminal.warn("note: \(note)") }
+    return pool
   }
 }
 

@@ -10,9 +10,8 @@ enum RunFacts {
   /// The machine and the build; `threads` are those of the pools in use.
   static func machine(threads: [Int]) -> [Fact] {
     let machine = MachineDescription()
-    let cores = machine.physicalCores.map { "\($0) cores, " } ?? ""
     return [
-      ("CPU", "\(machine.cpu), \(cores)\(machine.logicalCores) threads"),
+      ("CPU", "\(machine.cpu), \(machine.threadsText)"),
       ("caches", machine.caches.joined(separator: ", ")), ("memory", machine.memory),
       ("system", machine.system), ("instruction set", InstructionSet.current.rawValue),
       ("profile", "\(MachineProfile.current)"),

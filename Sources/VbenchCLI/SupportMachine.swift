@@ -4,7 +4,8 @@ import Foundation
 /// What is known about the machine and the build.
 struct MachineDescription {
   let cpu: String
-  let logicalCores: Int
+  /// The processors that this process may use.
+  let processors = Processors.current
   let physicalCores: Int?
   let caches: [String]
   let memory: String
@@ -21,7 +22,6 @@ struct MachineDescription {
     }
     func values(_ key: String) -> [String] { fields.filter { $0.count == 2 && $0[0] == key }.map { $0[1] } }
     cpu = ProcessorModel.current.name
-    logicalCores = ProcessInfo.processInfo.activeProcessorCount
     let cores = zip(values("physical id"), values("core id")).map { "\($0)/\($1)" }
     physicalCores = cores.isEmpty ? nil : Set(cores).count
     caches = (0..<8).compactMap { index in
@@ -34,8 +34,10 @@ struct MachineDescription {
       let kind = type == "Data" ? "d" : type == "Instruction" ? "i" : ""
       return "L\(level)\(kind) \(size)"
     }
-    let gibibytes = Double(ProcessInfo.processInfo.physicalMemory) / 0x1p30
-    memory = String(format: "%.1f GiB", gibibytes)
+    let gibibytes = String(format: "%.1f GiB", Double(ProcessInfo.processInfo.physicalMemory) / 0x1p30)
+    let allowance = MemoryAllowance.current
+    memory =
+      allowance.source == .physical ? gibibytes : "\(gibibytes), of which this process may have \(allowance)"
     let release = (try? String(contentsOfFile: "/etc/os-release", encoding: .utf8)) ?? ""
     let name = release.split(separator: "\n").first { $0.hasPrefix("PRETTY_NAME=") }
       .map { $0.dropFirst("PRETTY_NAME=".count).trimmingCharacters(in: CharacterSet(charactersIn: "\"")) }
@@ -52,6 +54,12 @@ struct MachineDescription {
       configuration = "release"
     #endif
     commit = Self.commit()
+  }
+
+  /// As in `2 cores, 1 thread available (CPU 0)`.
+  var threadsText: String {
+    let cores = physicalCores.map { "\($0) core\($0 == 1 ? "" : "s"), " } ?? ""
+    return "\(cores)\(processors.count) thread\(processors.count == 1 ? "" : "s") available (\(processors))"
   }
 
   private static var swiftVersion: String {

@@ -111,9 +111,7 @@ struct TrainCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let network = try ImageNetwork.known(model)
     let followed = try planFile.read()
-    let pool =
-      (threads ?? followed?.threadsOfPool())
-      .map { WorkerPool.pool(threads: $0) } ?? .shared
+    let pool = try NameList.pool(threads: threads ?? followed?.threadsOfPool())
     let named = try ([backend] + (fallback.map { [$0] } ?? [])).map { try NameList.competitor($0) }
     let engines = try followed?.apply(to: named, threads: [pool.threads]) ?? named
     let backend = engines[0]

@@ -40,11 +40,13 @@ struct Vbench: ParsableCommand {
 
       EXIT CODES
         0 good, 1 a verification failed, 2 a regression, 64 usage,
-        65 malformed file, 66 missing input, 73 cannot create output,
-        74 input/output error, 130 interrupted
+        65 malformed file, 66 missing input, 71 no memory (or too few files,
+        threads, stack), 73 cannot create output, 74 input/output error,
+        130 interrupted
 
       ENVIRONMENT
-        VBENCH_THREADS  threads of the worker pool
+        VBENCH_THREADS  threads of the worker pool (default: the processors that
+                        affinity and control groups grant, quotas rounded down)
         VBENCH_ISA      avx512, avx2 or baseline
         NO_COLOR        progress without colours
       """,
@@ -68,6 +70,7 @@ struct Vbench: ParsableCommand {
     // So is a reader that went away (vbench list | head).
     signal(SIGPIPE, SIG_IGN)
     do {
+      try StartLimits.require()
       arguments = try ArgumentFile.expanded(ArgumentFile.ofProcess())
       var command = try parseAsRoot(arguments)
       try command.run()
@@ -82,6 +85,11 @@ struct Vbench: ParsableCommand {
     guard let status = ExitStatus(of: error) else { finishParsing(with: error) }
     if status != .interrupted || !"\(error)".isEmpty {
       Terminal.warn(lines: "error: " + QuotedText.tamed("\(error)"))
+    }
+    // OpenBLAS's own threads wait for ever for memory that they are refused, and ending it waits for them.
+    if status == .outOfMemory {
+      fflush(nil)
+      _exit(status.rawValue)
     }
     exit(status.rawValue)
   }

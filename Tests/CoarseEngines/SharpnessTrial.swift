@@ -48,7 +48,7 @@ public final class SharpnessTrial {
 
   /// The verdict on an engine.
   ///
-  /// - Throws: what data and expectations throw (`ConvError.allocationFailed`).
+  /// - Throws: what data and expectations throw (`MemoryError`).
   public func judge(
     _ backend: any ConvolutionBackend, _ pass: ConvPass, _ format: MemoryFormat, variant: String? = nil
   ) throws -> Finding {

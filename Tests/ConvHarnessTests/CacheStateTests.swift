@@ -105,6 +105,15 @@ import Testing
     #expect(CacheEvictor.bytesPerThread(.network, caches: unknown, threads: 2) == 2 << 20)
     #expect(CacheEvictor.bytesPerThread(.cold, caches: unknown, threads: 2) == 32 << 20)
     #expect(throws: MemoryError.self) { try CacheEvictor(pool: Self.pool, bytesPerThread: 1 << 50) }
+    // A sixteenth of what the process may have, all threads together.
+    let allowance = MemoryAllowance(physical: 1 << 34, addresses: 1 << 26)
+    let most = 1 << 22
+    #expect(
+      throws: MemoryError.exceedsProbeShare(byteCount: 2 * most, allowance: allowance)
+    ) { try CacheEvictor(pool: WorkerPool(threads: 2), bytesPerThread: most, allowance: allowance) }
+    let evictor = try CacheEvictor(
+      pool: WorkerPool(threads: 2), bytesPerThread: most / 2, allowance: allowance)
+    #expect(evictor.byteCount == most)
   }
 
   /// Evicting works on the pool's threads: an engine with threads of its own gets them back awake.

@@ -80,7 +80,8 @@ struct CacheFiles: Sendable, CustomTestStringConvertible {
 
 @Suite struct BandwidthProbeTests {
   private func footprints(_ files: CacheFiles, threads: Int, memory: Int = 64 << 30) -> [String: Int] {
-    let list = BandwidthProbe.footprints(of: files.sizes, threads: threads, physicalMemory: memory)
+    let list = BandwidthProbe.footprints(
+      of: files.sizes, threads: threads, allowance: MemoryAllowance(physical: UInt64(memory)))
     return Dictionary(uniqueKeysWithValues: list.map { ($0.level, $0.bytesPerThread) })
   }
 
@@ -100,12 +101,15 @@ struct CacheFiles: Sendable, CustomTestStringConvertible {
     // A share of the last cache that the one below holds too does not tell the two apart.
     #expect(
       footprints(.emeraldRapids, threads: 96) == ["L1": 12 * kib, "L2": 512 * kib, "memory": 5 * mib])
-    // An eighth of the memory; none where that is not beyond the caches.
-    #expect(footprints(.zen5, threads: 2, memory: 768 * mib)["memory"] == 48 * mib)
-    #expect(footprints(.zen5, threads: 2, memory: 400 * mib)["memory"] == nil)
+    // A sixteenth of the memory; none where that is not beyond the caches.
+    #expect(footprints(.zen5, threads: 2, memory: 1536 * mib)["memory"] == 48 * mib)
+    #expect(footprints(.zen5, threads: 2, memory: 800 * mib)["memory"] == nil)
+    // Nor of a cache that does not fit in it.
+    #expect(footprints(.zen5, threads: 2, memory: 64 * mib) == ["L1": 24 * kib, "L2": 512 * kib])
     let unknown = CacheSizes(levels: [])
     #expect(
-      BandwidthProbe.footprints(of: unknown, threads: 2, physicalMemory: 8 << 30)
+      BandwidthProbe.footprints(
+        of: unknown, threads: 2, allowance: MemoryAllowance(physical: 8 << 30))
         == [BandwidthProbe.Footprint(level: "memory", bytesPerThread: 64 * mib)])
   }
 

@@ -102,7 +102,7 @@
       if least > 0 {
         let limit = least - 1
         let reason = backend.support(for: operation, PlanOptions(threads: 1, workspaceLimit: limit)).reason
-        #expect(reason?.contains("the workspace limit is \(limit)") == true, "\(reason ?? "supported")")
+        #expect(reason?.contains("the workspace limit of \(limit) bytes") == true, "\(reason ?? "supported")")
       }
     }
 

@@ -1,5 +1,6 @@
 // What the CPU, with this system, can run: for judging which code of a library is the right one.
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 /// Bits of `vb_cpu_features`. None is set on other architectures than x86-64.
@@ -16,3 +17,7 @@ enum {
 
 /// The VB_CPU_ bits of this CPU.
 uint32_t vb_cpu_features(void);
+
+/// The processors that the calling thread may run on: bit i of words[i / 64]. Returns how many words the system wrote, 0 where `words`
+/// are too few or the system does not say.
+size_t vb_cpu_affinity(uint64_t *words, size_t count);

@@ -9,6 +9,9 @@ void *vb_memory_allocate(size_t bytes);
 
 void vb_memory_free(void *memory);
 
+/// Whether so many bytes of addresses could be had in one piece now.
+int vb_memory_leaves(size_t bytes);
+
 /// Bytes of physical memory of this machine; 0 when unknown.
 uint64_t vb_memory_physical(void);
 

@@ -11,6 +11,8 @@ vb_pool *vb_pool_create(uint32_t threads, uint32_t spin_microseconds);
 
 /// Threads that the pool really has, the caller included.
 uint32_t vb_pool_threads(const vb_pool *pool);
+/// Whether a thread of the pool found no memory for what kernels usually need (see vb_scratch): they would end the process.
+int vb_pool_lacks_scratch(const vb_pool *pool);
 
 /// Calls fn(context, i) once for every i < count on the pool's threads and returns when all calls have returned.
 /// Returns 0, having called nothing, when the pool is busy (a nested or a concurrent call): the caller then runs the

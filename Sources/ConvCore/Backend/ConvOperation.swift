@@ -141,7 +141,10 @@ public struct PlanOptions: Hashable, Sendable {
   /// Largest tolerable error relative to the result's rms; engines choose variants by it.
   public var maxError: Double?
 
-  /// Defaults: as many threads as the machine has, 64 MiB, fresh filters.
+  /// A limit that no workspace reaches.
+  package static let unlimitedWorkspace = 1 << 60
+
+  /// Defaults: as many threads as the process's pool has, 64 MiB, fresh filters.
   public init(
     threads: Int = WorkerPool.shared.threads, workspaceLimit: Int = 64 << 20,
     filterState: FilterState = .fresh, variant: String? = nil, maxError: Double? = nil

@@ -77,6 +77,7 @@ public final class InputFile: Sendable {
       throw FileError.malformed(
         path: path, reason: "it has \(file.byteCount) bytes, at most \(limit) are read")
     }
+    try MemoryAllowance.current.require(byteCount: file.byteCount)
     return try [UInt8](unsafeUninitializedCapacity: file.byteCount) { buffer, count in
       try file.read(at: 0, into: UnsafeMutableRawBufferPointer(buffer))
       count = file.byteCount

@@ -76,7 +76,8 @@ public struct SafetensorsFile: Sendable {
       try malformed(ForeignFile.name(bytes(at: 0, count: min(64, byteCount))) ?? reason)
     }
     func bytes(at offset: Int, count: Int) throws -> [UInt8] {
-      try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      try MemoryAllowance.current.require(byteCount: count)
+      return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
         if count > 0 { try read(offset, UnsafeMutableRawBufferPointer(buffer)) }
         initialized = count
       }

@@ -1,6 +1,10 @@
 // What users ask a backend: an operation is executed by the engine's own plan, or by a chain of lowerings (one file each in
 // this folder) down to operations that the engine supports itself. Support and plan come from the same resolution, so
 // that they cannot disagree.
+//
+// An engine or a lowering that declines knows its own reason only. Which of them is the cause shows when the limit of the
+// workspace is taken away: where that helps, the limit is the reason, and the one thing to say is how much would be enough;
+// where it does not help, what is declined then is the reason.
 
 /// How an operation would be executed.
 enum Resolution {
@@ -42,7 +46,15 @@ extension ConvolutionBackend {
   public func support(for operation: ConvOperation, _ options: PlanOptions = PlanOptions()) -> Support {
     switch resolve(operation, options) {
     case .native, .lowered: .supported
-    case .unsupported(let reason): .unsupported(reason)
+    case .unsupported(let reason): .unsupported(cause(of: reason, operation, options))
+    }
+  }
+
+  /// Whether `support(for:_:)` says that the backend can do the operation; in the time of one look, since no reason is sought.
+  package func supports(_ operation: ConvOperation, _ options: PlanOptions) -> Bool {
+    switch resolve(operation, options) {
+    case .native, .lowered: true
+    case .unsupported: false
     }
   }
 
@@ -60,7 +72,8 @@ extension ConvolutionBackend {
       let inner = try lowering.innerOperations.map { try plan(for: $0, innerOptions) }
       return lowering.plan(inner)
     case .unsupported(let reason):
-      throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+      throw ConvError.unsupported(
+        backend: name, operation: "\(operation)", reason: cause(of: reason, operation, options))
     }
   }
 
@@ -68,26 +81,63 @@ extension ConvolutionBackend {
   ///
   /// - Throws: `ConvError.unsupported` with the engine's reason.
   public func work(for operation: ConvOperation, _ options: PlanOptions = PlanOptions()) throws -> ConvWork {
+    guard let work = try workIfSupported(for: operation, options) else {
+      let reason = support(for: operation, options).reason ?? ""
+      throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+    }
+    return work
+  }
+
+  /// As `work(for:_:)`; nil where the backend declines, in the time of one look, since no reason is sought.
+  package func workIfSupported(for operation: ConvOperation, _ options: PlanOptions) throws -> ConvWork? {
     switch resolve(operation, options) {
     case .native:
       return try nativeWork(for: operation, options)
     case .lowered(let lowering):
       let innerOptions = lowering.innerOptions(options)
       return lowering.work(try lowering.innerOperations.map { try work(for: $0, innerOptions) })
-    case .unsupported(let reason):
-      throw ConvError.unsupported(backend: name, operation: "\(operation)", reason: reason)
+    case .unsupported:
+      return nil
     }
   }
 
-  /// The engine's own plan where it has one, else the first lowering whose inner operations all resolve.
+  /// Why an operation is declined: not what declined first under the limit of the workspace, but what is to be changed.
+  private func cause(of reason: String, _ operation: ConvOperation, _ options: PlanOptions) -> String {
+    func resolution(under limit: Int) -> Resolution {
+      var other = options
+      other.workspaceLimit = limit
+      return resolve(operation, other)
+    }
+    func suffices(_ limit: Int) -> Bool {
+      if case .unsupported = resolution(under: limit) { return false }
+      return true
+    }
+    if options.workspaceLimit >= PlanOptions.unlimitedWorkspace { return reason }
+    if case .unsupported(let other) = resolution(under: PlanOptions.unlimitedWorkspace) { return other }
+    // Limits that are enough need not be all above some number: what is told is one that was tried.
+    var (low, high) = (options.workspaceLimit, max(64, options.workspaceLimit))
+    while !suffices(high) {
+      low = high
+      high = high > PlanOptions.unlimitedWorkspace / 2 ? PlanOptions.unlimitedWorkspace : 2 * high
+    }
+    while high - low > max(64, high / 256) {
+      let middle = low + (high - low) / 2
+      if suffices(middle) { high = middle } else { low = middle }
+    }
+    return "the workspace limit of \(options.workspaceLimit) bytes is too small; \(high) bytes are enough"
+  }
+
+  /// The engine's own plan where it has one, else the first lowering whose inner operations all resolve; else what declined first
+  /// under these options, which is not always the cause.
   func resolve(_ operation: ConvOperation, _ options: PlanOptions) -> Resolution {
     if let contradiction = operation.contradiction { return .unsupported(contradiction) }
     guard let reason = nativeSupport(for: operation, options).reason else { return .native }
     var derivedReason: String?
     for lowering in lowerings(of: operation, options) {
       let innerOptions = lowering.innerOptions(options)
-      let failure = lowering.innerOperations.lazy.compactMap {
-        support(for: $0, innerOptions).reason
+      let failure = lowering.innerOperations.lazy.compactMap { inner -> String? in
+        guard case .unsupported(let reason) = resolve(inner, innerOptions) else { return nil }
+        return reason
       }.first
       guard let failure else { return .lowered(lowering) }
       derivedReason = derivedReason ?? "\(lowering.label): \(failure)"

@@ -1,26 +1,6 @@
 internal import CConvKernels
 import Synchronization
 
-/// Why memory could not be had.
-public enum MemoryError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// A negative size, or one whose computation overflowed.
-  case invalidSize(byteCount: Int)
-  /// More than this machine has.
-  case exceedsPhysicalMemory(byteCount: Int, physical: UInt64)
-  /// The system refused.
-  case outOfMemory(byteCount: Int)
-
-  /// What was asked for and what there is.
-  public var description: String {
-    switch self {
-    case .invalidSize(let byteCount): "invalid buffer size: \(byteCount) bytes"
-    case .exceedsPhysicalMemory(let byteCount, let physical):
-      "a buffer of \(byteCount) bytes was asked for; this machine has \(physical) bytes of memory"
-    case .outOfMemory(let byteCount): "out of memory: no buffer of \(byteCount) bytes could be allocated"
-    }
-  }
-}
-
 /// A cache of aligned memory blocks.
 ///
 /// Fresh memory costs a page fault per page, some thirty times the cost of writing it warm; a training step that
@@ -28,9 +8,8 @@ public enum MemoryError: Error, Hashable, Sendable, CustomStringConvertible {
 /// class (four per octave, so a block is at most a quarter larger than asked for) up to `cacheLimit` bytes.
 /// Blocks are 64-byte aligned; from 2 MB on 2 MB-aligned, with huge pages asked for. Thread-safe.
 public final class BufferPool: Sendable {
-  /// The pool that tensors and workspaces use: it keeps up to a quarter of the machine's memory, 8 GB at most.
-  public static let shared = BufferPool(
-    cacheLimit: Int(min(max(vb_memory_physical() / 4, 256 << 20), 8 << 30)))
+  /// The pool that tensors and workspaces use: it keeps up to a quarter of what the process may have, 8 GB at most.
+  public static let shared = BufferPool(cacheLimit: min(MemoryAllowance.current.bytes / 4, 8 << 30))
 
   private struct Block: @unchecked Sendable { let address: UnsafeMutableRawPointer }
   private struct State {
@@ -48,9 +27,14 @@ public final class BufferPool: Sendable {
 
   /// Bytes that the pool keeps at most.
   public let cacheLimit: Int
+  /// What blocks in use may take together.
+  private let allowance: MemoryAllowance
 
-  /// A pool that keeps at most `cacheLimit` bytes of released blocks.
-  public init(cacheLimit: Int) { self.cacheLimit = max(0, cacheLimit) }
+  /// A pool that keeps at most `cacheLimit` bytes of released blocks, and gives out at most `allowance`.
+  public init(cacheLimit: Int, allowance: MemoryAllowance = .current) {
+    self.cacheLimit = max(0, cacheLimit)
+    self.allowance = allowance
+  }
 
   deinit { trim() }
 
@@ -85,19 +69,31 @@ public final class BufferPool: Sendable {
       throw .invalidSize(byteCount: byteCount)
     }
     if let block = take(size) { return block.address }
-    let physical = vb_memory_physical()
-    // Overcommitting systems grant what they cannot back and kill the process when it is written.
-    if physical > 0, UInt64(byteCount) > physical {
-      throw .exceedsPhysicalMemory(byteCount: byteCount, physical: physical)
+    // Overcommitting systems and control groups grant what they cannot back and kill the process when it is written.
+    let (used, cached) = state.withLock { ($0.usedBytes, $0.cachedBytes) }
+    guard byteCount <= allowance.bytes, used <= allowance.bytes - byteCount else {
+      throw .exceedsAllowance(byteCount: byteCount, used: used, allowance: allowance)
     }
-    var fresh = vb_memory_allocate(size)
+    if cached > allowance.bytes - byteCount - used { trim() }
+    var fresh = allocateBesideReserve(size)
     if fresh == nil {
       trim()
-      fresh = vb_memory_allocate(size)
+      fresh = allocateBesideReserve(size)
     }
     guard let address = fresh else { throw .outOfMemory(byteCount: byteCount) }
     state.withLock { $0.use(size) }
     return address
+  }
+
+  /// Bytes of addresses that no pool takes: a library's, which does not get on without them. 0 asks for nothing.
+  package static let reserve = Atomic<Int>(0)
+
+  private func allocateBesideReserve(_ size: Int) -> UnsafeMutableRawPointer? {
+    guard let address = vb_memory_allocate(size) else { return nil }
+    let reserve = BufferPool.reserve.load(ordering: .relaxed)
+    if reserve == 0 || vb_memory_leaves(reserve) != 0 { return address }
+    vb_memory_free(address)
+    return nil
   }
 
   private func take(_ size: Int) -> Block? {

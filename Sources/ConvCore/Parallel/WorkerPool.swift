@@ -5,10 +5,11 @@ import Synchronization
 /// A set of worker threads for fork-join loops.
 ///
 /// A fork and join costs about a microsecond while the workers are awake; they poll for a few milliseconds after
-/// their last chunk and then sleep. Threads only claim chunks, in any order: what a chunk computes must not
+/// their last chunk and then sleep. Threads of a pool that has more of them than there are processors (`Processors.current`) do
+/// not poll: they would keep each other from work. Threads only claim chunks, in any order: what a chunk computes must not
 /// depend on which thread runs it.
 public final class WorkerPool: @unchecked Sendable {
-  /// The pool of this process: one thread per active processor, or as many as `VBENCH_THREADS` says.
+  /// The pool of this process: one thread per processor that it may use (`Processors.current`), or as many as `VBENCH_THREADS` says.
   public static let shared = WorkerPool.pool(threads: defaultThreads)
 
   /// Largest number of threads that a pool is made with.
@@ -18,17 +19,33 @@ public final class WorkerPool: @unchecked Sendable {
   ///
   /// Less than what was asked for when the system refused to start more, or beyond `maximumThreads`.
   public let threads: Int
+  /// Threads that were asked for, at least 1 and at most `maximumThreads`.
+  public let wantedThreads: Int
+  /// Whether waiting threads poll for some milliseconds: there is a processor for each.
+  public let polls: Bool
 
   private let handle: OpaquePointer
 
   /// A pool of `threads` threads, the calling one included (at least 1, at most `maximumThreads`).
-  public init(threads: Int) {
-    let wanted = min(max(threads, 1), WorkerPool.maximumThreads)
-    guard let handle = vb_pool_create(UInt32(wanted), 3000) else {
-      fatalError("out of memory while creating a pool of \(wanted) threads")
+  public convenience init(threads: Int) { self.init(threads: threads, processors: .current) }
+
+  /// A pool for known processors.
+  init(threads: Int, processors: Processors) {
+    wantedThreads = min(max(threads, 1), WorkerPool.maximumThreads)
+    polls = wantedThreads <= processors.count
+    guard let handle = vb_pool_create(UInt32(wantedThreads), polls ? 3000 : 0) else {
+      fatalError("out of memory while creating a pool of \(wantedThreads) threads")
     }
     self.handle = handle
     self.threads = Int(vb_pool_threads(handle))
+  }
+
+  /// Makes sure that the system started all threads that were asked for, each with the memory that kernels work in.
+  ///
+  /// - Throws: `MemoryError.threads`, `.outOfMemory`.
+  public func requireAllThreads() throws(MemoryError) {
+    if threads < wantedThreads { throw .threads(wanted: wantedThreads, started: threads) }
+    if vb_pool_lacks_scratch(handle) != 0 { throw .outOfMemory(byteCount: 1248 << 10) }
   }
 
   deinit { vb_pool_destroy(handle) }
@@ -46,9 +63,9 @@ public final class WorkerPool: @unchecked Sendable {
     }
   }
 
-  /// Threads of `shared`: `VBENCH_THREADS` when it is a positive number, the active processors otherwise.
+  /// Threads of `shared`: `VBENCH_THREADS` when it is a positive number, the processors that this process may use otherwise.
   private static var defaultThreads: Int {
-    let processors = ProcessInfo.processInfo.activeProcessorCount
+    let processors = min(Processors.current.count, maximumThreads)
     guard let text = ProcessInfo.processInfo.environment["VBENCH_THREADS"], !text.isEmpty else {
       return processors
     }

@@ -51,9 +51,10 @@ public struct BandwidthProbe {
 
   /// Memory for arrays of up to `bytesPerThread` bytes in each thread of `pool`.
   ///
-  /// - Throws: `MemoryError`.
+  /// - Throws: `MemoryError`, also where all threads together would take more than a probe's share.
   public init(pool: WorkerPool, bytesPerThread: Int) throws {
     self.pool = pool
+    try MemoryAllowance.current.requireShare(pool.threads, of: bytesPerThread)
     // Not from the shared pool, which would keep them. Large blocks get huge pages, as tensors do.
     let memory = BufferPool(cacheLimit: 0)
     buffers = try (0..<pool.threads).map { _ in
@@ -104,8 +105,7 @@ public struct BandwidthProbe {
 
   /// What each of that many threads goes through on this machine.
   public static func footprints(threads: Int) -> [Footprint] {
-    footprints(
-      of: .current, threads: threads, physicalMemory: Int(ProcessInfo.processInfo.physicalMemory))
+    footprints(of: .current, threads: threads, allowance: .current)
   }
 
   /// The name of what is beyond the caches.
@@ -116,22 +116,23 @@ public struct BandwidthProbe {
   /// Of a cache half of a thread's share of it, if as many threads share it as can; of the last one at most
   /// four times the cache below, since others may use the rest. It has to exceed the cache below: where it
   /// does not, the level cannot be told from that one and is left out. Of memory four times the share of the
-  /// last cache (32 MiB for all threads where the system does not name any), at most an eighth of what the
-  /// machine has; it is left out when that is not twice the share.
-  static func footprints(of caches: CacheSizes, threads: Int, physicalMemory: Int) -> [Footprint] {
+  /// last cache (32 MiB for all threads where the system does not name any), at most a sixteenth of what the
+  /// process may have; it is left out when that is not twice the share, as a cache is whose footprint does not
+  /// fit in that sixteenth.
+  static func footprints(of caches: CacheSizes, threads: Int, allowance: MemoryAllowance) -> [Footprint] {
     var footprints: [Footprint] = []
     var below = 0
     func share(_ level: CacheSizes.Level) -> Int { level.bytes / min(threads, level.processors) }
     for (index, level) in caches.levels.enumerated() {
       var bytes = share(level) / 2
       if index == caches.levels.count - 1 && below > 0 { bytes = min(bytes, 4 * below) }
-      if bytes > below {
+      if bytes > below, bytes <= allowance.probeBytes / threads {
         footprints.append(Footprint(level: "L\(level.level)", bytesPerThread: bytes))
       }
       below = level.bytes
     }
     let last = caches.levels.last.map(share) ?? (32 << 20) / threads
-    let bytes = min(4 * last, physicalMemory / 8 / threads)
+    let bytes = min(4 * last, allowance.probeBytes / threads)
     if bytes >= 2 * last { footprints.append(Footprint(level: memory, bytesPerThread: bytes)) }
     return footprints
   }

@@ -65,15 +65,13 @@ final class CacheEvictor {
 
   /// A scratch of its own for each thread of the pool.
   ///
-  /// - Throws: `MemoryError`.
-  init(pool: WorkerPool, bytesPerThread: Int) throws {
+  /// - Throws: `MemoryError`, also where that is more than a probe's share of what the process may have: caches that are not filled
+  ///   would not be what the rows say they are.
+  init(pool: WorkerPool, bytesPerThread: Int, allowance: MemoryAllowance = .current) throws {
     self.pool = pool
+    try allowance.requireShare(pool.threads, of: bytesPerThread)
     count = max(8, bytesPerThread / 8)
     let (words, bytes) = (count * pool.threads, 8 * count * pool.threads)
-    let physical = ProcessInfo.processInfo.physicalMemory
-    guard bytes <= physical / 2 else {
-      throw MemoryError.exceedsPhysicalMemory(byteCount: bytes, physical: physical)
-    }
     var pointer: UnsafeMutableRawPointer?
     // Not from the pool of buffers, which would keep it.
     guard posix_memalign(&pointer, 4096, bytes) == 0, let pointer else {

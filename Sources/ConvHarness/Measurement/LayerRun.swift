@@ -29,7 +29,7 @@ public struct LayerRun {
   ///   - visit: which of the visits to this item it is.
   ///   - earlier: the rows that the visit before returned. What they say of verification stays; samples are added to theirs.
   ///   - shouldStop: is asked between executions; a stopped run returns what it has.
-  /// - Throws: `ConvError.allocationFailed` and the like for the shared operands; what an engine throws is in its row.
+  /// - Throws: `MemoryError` for the shared operands and for an engine's own memory; what else an engine throws is in its row.
   public mutating func rows(
     for item: RunItem, competitors: [Competitor], times: Bool = true, visit: Visit = .only,
     earlier: [ResultRow]? = nil, shouldStop: () -> Bool = { false }
@@ -49,6 +49,9 @@ public struct LayerRun {
       do {
         try prepare(
           &row, competitor, item, data, expectation, rowIndex: rows.count, times: times, into: &contestants)
+      } catch let error as MemoryError {
+        // What the process may not have is no fault of the engine's.
+        throw error
       } catch {
         row.set(Verification(.failed, reason: "\(competitor.label) promised support, then: \(error)"))
       }

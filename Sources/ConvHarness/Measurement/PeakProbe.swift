@@ -45,10 +45,12 @@ public struct MatrixKernelProbe {
 
   /// A probe of all threads of `pool` together.
   ///
-  /// - Throws: `MemoryError`.
+  /// - Throws: `MemoryError`, also where all threads together would take more than a probe's share.
   public init(pool: WorkerPool) throws {
     let (m, n, k) = MatrixKernelProbe.sizes
     self.pool = pool
+    try MemoryAllowance.current.requireShare(
+      pool.threads, of: (m * k + k * n + m * n) * MemoryLayout<Float>.stride)
     buffers = try (0..<pool.threads).map { _ in
       try PooledBuffer(count: m * k + k * n + m * n, of: Float.self)
     }

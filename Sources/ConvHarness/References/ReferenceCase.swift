@@ -226,7 +226,7 @@ public struct ReferenceCase: Sendable {
 
   /// The operands in another element type.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public func data(as elementType: ElementType) throws -> ProblemData {
     if elementType == .float32 { return data }
     return try ProblemData(

@@ -45,7 +45,7 @@ public struct ReferenceCheck: Sendable {
   /// Checks one case on every backend.
   ///
   /// The epilogues are checked with the passes: the bias with forward, its gradient with backwardFilter.
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public func outcomes(
     of reference: ReferenceCase, backends: [any ConvolutionBackend],
     passes: [ConvPass] = ConvPass.allCases, elementTypes: [ElementType] = [.float32, .float64],

@@ -29,7 +29,7 @@ public struct Expectation: Sendable {
   /// depend on every one (`Projection`).
   ///
   /// - Parameter seed: of the sample and of the signs.
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public init(of pass: ConvPass, data: ProblemData, seed: UInt64, pool: WorkerPool = .shared) throws {
     let grid = SampleGrid.stratified(data.problem, pass, seed: seed)
     self.init(grid: grid, data: data, pool: pool)

@@ -42,7 +42,7 @@ public struct FailureCase: Sendable {
 
   /// Verifies the case anew.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public func verify(pool: WorkerPool) throws -> Verification {
     let data = try data(pool)
     let expectation = try Expectation(of: operation.pass, data: data, seed: seed, pool: pool)
@@ -64,7 +64,7 @@ public struct FailureCase: Sendable {
   /// A mistrusted case stays mistrusted for the same reason: the smallest problem on which the bounds say nothing shows which of its
   /// numbers (depth, taps, tile) makes them so wide.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public func minimal(
     seconds: Double, pool: WorkerPool, shouldStop: () -> Bool = { false }
   ) throws -> Minimal? {

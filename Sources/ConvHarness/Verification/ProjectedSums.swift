@@ -18,7 +18,7 @@ public struct ProjectedSums: Sendable {
 
   /// Computes the sums.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public init(_ projection: Projection, data: ProblemData, pool: WorkerPool = .shared) throws {
     switch data.elementType {
     case .float64: try self.init(projection, data, as: Double.self, pool)
@@ -52,6 +52,8 @@ public struct ProjectedSums: Sendable {
       (values, squares) = ([], [])
       return
     }
+    try MemoryAllowance.current.require(
+      byteCount: projection.lines * (projection.repeats + 1) * perLine * MemoryLayout<Double>.stride)
     var values = [Double](repeating: 0, count: projection.lines * projection.repeats * perLine)
     var squares = [Double](repeating: 0, count: projection.lines * perLine)
     let kernel = ProjectionKernel<T>(projection, columns: columns)

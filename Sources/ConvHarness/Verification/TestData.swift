@@ -117,7 +117,7 @@ public struct ProblemData: Sendable {
 
   /// Generated tensors.
   ///
-  /// - Throws: `ConvError.allocationFailed`.
+  /// - Throws: `MemoryError`.
   public init(
     problem: ConvProblem, elementType: ElementType = .float32, distribution: DataDistribution = .uniform,
     seed: UInt64, pool: WorkerPool = .shared

@@ -65,7 +65,7 @@ public struct Verifier: Sendable {
 
   /// Verifies a plan; where the verdict is `mistrusted`, again with data drawn uniformly with the next seeds, until it can be trusted.
   ///
-  /// - Throws: what the plan throws; `ConvError.allocationFailed` for the data.
+  /// - Throws: what the plan throws; `MemoryError` for the data.
   public func verifyUntilTrusted(
     _ plan: any ConvPlan, data: ProblemData, expectation: Expectation, filterState: FilterState = .fresh,
     seed: UInt64
