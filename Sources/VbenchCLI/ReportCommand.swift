@@ -16,7 +16,7 @@ struct ReportCommand: ParsableCommand {
         vbench report Reports/2026-11-24-amd-epyc-avx2
       """)
 
-  @Argument(help: ArgumentHelp("Folder of a run.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("Folder of a run.", valueName: "dir"), completion: .directory)
   var folder: String
 
   func run() throws {
