@@ -95,9 +95,12 @@ import Testing
     for option in try HelpTests.options() where !["cmd", "regex", "name:sizes"].contains(option.unit) {
       let isFree = ["count", "seconds", "number", "images", "size", "percentage", "seed"].contains(
         option.unit)
-      let isThreads = option.name == "threads"
+      // Lists of numbers, and problems that nothing else may stand for.
+      let isOwn =
+        ["threads", "workspace"].contains(option.name)
+        || (option.command == "check" && option.unit == "problem")
       #expect(
-        option.hasCompletion != (isFree || isThreads), "\(option.command) --\(option.name) <\(option.unit)>")
+        option.hasCompletion != (isFree || isOwn), "\(option.command) --\(option.name) <\(option.unit)>")
     }
   }
 }

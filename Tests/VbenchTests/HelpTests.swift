@@ -46,7 +46,7 @@ import Testing
     let sayings = ["if left out", "(default: ", "without ", "in the place of", "is needed", "needed unless"]
     for option in try Self.options() where option.isOptional && option.standard == nil && !option.isRepeated {
       #expect(
-        sayings.contains { option.help.contains($0) },
+        sayings.contains { option.help.lowercased().contains($0) },
         "\(option.command) --\(option.name): \(option.help)")
     }
   }

@@ -39,7 +39,7 @@ import Testing
   }
 
   /// Commands whose options are wrong, behind the exit code that they have with and without `--list`. FILE is a file that is neither
-  /// JSON nor a folder, PLAN a plan file, nothing is at NONE and NEVER.
+  /// JSON nor a folder, nothing is at NONE and NEVER.
   private static let wrong = """
     64 run PROBLEM --precision 3
     64 run PROBLEM --precision 0
@@ -56,7 +56,6 @@ import Testing
     64 run PROBLEM --data odd
     64 run PROBLEM --openblas-core Nonesuch
     64 run PROBLEM --output there --resume here
-    64 run PROBLEM --plan PLAN --backends im2col
     73 run PROBLEM --output FILE
     73 run PROBLEM --junit FILE/x
     66 run PROBLEM --resume NONE
@@ -102,14 +101,11 @@ import Testing
     let (status, arguments) = (try #require(Int32(words[0])), words.dropFirst())
     try withTemporaryFolder { folder in
       try AtomicFile.write("neither JSON\n", to: folder + "/file")
-      try AtomicFile.write(
-        "{\"format\": \"vbench-plan-1\", \"machines\": []}", to: folder + "/plan")
       var all = arguments.map {
         $0.replacingOccurrences(of: "FILE", with: folder + "/file")
           .replacingOccurrences(of: "PROBLEM", with: "conv2d:c3h9w9k4r3s3")
           .replacingOccurrences(of: "NONE", with: folder + "/none")
           .replacingOccurrences(of: "NEVER", with: folder + "/never")
-          .replacingOccurrences(of: "PLAN", with: folder + "/plan")
       }
       let takesFolder = all[0] == "run" && !all.contains { ["--output", "--resume"].contains($0) }
       if takesFolder { all += ["--output", folder + "/never"] }

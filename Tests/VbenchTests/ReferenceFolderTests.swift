@@ -23,9 +23,10 @@ import Testing
       try FileManager.default.createDirectory(atPath: installed, withIntermediateDirectories: true)
       try AtomicFile.write("", to: installed + "/MANIFEST.sha256")
       try FileManager.default.moveItem(atPath: copy, toPath: folder + "/bin/vbench")
-      let empty = try CommandLineRunner.run(
-        ["list", "references"], environment: ["VBENCH_REFERENCES": ""],
-        executable: folder + "/bin/vbench")
+      let installation = CommandLineRunner.process(
+        ["list", "references"], environment: ["VBENCH_REFERENCES": ""], executable: folder + "/bin/vbench")
+      installation.currentDirectoryURL = URL(fileURLWithPath: folder)
+      let empty = try CommandLineRunner.finish(installation, "installed vbench list references")
       #expect(empty.status == 0 && !empty.output.contains("conv2d"), "\(empty)")
     }
   }
