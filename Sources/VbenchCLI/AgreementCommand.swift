@@ -15,33 +15,28 @@ struct AgreementCommand: ParsableCommand {
 
       EXAMPLES
         vbench agreement --output out                      40 rows of the built-in suites
-        vbench agreement --suite resnet50 --backends auto,auto,winograd,im2col --cache network --output out
+        vbench agreement resnet50 --backends auto,auto,winograd,im2col --cache network --output out
       """)
 
   @OptionGroup var selection: ProblemOptions
 
   @Option(
     help: ArgumentHelp(
-      "Engines; auto against its copy and all engines but naive if left out.", valueName: "list"))
+      "Engines, as in winograd[tile=2x2],im2col, or all; auto against its copy and all engines but naive if left out.",
+      valueName: "list"), completion: .custom(Completions.engines))
   var backends: String?
 
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
-  var passes = "forward,backward-data,backward-filter"
+  @OptionGroup var layerOptions: LayerOptions
 
-  @Option(help: ArgumentHelp("Memory formats of the images: nhwc, nchw.", valueName: "list"))
-  var format = RunItem.standardFormat.rawValue
-
-  @Option(help: ArgumentHelp("fresh, prepared.", valueName: "list"))
-  var filterState = "fresh,prepared"
-
-  @Option(help: "Items at most, drawn by chance (--seed) from those that the options name.")
+  @Option(
+    help: ArgumentHelp(
+      "Items at most, drawn by chance (--seed) from those that the options name.", valueName: "count"))
   var items = 40
 
-  @Option(help: "Threads of the worker pool.")
+  @Option(
+    help: ArgumentHelp(
+      "Threads of the worker pool; VBENCH_THREADS or one per processor if left out.", valueName: "count"))
   var threads: Int?
-
-  @Option(help: "Seed of data, samples and resampling.")
-  var seed: UInt64 = 1
 
   @Option(
     help: ArgumentHelp("Times that every item is measured in each way, at least 6.", valueName: "count"))
@@ -54,10 +49,14 @@ struct AgreementCommand: ParsableCommand {
   var budget = 2.0
 
   @Option(
-    help: ArgumentHelp("What the caches hold before a sample: warm, network, cold.", valueName: "state"))
+    help: ArgumentHelp("What the caches hold before a sample: warm, network, cold.", valueName: "state"),
+    completion: .list(CacheState.allCases.map(\.rawValue)))
   var cache = "warm"
 
-  @Option(help: ArgumentHelp("Folder of the report.", valueName: "dir"))
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Folder of the report; needed unless --list is given.", valueName: "dir"),
+    completion: .directory)
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
@@ -67,27 +66,29 @@ struct AgreementCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let competitors = try NameList.competitors(backends ?? "auto,\(NameList.fastBackends)")
     let chosen = try chosenItems()
-    if selection.list { return StandardOutput.write(ProblemOptions.listing(chosen)) }
-    guard let output else { throw UsageError("--output DIR is needed, the folder of the report") }
-    let states = try NameList.values(cache, option: "cache", as: CacheState.self)
-    guard states.count == 1 else { throw UsageError("--cache names \(states.count) states, one is possible") }
-    guard (CompanyCheck.leastVisits...1000).contains(visits) else {
-      throw UsageError("--visits is \(visits), \(CompanyCheck.leastVisits) to 1000 are possible")
-    }
-    guard budget > 0, budget <= 3600 else {
-      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
-    }
+    _ = try MeasurementOptions.count(visits, option: "visits", CompanyCheck.leastVisits...1000)
     let pool = try NameList.pool(threads: threads)
+    var settings = RunSettings(pool: pool, baseline: competitors[0].label, seed: layerOptions.seed)
+    settings.cache = try MeasurementOptions.cacheState(cache)
+    settings.sampling.budgetSeconds = try MeasurementOptions.seconds(budget, option: "budget", most: 3600)
+    if let output { try AtomicFolder.checkCreatable(output) }
+    if output == nil && !selection.list {
+      throw UsageError("--output DIR is needed, the folder of the report")
+    }
+    try profile.check()
+    try openBLAS.apply(isQuiet: selection.list)
+    guard let output, !selection.list else {
+      let condition = RunCondition(
+        pool: pool, cache: settings.cache, workspaceLimit: settings.workspaceLimit)
+      let listing = ProblemListing(chosen, engines: competitors, conditions: [condition])
+      return StandardOutput.write(listing.text)
+    }
     if BuildConfiguration.isDebug {
       throw UsageError("a debug build refuses to time: agreement needs a release build")
     }
-    var settings = RunSettings(pool: pool, baseline: competitors[0].label, seed: seed)
-    settings.cache = states[0]
-    settings.sampling.budgetSeconds = budget
     Interruption.catchSignals()
     let claim = try AtomicFolder.claim(output, files: AgreementReport.files)
     defer { claim.end() }
-    try openBLAS.apply()
     try profile.apply(to: competitors)
     settings.prices = MachineProfile.current.prices
     let report = try measure(chosen, competitors, settings)
@@ -139,21 +140,19 @@ struct AgreementCommand: ParsableCommand {
 
   /// As many as are wanted, by chance, in their order.
   private func chosenItems() throws -> [RunItem] {
-    guard (1...100_000).contains(items) else {
-      throw UsageError("--items is \(items), 1 to 100000 are possible")
-    }
-    let all = try selection.items(
-      selection.layers(others: selection.namesProblems ? [] : RunCommand.representatives()),
-      passes: NameList.values(passes, option: "passes", as: ConvPass.self),
-      formats: NameList.values(format, option: "format", as: MemoryFormat.self),
-      states: NameList.values(filterState, option: "filter-state", as: FilterState.self))
+    let items = try MeasurementOptions.count(items, option: "items", 1...100_000)
+    let others =
+      try selection.isEmpty ? RunCommand.representatives() : selection.convolutionsOfNetworks()
+    let all = try layerOptions.items(
+      selection.layers(others: others), of: selection, states: FilterState.allCases)
     if all.count <= items { return all }
-    var random = PhiloxGenerator(seed: seed, stream: 0xA62E)
+    var random = PhiloxGenerator(seed: layerOptions.seed, stream: 0xA62E)
     return all.indices.shuffled(using: &random).prefix(items).sorted().map { all[$0] }
   }
 
   private func environment(_ settings: RunSettings) -> [(key: String, value: String)] {
     RunFacts.machine(threads: [settings.pool.threads])
-      + [RunFacts.cache([settings.cache]), ("seed", "\(seed)")] + RunFacts.libraries
+      + [RunFacts.cache([settings.cache]), ("seed", "\(layerOptions.seed)")]
+      + RunFacts.libraries
   }
 }

@@ -25,13 +25,14 @@ struct CalibrateCommand: ParsableCommand {
   @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
-      "File of the profile; if left out it is kept for this machine.", valueName: "file"))
+      "File of the profile; if left out it is kept for this machine.", valueName: "file"),
+    completion: .file(extensions: ["json"]))
   var output: String?
 
   @Option(
     help: ArgumentHelp(
-      "Folders of stored runs of this machine on one thread, whose rows are used instead of measuring; repeatable.",
-      valueName: "dir"))
+      "Folders of stored runs of this machine on one thread, whose rows are used instead of measuring; measures if left out; repeatable.",
+      valueName: "dir"), completion: .directory)
   var from: [String] = []
 
   @Flag(

@@ -41,16 +41,25 @@ struct CheckCommand: ParsableCommand {
   )
   var problems: [String] = []
 
-  @Option(help: ArgumentHelp("Folder of references, or one file.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Folder of references, or one file; if left out what VBENCH_REFERENCES names, else that of the checkout.",
+      valueName: "dir"), completion: .file(extensions: ["safetensors"]))
   var references: String?
 
-  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"),
+    completion: .custom(Completions.engines))
   var backends = "all"
 
-  @Option(help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("forward, backward-data, backward-filter.", valueName: "list"),
+    completion: .custom(Completions.values(of: ConvPass.self)))
   var passes = "forward,backward-data,backward-filter"
 
-  @Option(help: "Threads of the worker pool.")
+  @Option(
+    help: ArgumentHelp(
+      "Threads of the worker pool; VBENCH_THREADS or one per processor if left out.", valueName: "count"))
   var threads: Int?
 
   @Flag(help: "Prints every case, not only what did not pass.")
@@ -61,8 +70,8 @@ struct CheckCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these laws: \(Law.allCases.map(\.rawValue).joined(separator: ", ")). Implies --laws.",
-      valueName: "list"))
+      "Only these laws: \(Law.allCases.map(\.rawValue).joined(separator: ", ")); all if left out. Implies --laws.",
+      valueName: "list"), completion: .custom(Completions.values(of: Law.self)))
   var law: String?
 
   @Flag(help: "Says what changes the bits of results, in the place of the references.")
@@ -71,13 +80,19 @@ struct CheckCommand: ParsableCommand {
   @Option(help: "Seed of the laws' problems and of data; printed.")
   var seed: UInt64 = 1
 
-  @Option(help: "Random problems per engine for --laws (seeds seed, seed + 1, …); 8 if left out.")
+  @Option(
+    help: ArgumentHelp(
+      "Random problems per engine for --laws (seeds seed, seed + 1, …); 8 if left out.", valueName: "count"))
   var count: Int?
 
-  @Option(help: ArgumentHelp("float32, float64: what --laws computes in.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("float32, float64: what --laws computes in.", valueName: "list"),
+    completion: .list(["float32", "float64", "float32,float64"]))
   var elementType = "float32"
 
-  @Option(help: ArgumentHelp("Folder for the tensors of minimal failures.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp("Folder for the tensors of minimal failures.", valueName: "dir"),
+    completion: .directory)
   var failures = "failures"
 
   @OptionGroup var shrinking: ShrinkOption

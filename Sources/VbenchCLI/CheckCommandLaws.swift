@@ -22,7 +22,10 @@ extension CheckCommand {
       }
       return type
     }
-    let given = try problems.map { try ProblemFile.parse($0).problem }
+    let given = try problems.map { text in
+      if let error = MisplacedNameError(text, wanted: "a problem", nil, in: .check) { throw error }
+      return try ProblemFile.parse(text).problem
+    }
     for problem in given where problem.directFLOPs > CheckCommand.largestFLOPs {
       throw UsageError(
         "\(problem) has \(problem.directFLOPs) FLOPs; float64 sums of all results are made for at most "

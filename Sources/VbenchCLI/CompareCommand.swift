@@ -36,14 +36,14 @@ struct CompareCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Full training steps of networks, as in seed-cnn,resnet18; repeatable.", valueName: "list"))
-  var network: [String] = []
-
-  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],fft.", valueName: "list"))
+      "Engines, as in winograd[tile=2x2],fft, or all; all but naive if left out.", valueName: "list"),
+    completion: .custom(Completions.engines))
   var backends: String?
 
   @Option(
-    help: "In training steps, an engine for the layers that the others decline or can run by lowerings only.")
+    help: ArgumentHelp(
+      "In training steps, an engine for the layers that the others decline or can run by lowerings only; without it a row says why it cannot.",
+      valueName: "engine"), completion: Completions.engine)
   var fallback: String?
 
   @OptionGroup var planFile: PlanFileOption
@@ -55,22 +55,24 @@ struct CompareCommand: ParsableCommand {
       "Numbers of threads. (default: 1,2; with --plan those that it was tuned for)", valueName: "list"))
   var threads: String?
 
-  @Option(help: "Rounds in which all take their turn.")
+  @Option(help: ArgumentHelp("Rounds in which all take their turn.", valueName: "count"))
   var rounds = 12
 
-  @Option(help: "Seconds of one sample.")
+  @Option(help: ArgumentHelp("Seconds of one sample.", valueName: "seconds"))
   var seconds = 0.05
 
   @Option(
     help: ArgumentHelp(
       "What the caches hold before a sample, on both sides: warm (what untimed executions left), network (L1 and L2 something else), cold (all something else).",
-      valueName: "state"))
+      valueName: "state"), completion: .list(CacheState.allCases.map(\.rawValue)))
   var cache = "warm"
 
   @Option(
+    name: [.customShort("o"), .long],
     help: ArgumentHelp(
       "Folder of the two files, where they replace earlier ones; needed unless --list is given.",
-      valueName: "dir"))
+      valueName: "dir"),
+    completion: .directory)
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
@@ -81,41 +83,47 @@ struct CompareCommand: ParsableCommand {
     var competitors = try NameList.competitors(backends ?? NameList.fastBackends)
     let items = try items()
     var trainings = try trainings()
-    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
-    guard let output else { throw UsageError("--output DIR is needed, the folder of the two files") }
     let followed = try planFile.read()
-    let pools = try threadCounts(followed).map { try NameList.pool(threads: $0) }
+    let pools = try pools(followed)
     if let followed { try follow(followed, pools.map(\.threads), &competitors, &trainings) }
-    guard (1...100_000).contains(rounds) else {
-      throw UsageError("--rounds is \(rounds), 1 to 100000 are possible")
-    }
-    guard seconds > 0, seconds <= 60 else {
-      throw UsageError("--seconds is \(seconds), more than 0 and at most 60 are possible")
-    }
-    let states = try NameList.values(cache, option: "cache", as: CacheState.self)
-    guard states.count == 1 else {
-      throw UsageError("--cache names \(states.count) states, one is possible: \(cache)")
-    }
-    if states[0] != .warm && !trainings.isEmpty {
+    let settings = ComparisonSettings(
+      rounds: try MeasurementOptions.count(rounds, option: "rounds", 1...100_000),
+      secondsPerSample: try MeasurementOptions.seconds(seconds, option: "seconds", most: 60),
+      cache: try MeasurementOptions.cacheState(cache), seed: layerOptions.seed,
+      times: !BuildConfiguration.isDebug)
+    if settings.cache != .warm && !trainings.isEmpty {
       throw UsageError(
         "--cache \(cache) is for layers: training steps follow each other, leave --network out")
     }
     guard peerTimeout > 0, peerTimeout <= 86_400 else {
       throw UsageError("--peer-timeout is \(peerTimeout), more than 0 and at most 86400 seconds are possible")
     }
+    if let output { try AtomicFolder.checkCreatable(output) }
+    if output == nil && !selection.list {
+      throw UsageError("--output DIR is needed, the folder of the two files")
+    }
+    try profile.check()
+    try openBLAS.apply(isQuiet: selection.list)
+    let conditions = pools.map {
+      RunCondition(pool: $0, cache: settings.cache, workspaceLimit: PlanOptions().workspaceLimit)
+    }
+    guard let output, !selection.list else {
+      var listing = ProblemListing(items, engines: competitors, conditions: conditions)
+      let threads = pools.map { "\($0.threads)" }.joined(separator: ", ")
+      listing.training = trainings.map {
+        "\($0.network.name): batch \($0.batch), threads \(threads), format \($0.format.rawValue)"
+      }
+      return StandardOutput.write(listing.text)
+    }
     Interruption.catchSignals()
     let claim = try AtomicFolder.claim(output, files: ComparisonReport.files)
     defer { claim.end() }
-    try openBLAS.apply()
     try profile.apply(to: competitors + trainings.compactMap(\.fallback))
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let planReport = try followed?.report(
-      on: plannedParts(items, trainings, pools, states[0], competitors))
+      on: plannedParts(items, trainings, pools, conditions, competitors))
     planReport?.show()
     let process = try startPeer()
-    let settings = ComparisonSettings(
-      rounds: rounds, secondsPerSample: seconds, cache: states[0], seed: layerOptions.seed,
-      times: !BuildConfiguration.isDebug)
     var report = ComparisonReport(
       environment: environment(pools, settings, planReport),
       command: RunFacts.command,
@@ -166,14 +174,10 @@ struct CompareCommand: ParsableCommand {
 
   /// What auto is asked for: layers, and training steps.
   private func plannedParts(
-    _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool], _ cache: CacheState,
+    _ items: [RunItem], _ trainings: [TrainingItem], _ pools: [WorkerPool], _ conditions: [RunCondition],
     _ competitors: [Competitor]
   ) throws -> [FollowedPlan.Part] {
-    let layers = FollowedPlan.Part(
-      items,
-      pools.map { RunCondition(pool: $0, cache: cache, workspaceLimit: PlanOptions().workspaceLimit) },
-      of: competitors)
-    return try [layers]
+    try [FollowedPlan.Part(items, conditions, of: competitors)]
       + trainings.map { training in
         try FollowedPlan.Part(
           training: training.network, batch: training.batch, engines: competitors,
@@ -223,8 +227,8 @@ struct CompareCommand: ParsableCommand {
   }
 
   private func items() throws -> [RunItem] {
-    if !selection.namesProblems && network.isEmpty {
-      throw UsageError("nothing to compare: name a --suite, an --onnx model or a --network")
+    if selection.isEmpty {
+      throw UsageError("nothing to compare: name problems, a --suite, an --onnx model or a --network")
     }
     return try layerOptions.items(selection.layers(), of: selection)
   }
@@ -235,23 +239,16 @@ struct CompareCommand: ParsableCommand {
       throw UsageError("--fallback names \(fallback.count) engines, one is possible")
     }
     let formats = try layerOptions.formats()
-    return try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
+    return try selection.networks().flatMap { network in
       formats.map {
         TrainingItem(network: network, batch: selection.batch, format: $0, fallback: fallback?.first)
       }
     }
   }
 
-  private func threadCounts(_ plan: FollowedPlan?) throws -> [Int] {
-    guard let threads else { return plan?.threads(standard: [1, 2]) ?? [1, 2] }
-    let counts = NameList.split(threads)
-    guard !counts.isEmpty else { throw UsageError("--threads is empty") }
-    return try counts.map { text in
-      guard let count = Int(text) else {
-        throw UsageError("--threads holds '\(text)'; numbers are needed, as in 1,2")
-      }
-      return count
-    }
+  private func pools(_ plan: FollowedPlan?) throws -> [WorkerPool] {
+    if let threads { return try MeasurementOptions.pools(threads) }
+    return try (plan?.threads(standard: [1, 2]) ?? [1, 2]).map { try NameList.pool(threads: $0) }
   }
 
   private func environment(

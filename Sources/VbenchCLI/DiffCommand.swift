@@ -28,16 +28,20 @@ struct DiffCommand: ParsableCommand {
     case peak, none
   }
 
-  @Argument(help: ArgumentHelp("Folder of the first run.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("Folder of the first run.", valueName: "dir"), completion: .directory)
   var before: String
 
-  @Argument(help: ArgumentHelp("Folder of the second run.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("Folder of the second run.", valueName: "dir"), completion: .directory)
   var after: String
 
-  @Option(help: ArgumentHelp("What a row may become slower by, as in 5% or 0.05.", valueName: "fraction"))
+  @Option(
+    help: ArgumentHelp("What a row may become slower by: \(Percentage.rule).", valueName: "percentage"))
   var threshold = "5%"
 
-  @Option(help: "Whether times are relative to the measured peaks: auto (where the CPUs differ), peak, none.")
+  @Option(
+    help: ArgumentHelp(
+      "Whether times are relative to the measured peaks: auto (where the CPUs differ), peak, none.",
+      valueName: "name"))
   var normalize = Normalization.auto
 
   func run() throws {

@@ -19,26 +19,28 @@ struct ExplainCommand: ParsableCommand {
       EXAMPLES
         vbench explain conv2d:n1c64h56w56k64r3s3p1
         vbench explain conv2d:n1c64h56w56k64r3s3p1 --passes forward --format nhwc --measure
-        vbench explain --suite resnet50 --audit -o out    where auto was not the best, measured
+        vbench explain resnet50 --audit -o out            where auto was not the best, measured
       """)
-
-  @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
-  var problems: [String] = []
 
   @OptionGroup var selection: ProblemOptions
 
   @Option(
     help: ArgumentHelp(
-      "Engines, as in winograd[tile=2x2],im2col, or all; auto's candidates if left out.", valueName: "list"))
+      "Engines, as in winograd[tile=2x2],im2col, or all; auto's candidates if left out.", valueName: "list"),
+    completion: .custom(Completions.engines))
   var backends: String?
 
   @OptionGroup var layerOptions: LayerOptions
 
   @Option(
-    help: "Threads of the worker pool; predictions are for one. (default: 1, with --plan as it was tuned)")
+    help: ArgumentHelp(
+      "Threads of the worker pool; predictions are for one. (default: 1, with --plan as it was tuned)",
+      valueName: "count"))
   var threads: Int?
 
-  @Option(help: ArgumentHelp("Largest workspace, as in 64MiB; engines obey or decline.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "Largest workspace, in bytes or as in 64MiB; engines obey or decline.", valueName: "size"))
   var workspace = "64MiB"
 
   @Flag(help: "Verifies and times every engine, and shows the truth beside the predictions.")
@@ -50,7 +52,8 @@ struct ExplainCommand: ParsableCommand {
 
   @Option(
     name: [.customShort("o"), .long],
-    help: ArgumentHelp("Folder of the report of --audit.", valueName: "dir"))
+    help: ArgumentHelp("Folder of the report of --audit; none is written if left out.", valueName: "dir"),
+    completion: .directory)
   var output: String?
 
   @Option(
@@ -59,7 +62,8 @@ struct ExplainCommand: ParsableCommand {
       valueName: "seconds"))
   var budget = 1.0
 
-  @Option(help: ArgumentHelp("Rounds at least with --measure and --audit.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp("Rounds at least with --measure and --audit; 15 if left out.", valueName: "count"))
   var rounds: Int?
 
   @OptionGroup var planFile: PlanFileOption
@@ -72,34 +76,40 @@ struct ExplainCommand: ParsableCommand {
     let pool = try NameList.pool(threads: threads ?? followed?.threads(standard: [1])[0] ?? 1)
     let named = try competitors()
     let competitors = try followed?.apply(to: named, threads: [pool.threads]) ?? named
-    let layers = try selection.layers(texts: problems)
-    if layers.isEmpty {
+    if selection.isEmpty {
       throw UsageError("no problem is named; as in vbench explain conv2d:n1c64h56w56k64r3s3p1")
     }
+    let layers = try selection.layers(others: selection.convolutionsOfNetworks())
     let items = try layerOptions.items(layers, of: selection)
-    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
-    if (measure || audit) && BuildConfiguration.isDebug {
-      throw UsageError("a debug build refuses to time: --measure and --audit need a release build")
-    }
-    guard budget > 0, budget <= 3600 else {
-      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
-    }
-    if let rounds, !(2...100_000).contains(rounds) {
-      throw UsageError("--rounds is \(rounds), 2 to 100000 are possible")
-    }
-    if output != nil && !audit { throw UsageError("--output is the folder of the report of --audit") }
-    Interruption.catchSignals()
-    let claim = try output.map { try AtomicFolder.claim($0, files: AuditReport.files) }
-    defer { claim?.end() }
-    try openBLAS.apply()
-    try profile.apply(to: competitors)
     var settings = RunSettings(pool: pool, baseline: "auto", seed: layerOptions.seed)
-    settings.prices = MachineProfile.current.prices
-    settings.sampling.budgetSeconds = budget
-    if let rounds { settings.sampling.leastRounds = rounds }
+    settings.sampling.budgetSeconds = try MeasurementOptions.seconds(budget, option: "budget", most: 3600)
+    if let rounds {
+      settings.sampling.leastRounds = try MeasurementOptions.count(rounds, option: "rounds", 2...100_000)
+    }
     settings.workspaceLimit = try MeasurementOptions.byteCount(workspace)
     let condition = RunCondition(
       pool: pool, cache: settings.cache, workspaceLimit: settings.workspaceLimit)
+    if audit && !competitors.contains(where: { $0.backend is AutoBackend }) {
+      throw UsageError("--audit looks at auto's choices: name auto among --backends")
+    }
+    if let output {
+      if !audit { throw UsageError("--output is the folder of the report of --audit") }
+      try AtomicFolder.checkCreatable(output)
+    }
+    try profile.check()
+    try openBLAS.apply(isQuiet: selection.list)
+    if selection.list {
+      let listing = ProblemListing(items, engines: competitors, conditions: [condition])
+      return StandardOutput.write(listing.text)
+    }
+    if (measure || audit) && BuildConfiguration.isDebug {
+      throw UsageError("a debug build refuses to time: --measure and --audit need a release build")
+    }
+    Interruption.catchSignals()
+    let claim = try output.map { try AtomicFolder.claim($0, files: AuditReport.files) }
+    defer { claim?.end() }
+    try profile.apply(to: competitors)
+    settings.prices = MachineProfile.current.prices
     let planReport = followed?.report(on: [FollowedPlan.Part(items, [condition], of: competitors)])
     planReport?.show()
     var limits: MachineLimits?
@@ -231,7 +241,7 @@ struct ExplainCommand: ParsableCommand {
     _ items: [RunItem], _ competitors: [Competitor], _ plan: FollowedPlan.Report?, _ run: inout LayerRun
   ) throws {
     guard let auto = competitors.first(where: { $0.backend is AutoBackend }) else {
-      throw UsageError("--audit looks at auto's choices: name auto among --backends")
+      preconditionFailure("an audit without auto")
     }
     var rows: [ResultRow] = []
     var noise = NoiseWatch()

@@ -41,6 +41,7 @@ struct InfoCommand: ParsableCommand {
       table.add(["", "\(library.runsOn): \(library.reason)"])
     }
     table.add(["zlib", zlibVersionText])
+    table.add(["references", (try? ReferenceFolder.locate()) ?? "none found (--references DIR names some)"])
     table.add(["cache state", "\(RunFacts.cache([.warm]).value) (unless --cache says otherwise)"])
     StandardOutput.write(table.text)
   }

@@ -4,7 +4,9 @@ import ConvHarness
 
 /// The option that writes results for continuous-integration services.
 struct JUnitOption: ParsableArguments {
-  @Option(help: ArgumentHelp("Writes the verdicts as JUnit XML too.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Writes the verdicts as JUnit XML too; no file if left out.", valueName: "file"),
+    completion: .file(extensions: ["xml"]))
   var junit: String?
 
   /// Fails before anything is measured if the file could not be written afterwards.

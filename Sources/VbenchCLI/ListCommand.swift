@@ -8,7 +8,7 @@ import Foundation
 /// `vbench list`: what there is to run.
 struct ListCommand: ParsableCommand {
   /// What can be listed.
-  enum Subject: String, CaseIterable, ExpressibleByArgument {
+  enum Subject: String, CaseIterable {
     case backends, suites, networks, references
   }
 
@@ -28,24 +28,30 @@ struct ListCommand: ParsableCommand {
         vbench list suites --format csv
       """)
 
-  @Argument(help: "backends, suites, networks or references.")
-  var subject: Subject
+  @Argument(
+    help: "backends, suites, networks or references.", completion: .list(Subject.allCases.map(\.rawValue)))
+  var subject: String
 
-  @Option(help: "table (for people) or csv (for programs).")
+  @Option(help: ArgumentHelp("table (for people) or csv (for programs).", valueName: "name"))
   var format: TableFormat = .table
 
-  @Option(help: ArgumentHelp("Folder of stored references.", valueName: "dir"))
-  var references: String?
+  @OptionGroup var references: ReferencesOption
 
   func run() throws {
     let table =
-      switch subject {
+      switch try chosenSubject() {
       case .backends: backends()
       case .suites: suites()
       case .networks: networks()
       case .references: try storedReferences()
       }
     StandardOutput.write(format == .csv ? table.csv : table.text)
+  }
+
+  private func chosenSubject() throws -> Subject {
+    if let chosen = Subject(rawValue: subject) { return chosen }
+    if let error = MisplacedNameError(subject, wanted: "a list", nil, in: .list) { throw error }
+    throw UnknownNameError(kind: "list", name: subject, known: Subject.allCases.map(\.rawValue))
   }
 
   /// One row per engine and pass; the cells come from the engine's own answers on one problem per column.
@@ -90,7 +96,7 @@ struct ListCommand: ParsableCommand {
   }
 
   private func storedReferences() throws -> TextTable {
-    let folder = try references ?? ReferenceFolder.locate()
+    let folder = try references.folder()
     var operations: [String: (cases: Int, tensors: Int, bytes: Int)] = [:]
     for name in try FileTree.files(below: folder, suffix: ".safetensors") {
       let path = folder + "/" + name
@@ -111,27 +117,5 @@ struct ListCommand: ParsableCommand {
       table.add([operation, "\(entry.cases)", "\(entry.tensors)", "\(entry.bytes)"])
     }
     return table
-  }
-}
-
-/// Where the stored references of this checkout are.
-enum ReferenceFolder {
-  /// `References` in the current folder, or in one above the executable.
-  ///
-  /// - Throws: `FileError.missingInput` where there is none.
-  static func locate() throws -> String {
-    func isReferences(_ path: String) -> Bool {
-      FileManager.default.fileExists(atPath: path + "/MANIFEST.sha256")
-    }
-    if isReferences("References") { return "References" }
-    var folder = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath()
-    while folder.path.count > 1 {
-      folder.deleteLastPathComponent()
-      let candidate = folder.appending(path: "References").path
-      if isReferences(candidate) { return candidate }
-    }
-    throw FileError.missingInput(
-      path: "References",
-      reason: "no folder of references is here or above the executable; use --references DIR")
   }
 }

@@ -22,25 +22,39 @@ struct PaperCommand: ParsableCommand {
         vbench paper convnet-benchmarks --batch 128 --backends im2col,fft --passes forward
       """)
 
-  @Argument(help: "The publication; without one, those that there are.")
+  @Argument(
+    help: "The publication; without one, those that there are.",
+    completion: .list(PaperPack.all.map(\.name)))
   var name: String?
 
   @Flag(help: "Prints layers and published numbers, and measures nothing.")
   var list = false
 
-  @Option(help: ArgumentHelp("Layers of the publication; all if left out.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("Layers of the publication; all if left out.", valueName: "list"),
+    completion: .custom(Completions.layersOfPaper))
   var layers: String?
 
-  @Option(help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("Engines, as in winograd[tile=2x2],im2col, or all.", valueName: "list"),
+    completion: .custom(Completions.engines))
   var backends = "im2col,direct,winograd,fft"
 
-  @Option(help: ArgumentHelp("Passes; those that the publication has if left out.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "forward, backward-data, backward-filter; those that the publication has if left out.",
+      valueName: "list"), completion: .custom(Completions.values(of: ConvPass.self)))
   var passes: String?
 
-  @Option(help: "Batch size; if left out a small one for each layer, which the report names.")
+  @Option(
+    help: ArgumentHelp(
+      "Images per batch; if left out a small number for each layer, which the report names.",
+      valueName: "images"))
   var batch: Int?
 
-  @Option(help: "Threads of the worker pool.")
+  @Option(
+    help: ArgumentHelp(
+      "Threads of the worker pool; VBENCH_THREADS or one per processor if left out.", valueName: "count"))
   var threads: Int?
 
   @Option(help: "Seconds of timing per layer and pass.")
@@ -49,7 +63,10 @@ struct PaperCommand: ParsableCommand {
   @Option(help: "Seed of data, samples and resampling.")
   var seed: UInt64 = 1
 
-  @Option(help: ArgumentHelp("Folder of the report; without one nothing is written.", valueName: "dir"))
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Folder of the report; without one nothing is written.", valueName: "dir"),
+    completion: .directory)
   var output: String?
 
   @OptionGroup var openBLAS: OpenBLASOption
@@ -60,24 +77,21 @@ struct PaperCommand: ParsableCommand {
       StandardOutput.write(PaperListing.packs.text)
       return
     }
+    if let error = MisplacedNameError(name, wanted: "a publication", .paper, in: .paper) { throw error }
     let pack = try PaperPack.named(name)
     let chosen = try chosenLayers(of: pack)
-    if list {
-      StandardOutput.write(PaperListing.text(of: pack, layers: chosen))
-      return
-    }
     let competitors = try NameList.competitors(backends)
     let passes =
       try passes.map { try NameList.values($0, option: "passes", as: ConvPass.self) } ?? pack.passes
-    guard seconds > 0, seconds <= 600 else {
-      throw UsageError("--seconds is \(seconds), more than 0 and at most 600 are possible")
-    }
     var measurement = PaperMeasurement(
-      pool: try NameList.pool(threads: threads), seed: seed, secondsPerItem: seconds)
+      pool: try NameList.pool(threads: threads), seed: seed,
+      secondsPerItem: try MeasurementOptions.seconds(seconds, option: "seconds", most: 600))
+    if let output { try AtomicFolder.checkCreatable(output) }
+    try openBLAS.apply(isQuiet: list)
+    if list { return StandardOutput.write(PaperListing.text(of: pack, layers: chosen)) }
     Interruption.catchSignals()
     let claim = try output.map { try AtomicFolder.claim($0, files: PaperReport.files) }
     defer { claim?.end() }
-    try openBLAS.apply()
     if BuildConfiguration.isDebug { Terminal.warn("note: a debug build verifies, but refuses to time") }
     let date = ISO8601DateFormatter().string(from: Date())
     var noise = NoiseWatch()

@@ -19,7 +19,7 @@ struct ReportCommand: ParsableCommand {
         vbench report out --picture out.svg --layers 'seed-cnn conv3,vgg16 1_2'
       """)
 
-  @Argument(help: ArgumentHelp("Folder of a run.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("Folder of a run.", valueName: "dir"), completion: .directory)
   var folder: String
 
   @Option(

@@ -12,8 +12,8 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "Verifies, then times backends on convolutions and training steps, and writes a report.",
     discussion: """
-      Without problems and suites it runs the default job: some layers of every suite on every backend in all
-      three passes, then training steps of seed-cnn, in less than three minutes. A backend whose results are wrong
+      Without problems, suites, models and networks it runs the default job: some layers of every suite on every backend
+      in all three passes, then training steps of seed-cnn, in less than three minutes. A backend whose results are wrong
       gets a row that says so, never a time.
 
       EXAMPLES
@@ -21,10 +21,10 @@ struct RunCommand: ParsableCommand {
         vbench run --quick                                a smaller one
         vbench run conv2d:n1c64h56w56k64r3s3p1            one layer
         vbench run mb1ic64ih56oc64kh3ph1                  the same in benchdnn's language
-        vbench run --suite resnet50 --batch 1 --backends winograd,im2col
+        vbench run resnet50 --batch 1 --backends winograd,im2col
         vbench run --suite shapes.txt --passes forward --format nhwc,nchw
         vbench run --suite 'shapes/*' --match '3_[12]|r5s5' --list
-        vbench run --onnx model.onnx --batch 8 --passes forward
+        vbench run model.onnx --batch 8 --passes forward
         vbench run --onnx model.onnx --shapes image:8x3x224x224
         vbench run --network seed-cnn --backends winograd,im2col
         vbench run --network resnet18,mobilenet-v2 --fallback direct
@@ -34,47 +34,46 @@ struct RunCommand: ParsableCommand {
         vbench run --suite shapes.txt --resume out
       """)
 
-  @Argument(help: ArgumentHelp("Problems: canonical text or benchdnn's language.", valueName: "problem"))
-  var problems: [String] = []
-
   @OptionGroup var selection: ProblemOptions
 
   @Option(
     help: ArgumentHelp(
       "Engines, as in winograd[tile=2x2],im2col, or all; all if left out, with --quick all but naive.",
-      valueName: "list"))
+      valueName: "list"), completion: .custom(Completions.engines))
   var backends: String?
 
   @OptionGroup var layerOptions: LayerOptions
 
   @Option(
-    help: ArgumentHelp("Threads of the worker pool; several make a sweep, as in 1,2.", valueName: "list"))
-  var threads: String?
-
-  @Option(
     help: ArgumentHelp(
-      "Full training steps of networks (`vbench list networks`), as in seed-cnn,resnet18; repeatable.",
+      "Threads of the worker pool; several make a sweep, as in 1,2; VBENCH_THREADS or one per processor if left out.",
       valueName: "list"))
-  var network: [String] = []
+  var threads: String?
 
   @Flag(help: "Fewer layers and shorter measurements, for a first look.")
   var quick = false
 
-  @Option(help: "The backend that the others are compared with.")
+  @Option(
+    help: ArgumentHelp("The engine that the others are compared with.", valueName: "engine"),
+    completion: Completions.engine)
   var baseline = "im2col"
 
   @Option(
+    name: [.customShort("o"), .long],
     help: ArgumentHelp(
       """
       Folder of the report, where it replaces an earlier one; a new one if left out: Reports/<date>-<machine>, with -2, -3 … \
       behind it where that is taken.
-      """, valueName: "dir"))
+      """, valueName: "dir"),
+    completion: .directory)
   var output: String?
 
-  @Option(help: ArgumentHelp("Folder of stored references, for training.", valueName: "dir"))
-  var references: String?
+  @OptionGroup var references: ReferencesOption
 
-  @Option(help: ArgumentHelp("Folder of Fashion-MNIST's files, for training.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Folder of Fashion-MNIST's files, for training; if left out that of Debian's package, else stored batches.",
+      valueName: "dir"), completion: .directory)
   var dataset: String?
 
   @OptionGroup var measurement: MeasurementOptions
@@ -97,7 +96,6 @@ struct RunCommand: ParsableCommand {
     if let error = InstructionSet.environmentError { throw error }
     let named = try NameList.competitors(backends ?? (quick ? NameList.fastBackends : "all"))
     let plan = try plan()
-    if selection.list { return StandardOutput.write(ProblemOptions.listing(plan.items)) }
     let followed = try planFile.read()
     let conditions = try measurement.conditions(
       threads: threads ?? followed.map { "\($0.threadsOfPool())" })
@@ -105,16 +103,18 @@ struct RunCommand: ParsableCommand {
     let engines = named + (fallback.map { [$0] } ?? [])
     let planned = try followed?.apply(to: engines, threads: conditions.map(\.pool.threads)) ?? engines
     let competitors = Array(planned.prefix(named.count))
+    var settings = try settings(plan, conditions, competitors)
+    try checkFiles(plan)
+    try openBLAS.apply(isQuiet: selection.list)
+    if selection.list { return StandardOutput.write(listing(plan, competitors, conditions).text) }
     Interruption.catchSignals()
     let claim = try claimFolder()
     defer { claim.end() }
     let folder = claim.path
-    try junit.check()
-    try openBLAS.apply()
     try profile.apply(to: planned)
-    var session = try RunSession(
-      command: self, plan: plan, competitors: competitors, conditions: conditions,
-      settings: settings(plan, conditions, competitors))
+    settings.prices = MachineProfile.current.prices
+    var session = RunSession(
+      command: self, plan: plan, competitors: competitors, conditions: conditions, settings: settings)
     session.fallback = fallback == nil ? nil : planned.last
     session.planReport = try followed?.report(on: session.plannedParts())
     session.planReport?.show()
@@ -139,6 +139,33 @@ struct RunCommand: ParsableCommand {
     return try AtomicFolder.claim(named, files: RunReport.files, folders: ["failures"])
   }
 
+  /// Fails before anything is measured where a file that is named is not there, or could not be written.
+  private func checkFiles(_ plan: RunPlan) throws {
+    if let output { try AtomicFolder.checkCreatable(output) }
+    if let resumed = resumption.resume, !RunJournal.exists(in: resumed) {
+      throw FileError.missingInput(path: resumed, reason: "there is no unfinished run to go on with")
+    }
+    try junit.check()
+    try profile.check()
+    guard plan.trains else { return }
+    if references.references != nil { _ = try references.folder() }
+    if let dataset, !FileManager.default.fileExists(atPath: dataset) {
+      throw FileError.missingInput(path: dataset, reason: "no folder of Fashion-MNIST's files is there")
+    }
+  }
+
+  private func listing(
+    _ plan: RunPlan, _ competitors: [Competitor], _ conditions: [RunCondition]
+  ) -> ProblemListing {
+    var listing = ProblemListing(plan.items, engines: competitors, conditions: conditions)
+    // Training runs with the most threads.
+    let threads = conditions.map(\.pool.threads).max() ?? 1
+    listing.training = plan.networks.map {
+      "\($0.name): batch \(selection.batch ?? $0.batch), threads \(threads)"
+    }
+    return listing
+  }
+
   private func settings(
     _ plan: RunPlan, _ conditions: [RunCondition], _ competitors: [Competitor]
   ) throws -> RunSettings {
@@ -149,11 +176,9 @@ struct RunCommand: ParsableCommand {
     limits.warmUpSeconds = quick ? 0.01 : 0.05
     // Training runs with the most threads.
     let pool = conditions.map(\.pool).max { $0.threads < $1.threads } ?? .shared
-    var settings = RunSettings(
+    return RunSettings(
       pool: pool, baseline: try baselineLabel(competitors), seed: layerOptions.seed, sampling: limits,
       distribution: try verification.distribution())
-    settings.prices = MachineProfile.current.prices
-    return settings
   }
 
   /// The competitor that `--baseline` means: of that label, else of that engine.
@@ -161,27 +186,21 @@ struct RunCommand: ParsableCommand {
     if let exact = competitors.first(where: { $0.label == baseline }) { return exact.label }
     if let engine = competitors.first(where: { $0.backend.name == baseline }) { return engine.label }
     // A baseline that exists but does not take part leaves the speed-ups empty.
-    _ = try BackendRegistry.named(baseline)
+    _ = try NameList.selection(baseline)
     return baseline
   }
 
   private func plan() throws -> RunPlan {
-    var networks: [ImageNetwork] = []
-    for name in network.flatMap(NameList.split) where !networks.contains(where: { $0.name == name }) {
-      networks.append(try ImageNetwork.known(name))
-    }
-    let isDefault = problems.isEmpty && !selection.namesProblems && network.isEmpty
+    let networks = try selection.networks()
+    let isDefault = selection.isEmpty
     let layers = try selection.layers(
-      texts: problems, others: isDefault ? RunCommand.representatives(isQuick: quick) : [],
+      others: isDefault ? RunCommand.representatives(isQuick: quick) : [],
       limit: quick ? 2 : .max)
     var plan = RunPlan()
     plan.items = try layerOptions.items(layers, of: selection)
     let trainsSeedNetwork = isDefault && selection.match == nil
     plan.networks = trainsSeedNetwork ? [try ImageNetwork.known("seed-cnn")] : networks
-    if let budget = measurement.budget, !(budget > 0 && budget <= 3600) {
-      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
-    }
-    plan.secondsPerItem = measurement.budget ?? (quick ? 0.25 : isDefault ? 0.8 : 3)
+    plan.secondsPerItem = try measurement.budgetSeconds() ?? (quick ? 0.25 : isDefault ? 0.8 : 3)
     plan.secondsForItems = isDefault && measurement.budget == nil ? (quick ? 11 : 105) : nil
     let visits = try measurement.visitCount(standard: quick ? 1 : 3)
     plan.visits = BuildConfiguration.isDebug ? 1 : visits

@@ -7,13 +7,13 @@ import Foundation
 struct MeasurementOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Sampling ends when the 95 % interval of every speed-up is narrower, as in 3% or 0.03.",
-      valueName: "fraction"))
+      "Sampling ends when the 95 % interval of every speed-up is narrower: \(Percentage.rule).",
+      valueName: "percentage"))
   var precision = "3%"
 
   @Option(
     help: ArgumentHelp(
-      "Seconds of sampling per item, all engines together, once --rounds are done; 0.25 with --quick, 0.8 in the default job, 1 in tune, else 3.",
+      "Seconds of sampling per item, all engines together, once --rounds are done; if left out 0.25 with --quick, 0.8 in the default job, 1 in tune, else 3.",
       valueName: "seconds"))
   var budget: Double?
 
@@ -25,24 +25,40 @@ struct MeasurementOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Times that every item is measured, with all others in between: rounds and budget are shared out; 3, with --quick 1.",
+      "Times that every item is measured, with all others in between: rounds and budget are shared out; if left out 3, with --quick 1; tune has one.",
       valueName: "count"))
   var visits: Int?
 
   @Option(
     help: ArgumentHelp(
-      "What the caches hold before a sample: warm (what an untimed execution left), network (L1 and L2 something else), cold (all something else).",
-      valueName: "list"))
+      "What the caches hold before a sample: warm (what an untimed execution left), network (L1 and L2 something else), cold (all something else); several make a sweep.",
+      valueName: "list"), completion: .custom(Completions.values(of: CacheState.self)))
   var cache = "warm"
 
   @Option(
     help: ArgumentHelp(
-      "Limits of the workspace that engines obey or decline, as in 1MiB,16MiB,64MiB; several make a sweep.",
+      "Limits of the workspace that engines obey or decline, in bytes or as in 1MiB,16MiB,64MiB; several make a sweep.",
       valueName: "list"))
   var workspace = "64MiB"
 
   @Flag(help: "Prints where the time went.")
   var verbose = false
+
+  /// The seconds that `--budget` means; nil where it is left out.
+  func budgetSeconds() throws -> Double? {
+    try budget.map { try Self.seconds($0, option: "budget", most: 3600) }
+  }
+
+  /// A number of seconds that is possible.
+  ///
+  /// - Throws: `UsageError`.
+  static func seconds(_ value: Double, option: String, most: Double) throws -> Double {
+    guard value > 0, value <= most else {
+      throw UsageError(
+        "--\(option) is \(value), more than 0 and at most \(String(format: "%g", most)) seconds are possible")
+    }
+    return value
+  }
 
   /// The fraction that `--precision` means.
   func precisionFraction() throws -> Double {
@@ -52,20 +68,33 @@ struct MeasurementOptions: ParsableArguments {
   }
 
   /// The number of rounds that `--rounds` means.
-  func leastRounds() throws -> Int {
-    guard (1...100_000).contains(rounds) else {
-      throw UsageError("--rounds is \(rounds), 1 to 100000 are possible")
-    }
-    return rounds
-  }
+  func leastRounds() throws -> Int { try Self.count(rounds, option: "rounds", 1...100_000) }
 
   /// The number of visits that `--visits` means.
   func visitCount(standard: Int) throws -> Int {
-    let count = visits ?? standard
-    guard (1...1000).contains(count) else {
-      throw UsageError("--visits is \(count), 1 to 1000 are possible")
+    try Self.count(visits ?? standard, option: "visits", 1...1000)
+  }
+
+  /// A number that is possible.
+  ///
+  /// - Throws: `UsageError`.
+  static func count(_ value: Int, option: String, _ possible: ClosedRange<Int>) throws -> Int {
+    guard possible.contains(value) else {
+      throw UsageError(
+        "--\(option) is \(value), \(possible.lowerBound) to \(possible.upperBound) are possible")
     }
-    return count
+    return value
+  }
+
+  /// The state that a list of one means, for commands that measure under one.
+  ///
+  /// - Throws: `UnknownNameError`, `UsageError`.
+  static func cacheState(_ text: String) throws -> CacheState {
+    let states = try NameList.values(text, option: "cache", as: CacheState.self)
+    guard states.count == 1 else {
+      throw UsageError("--cache names \(states.count) states, one is possible: \(text)")
+    }
+    return states[0]
   }
 
   /// What the rows of an item are measured under, one after the other.
@@ -112,7 +141,8 @@ struct MeasurementOptions: ParsableArguments {
 struct ResumeOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Goes on with the unfinished run in that folder; the other arguments as they were.", valueName: "dir"))
+      "Goes on with the unfinished run in that folder; the other arguments as they were. A new run if left out.",
+      valueName: "dir"), completion: .directory)
   var resume: String?
 }
 
@@ -135,17 +165,29 @@ struct RunCondition {
   var text: String { "threads \(pool.threads), \(cache.rawValue), workspace \(workspaceLimit)" }
 }
 
-/// Fractions on the command line.
+/// Fractions on the command line, the same for every option that takes one.
 enum Percentage {
-  /// `5%` and `0.05` are the same.
+  /// What help texts say of the values.
+  static let rule = "a percentage as in 5%, or a fraction below 1 as in 0.05"
+
+  /// `5%` and `0.05` are the same. A 5 without % is neither: it is refused, whatever it may mean elsewhere.
   ///
-  /// - Throws: `UsageError` for anything that is no fraction from 0 to below 10.
+  /// - Throws: `UsageError` for anything but 0 to below 1, with % to below 1000, that says what to write.
   static func parse(_ text: String, option: String) throws -> Double {
     let isPercent = text.hasSuffix("%")
     let digits = text.dropLast(isPercent ? 1 : 0).trimmingCharacters(in: .whitespaces)
-    guard let value = Double(digits), value.isFinite, value >= 0, value / (isPercent ? 100 : 1) < 10 else {
-      throw UsageError("--\(option) is '\(text)'; a fraction as in 5% or 0.05 is needed")
+    guard let value = Double(digits), value.isFinite, value >= 0 else {
+      throw UsageError("--\(option) is \(quoting: text): \(rule) is needed")
     }
-    return value / (isPercent ? 100 : 1)
+    if isPercent {
+      guard value < 1000 else { throw UsageError("--\(option) is \(text), less than 1000% is possible") }
+      return value / 100
+    }
+    guard value < 1 else {
+      throw UsageError(
+        "--\(option) is \(quoting: text) without a unit: write \(digits)% for \(digits) percent, "
+          + "or a fraction below 1 as in 0.05")
+    }
+    return value
   }
 }

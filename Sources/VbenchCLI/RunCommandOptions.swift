@@ -33,7 +33,7 @@ enum NameList {
 
   /// The engines that `--backends` names; `all` is every engine of the build. One that is named twice competes with itself.
   ///
-  /// - Throws: `ConvError.unknownName`, `UsageError`.
+  /// - Throws: `ConvError.unknownName`, `MisplacedNameError`, `UsageError`.
   static func competitors(_ text: String) throws -> [Competitor] {
     var result: [Competitor] = []
     let names = split(text)
@@ -44,7 +44,7 @@ enum NameList {
       let found =
         try name == "all"
         ? BackendRegistry.all.map { Competitor($0) }
-        : [BackendRegistry.named(name)].map { Competitor($0.backend, variant: $0.variant) }
+        : [competitor(name)]
       for competitor in found {
         let copies = result.count { $0.selection == competitor.selection }
         if copies > 0 && name == "all" { continue }
@@ -60,10 +60,20 @@ enum NameList {
 
   /// The engine of that name, or a variant of one: `winograd`, `winograd[tile=4x4]`.
   ///
-  /// - Throws: `ConvError.unknownName`.
-  static func competitor(_ name: String) throws -> Competitor {
-    let selection = try BackendRegistry.named(name)
+  /// - Throws: `ConvError.unknownName`; `MisplacedNameError` where the name is that of a suite or a network.
+  static func competitor(_ name: String, in place: NameKind.Place = .selection) throws -> Competitor {
+    let selection = try selection(name, in: place)
     return Competitor(selection.backend, variant: selection.variant)
+  }
+
+  /// As `BackendRegistry.named`, which knows engines only.
+  ///
+  /// - Throws: `ConvError.unknownName`; `MisplacedNameError` where the name is that of a suite or a network.
+  static func selection(
+    _ name: String, in place: NameKind.Place = .selection
+  ) throws -> BackendRegistry.Selection {
+    if let error = MisplacedNameError(name, wanted: "an engine", .engine, in: place) { throw error }
+    return try BackendRegistry.named(name)
   }
 
   /// The values of an option that is a list of an enumeration's names.

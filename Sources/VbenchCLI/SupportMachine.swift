@@ -76,9 +76,8 @@ struct MachineDescription {
 
   /// The commit of the checkout that the executable lies in, with `+` where files have been changed.
   private static func commit() -> String? {
-    let executable = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath()
-    guard FileManager.default.fileExists(atPath: executable.path) else { return nil }
-    let folder = executable.deletingLastPathComponent().path
+    let folder = Executable.folder.path
+    guard FileManager.default.fileExists(atPath: folder) else { return nil }
     guard let commit = git(["-C", folder, "rev-parse", "--short=12", "HEAD"]) else { return nil }
     let changes = git(["-C", folder, "status", "--porcelain", "--untracked-files=no"])
     return commit + (changes.map { $0.isEmpty ? "" : "+" } ?? "")

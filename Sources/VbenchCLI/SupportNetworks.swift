@@ -10,9 +10,10 @@ extension ImageNetwork {
 
   /// The network of that name.
   ///
-  /// - Throws: `UnknownNameError`.
-  static func known(_ name: String) throws -> ImageNetwork {
+  /// - Throws: `UnknownNameError`; `MisplacedNameError` where the name is that of a suite or an engine.
+  static func known(_ name: String, in place: NameKind.Place = .selection) throws -> ImageNetwork {
     guard let network = named(name) else {
+      if let error = MisplacedNameError(name, wanted: "a network", .network, in: place) { throw error }
       throw UnknownNameError(kind: "network", name: name, known: all.map(\.name))
     }
     return network

@@ -9,8 +9,8 @@ import Foundation
 struct PlanFileOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A plan file of `vbench tune`, which auto follows; what of it does not apply is said. Without --threads it decides their number.",
-      valueName: "file"))
+      "A plan file of `vbench tune`, which auto follows; what of it does not apply is said. Without --threads it decides their number. If left out auto predicts.",
+      valueName: "file"), completion: .file(extensions: ["json"]))
   var plan: String?
 
   /// The file; nil where none is named.

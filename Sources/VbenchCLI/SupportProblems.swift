@@ -1,23 +1,31 @@
 import ArgumentParser
+import ConvBackends
 import ConvCore
 import ConvHarness
+import ConvNN
 import ConvONNX
 import Foundation
 
-/// The options that say which problems there are: the same for every command that measures.
+/// What says which problems there are: the same for every command that measures or explains.
 struct ProblemOptions: ParsableArguments {
   typealias Layer = ProblemSources.Layer
+
+  @Argument(
+    help: ArgumentHelp(
+      "Problems (canonical text or benchdnn's language), suites, files or patterns as for --suite, ONNX models.",
+      valueName: "problem"), completion: .custom(Completions.problems))
+  var problems: [String] = []
 
   @Option(
     help: ArgumentHelp(
       "A built-in suite (`vbench list suites`), a file of problem lines or of benchdnn's, or a pattern of either, as in 'shapes/*'; repeatable.",
-      valueName: "name|file"))
+      valueName: "name|file"), completion: .custom(Completions.suites))
   var suite: [String] = []
 
   @Option(
     help: ArgumentHelp(
       "The convolution layers of an ONNX model, equal ones merged; where the data choose a branch those of both, quantised ones as float32; what is left out is noted; repeatable.",
-      valueName: "file"))
+      valueName: "file"), completion: .file(extensions: ["onnx"]))
   var onnx: [String] = []
 
   @Option(
@@ -28,33 +36,70 @@ struct ProblemOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Only problems whose name, canonical text or node a regular expression (without looking ahead or back) matches, anywhere in it.",
+      "Only problems whose name, canonical text or node a regular expression (without looking ahead or back) matches, anywhere in it; all if left out.",
       valueName: "regex"))
   var match: String?
 
   @Option(
-    help:
-      "Batch size in the place of the problems' and networks' own; of an ONNX model that leaves it open the first size of its inputs."
-  )
+    help: ArgumentHelp(
+      "Networks (`vbench list networks`), as in seed-cnn,resnet18: run and compare take their full training steps, other commands the convolutions in these; repeatable.",
+      valueName: "list"), completion: .custom(Completions.networks))
+  var network: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Images per batch, in the place of the problems' and networks' own; of an ONNX model that leaves it open the first size of its inputs.",
+      valueName: "images"))
   var batch: Int?
 
-  @Flag(help: "Prints the problems that would run, and runs nothing.")
+  @Flag(help: "Prints what would run, and under which conditions, and runs nothing.")
   var list = false
 
   /// Whether any source of problems is named.
-  var namesProblems: Bool { !suite.isEmpty || !onnx.isEmpty }
+  var namesProblems: Bool { !problems.isEmpty || !suite.isEmpty || !onnx.isEmpty }
 
-  /// The problems that the options name, in their order; `--batch` and `--match` are applied. Sources without any are named in notes.
+  /// Whether anything at all is named.
+  var isEmpty: Bool { !namesProblems && network.isEmpty }
+
+  /// The networks that are named, each once.
   ///
-  /// - Parameters:
-  ///   - texts: problems on the command line.
-  ///   - others: problems that come without being named.
-  ///   - limit: how many of each suite at most.
-  /// - Throws: `UsageError` where nothing matches, `NoProblemError` where no source holds a problem; what the readers throw.
-  func layers(texts: [String] = [], others: [Layer] = [], limit: Int = .max) throws -> [Layer] {
+  /// - Throws: `UnknownNameError`, `MisplacedNameError`.
+  func networks() throws -> [ImageNetwork] {
+    var networks: [ImageNetwork] = []
+    for name in network.flatMap(NameList.split) where !networks.contains(where: { $0.name == name }) {
+      networks.append(try ImageNetwork.known(name))
+    }
+    return networks
+  }
+
+  /// The convolutions in training steps of the networks that are named, as auto runs them.
+  ///
+  /// - Throws: as `networks`; `UsageError` for a batch that no problem has.
+  func convolutionsOfNetworks() throws -> [Layer] {
+    try checkBatch()
+    return try networks().flatMap { network in
+      try NetworkConvolutions(
+        of: network, batch: batch ?? network.batch, on: Competitor(.auto),
+        threads: WorkerPool.shared.threads
+      ).problems.map { (suite: network.name, problem: $0) }
+    }
+  }
+
+  private func checkBatch() throws {
     if let batch, !(1...ConvProblem.Limits.size).contains(batch) {
       throw UsageError("--batch is \(batch), 1 to \(ConvProblem.Limits.size) are possible")
     }
+  }
+
+  /// The problems that the command line names, in their order; `--batch` and `--match` are applied. Sources without any are named in notes.
+  ///
+  /// - Parameters:
+  ///   - others: problems that come without being named, or by networks.
+  ///   - limit: how many of each suite at most.
+  /// - Throws: `UsageError` where nothing matches, `NoProblemError` where no source holds a problem; `MisplacedNameError`; what the
+  ///   readers throw.
+  func layers(others: [Layer] = [], limit: Int = .max) throws -> [Layer] {
+    try checkBatch()
     func sized(_ problem: BenchmarkProblem) throws -> BenchmarkProblem {
       guard let batch else { return problem }
       var problem = problem
@@ -62,12 +107,14 @@ struct ProblemOptions: ParsableArguments {
       return problem
     }
     var sources = ProblemSources(pattern: try match.map { try ProblemPattern($0) })
-    for text in texts { try sources.add("command line", [try sized(ProblemFile.parse(text))]) }
-    for suite in try suite.flatMap(BenchmarkSuite.selected) {
+    let words = try ProblemWords(problems)
+    for problem in words.problems { try sources.add("command line", [try sized(problem)]) }
+    for suite in try (words.suites + suite).flatMap(BenchmarkSuite.chosen) {
       for note in suite.notes { Terminal.warn("note: \(suite.name): \(note)") }
       try sources.add(suite.name, suite.problems.map(sized), limit: limit, absence: suite.absence)
     }
-    for (path, model) in try zip(onnx, models()) {
+    let paths = words.models + onnx
+    for (path, model) in try zip(paths, models(paths)) {
       for note in model.notes { Terminal.warn("note: \(path): \(note)") }
       let problems = model.layers.map { BenchmarkProblem($0) }
       // A batch that the model leaves open has been filled in already, before it went through the layers.
@@ -81,15 +128,20 @@ struct ProblemOptions: ParsableArguments {
     return layers
   }
 
-  /// The models of `--onnx`, at the shapes of `--shapes`.
-  private func models() throws -> [ConvolutionModel] {
+  /// The models of these paths, at the shapes of `--shapes`.
+  private func models(_ paths: [String]) throws -> [ConvolutionModel] {
     do {
       let stated = try shapes.flatMap(InputShape.list)
-      if onnx.isEmpty && !stated.isEmpty {
-        throw UsageError("--shapes states shapes of an --onnx model's inputs, and no model is named")
+      if paths.isEmpty && !stated.isEmpty {
+        throw UsageError("--shapes states shapes of an ONNX model's inputs, and no model is named")
       }
-      let models = try onnx.map { path in
-        try ConvolutionModel(path: path, batch: batch, shapes: stated, passesOverOthers: onnx.count > 1)
+      let models = try paths.map { path in
+        do {
+          return try ConvolutionModel(
+            path: path, batch: batch, shapes: stated, passesOverOthers: paths.count > 1)
+        } catch let error as FileError {
+          throw ProblemWords.advice(on: path, failing: error) ?? error
+        }
       }
       let inputs = models.flatMap(\.inputs)
       for shape in stated {
@@ -133,38 +185,6 @@ struct ProblemOptions: ParsableArguments {
       Terminal.warn("note: \(idle) problems have none of the passes and filter states that are asked for")
     }
     return items
-  }
-
-  /// What `--list` prints: one line per problem, and how many there are.
-  static func listing(_ items: [RunItem]) -> String {
-    let hasNodes = items.contains { !$0.problem.nodes.isEmpty }
-    var table = TextTable(
-      ["suite", "name", "problem", "passes", "times", "GFLOP"] + (hasNodes ? ["nodes"] : []),
-      rightAligned: [4, 5])
-    var layers = 0.0
-    var giga = 0.0
-    var index = 0
-    while index < items.count {
-      let item = items[index]
-      let own = items[index...].prefix { $0.suite == item.suite && $0.problem == item.problem }
-      let passes = ConvPass.allCases.filter { pass in own.contains { $0.pass == pass } }
-      let flops = item.problem.problem.directFLOPs * 1e-9
-      let times = item.problem.multiplicity
-      let nodes = item.problem.nodes.joined(separator: " ")
-      table.add(
-        [
-          item.suite, item.problem.name, item.problem.problem.description,
-          passes.map(\.rawValue).joined(separator: ","), "\(times)", String(format: "%.4g", flops),
-        ] + (hasNodes ? [nodes] : []))
-      layers += Double(times)
-      giga += Double(times) * flops
-      index += own.count
-    }
-    return table.text
-      + String(
-        format:
-          "\n\n%d problems, %.0f layers with their multiplicity, %.4g GFLOP in one pass of all; %d measurements",
-        table.rows.count, layers, giga, items.count)
   }
 }
 

@@ -8,7 +8,8 @@ import Foundation
 struct ProfileOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A profile of `vbench calibrate` to predict times by; if left out this machine's.", valueName: "file"))
+      "A profile of `vbench calibrate` to predict times by; if left out this machine's.", valueName: "file"),
+    completion: .file(extensions: ["json"]))
   var profile: String?
 
   @Flag(
@@ -16,6 +17,13 @@ struct ProfileOption: ParsableArguments {
       On a CPU that nothing is known of, take another machine's prices instead of measuring this one's first.
       """)
   var noCalibrate = false
+
+  /// Reads a file that is named, for what is wrong with it.
+  ///
+  /// - Throws: `FileError`.
+  func check() throws {
+    if let profile { _ = try MachineProfile(path: profile) }
+  }
 
   /// Makes the machine's profile that of this process; to be called after OpenBLAS has got its core. Where nothing is known of the
   /// machine and choices are going to be made, it is calibrated now, and says so.

@@ -2,12 +2,13 @@ import ArgumentParser
 import ConvBackends
 import ConvHarness
 
-/// What `vbench run` verifies on.
+/// What `vbench run` and `vbench tune` verify on.
 struct VerificationOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Distribution of the operands: uniform (on [-1, 1)), normal, integers (-2 to 2), sparse (nine of ten are zero), offset "
-        + "(normal about 8).", valueName: "name"))
+        + "(normal about 8).", valueName: "name"),
+    completion: .list(DataDistribution.allCases.map(\.rawValue)))
   var data = "uniform"
 
   /// The distribution that `--data` names.

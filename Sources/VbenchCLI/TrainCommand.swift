@@ -33,55 +33,72 @@ struct TrainCommand: ParsableCommand {
         vbench train seed-cnn --resume seed.safetensors --epochs 5
       """)
 
-  @Argument(help: "The network; `vbench list networks` names them.")
+  @Argument(
+    help: "The network; `vbench list networks` names them.", completion: .list(ImageNetwork.all.map(\.name)))
   var model: String
 
-  @Option(help: ArgumentHelp("Folder of the data set.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Folder of the data set.", valueName: "dir"), completion: .directory)
   var dataset = FashionMNIST.systemDirectory
 
-  @Option(help: "The engine of the convolutions, with a variant where one is wanted: winograd[tile=4x4].")
+  @Option(
+    help: ArgumentHelp(
+      "The engine of the convolutions, with a variant where one is wanted: winograd[tile=4x4].",
+      valueName: "engine"), completion: Completions.engine)
   var backend = "im2col"
 
   @Option(
-    help:
-      "An engine, or a variant of one, for the layers that the backend declines; without one they are an error."
-  )
+    help: ArgumentHelp(
+      "An engine, or a variant of one, for the layers that the backend declines; without one they are an error.",
+      valueName: "engine"), completion: Completions.engine)
   var fallback: String?
 
   @OptionGroup var planFile: PlanFileOption
 
-  @Option(help: "Passes over the training images, those of a resumed run included.")
+  @Option(
+    help: ArgumentHelp(
+      "Passes over the training images, those of a resumed run included.", valueName: "count"))
   var epochs = 1
 
-  @Option(help: "Images per step. (default: the network's own, `vbench list networks`)")
+  @Option(
+    help: ArgumentHelp(
+      "Images per step. (default: the network's own, `vbench list networks`)", valueName: "images"))
   var batchSize: Int?
 
-  @Option(name: .customLong("lr"), help: "Learning rate. (default: 0.001 for adam, 0.01 for sgd)")
+  @Option(
+    name: .customLong("lr"),
+    help: ArgumentHelp("Learning rate. (default: 0.001 for adam, 0.01 for sgd)", valueName: "number"))
   var learningRate: Double?
 
-  @Option(help: "The update rule. (default: adam)")
+  @Option(help: ArgumentHelp("The update rule. (default: adam)", valueName: "name"))
   var optimizer: OptimizerName?
 
-  @Option(help: "Momentum of sgd. (default: 0.9)")
+  @Option(help: ArgumentHelp("Momentum of sgd, from 0 to below 1. (default: 0.9)", valueName: "number"))
   var momentum: Double?
 
   @Option(help: "Seed of initial weights and of the order of images. (default: 0)")
   var seed: UInt64?
 
   @Option(
-    help: ArgumentHelp("Uses the first images only, for training and for testing.", valueName: "images"))
+    help: ArgumentHelp(
+      "Uses the first images only, for training and for testing; all if left out.", valueName: "images"))
   var limit: Int?
 
-  @Option(help: ArgumentHelp("Writes a checkpoint after each epoch and on Ctrl-C.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Writes a checkpoint after each epoch and on Ctrl-C; none if left out.", valueName: "file"),
+    completion: .file(extensions: ["safetensors"]))
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Goes on from a checkpoint, with its settings.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Goes on from a checkpoint, with its settings; a new run if left out.", valueName: "file"),
+    completion: .file(extensions: ["safetensors"]))
   var resume: String?
 
   @Option(
-    help:
-      "Threads of all operations. (default: one per processor, or VBENCH_THREADS; with --plan as it was tuned)"
-  )
+    help: ArgumentHelp(
+      "Threads of all operations. (default: one per processor, or VBENCH_THREADS; with --plan as it was tuned)",
+      valueName: "count"))
   var threads: Int?
 
   @OptionGroup var openBLAS: OpenBLASOption
@@ -109,18 +126,20 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    let network = try ImageNetwork.known(model)
+    let network = try ImageNetwork.known(model, in: .train)
     let followed = try planFile.read()
     let pool = try NameList.pool(threads: threads ?? followed?.threadsOfPool())
-    let named = try ([backend] + (fallback.map { [$0] } ?? [])).map { try NameList.competitor($0) }
+    let named = try ([backend] + (fallback.map { [$0] } ?? [])).map {
+      try NameList.competitor($0, in: .train)
+    }
     let engines = try followed?.apply(to: named, threads: [pool.threads]) ?? named
     let backend = engines[0]
-    try openBLAS.apply()
-    try profile.apply(to: engines)
     Interruption.catchSignals()
     let claim = try checkpoint.map(AtomicFile.claim)
     defer { claim?.end() }
     let start = try resume.map { try TrainCheckpoint(path: $0) }
+    try openBLAS.apply()
+    try profile.apply(to: engines)
 
     var train = try FashionMNIST.split("train", in: dataset)
     var test = try FashionMNIST.split("t10k", in: dataset)

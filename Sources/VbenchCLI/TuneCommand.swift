@@ -9,118 +9,128 @@ import Foundation
 struct TuneCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tune",
-    abstract: "Measures every engine and variant on a suite and writes a plan that auto follows.",
+    abstract: "Measures every engine and variant on layers and writes a plan that auto follows.",
     discussion: """
       Each candidate is verified before it is timed; of those within 2 % of the fastest the most accurate one is taken. A plan
       holds for this processor (down to its stepping), instruction set and number of threads, and for the problems at their
-      batch, in their format and filter state; an existing file keeps the choices of other machines, and those of this one
+      batch, in their format and filter state; several numbers of threads make a plan each; an existing file keeps the choices of other machines, and those of this one
       made under the same limits, cache state and core of OpenBLAS. Where a run does not follow a plan, it says so.
 
       EXAMPLES
         vbench tune resnet50 -o plan.json
+        vbench tune model.onnx conv2d:n1c64h56w56k64r3s3p1 --threads 1,2 -o plan.json
         vbench tune resnet50 --batch 1 --max-error 1e-4 --workspace 16MiB -o plan.json
-        vbench run --suite resnet50 --backends auto,im2col --plan plan.json
+        vbench run resnet50 --backends auto,im2col --plan plan.json
         vbench tune --network resnet18 -o plan.json        and then:
         vbench train resnet18 --backend auto --plan plan.json
       """)
 
-  @Argument(
-    help: ArgumentHelp("Suites (`vbench list suites`) or files of problem lines.", valueName: "suite"))
-  var suites: [String] = []
-
   @OptionGroup var selection: ProblemOptions
 
   @Option(
-    help: ArgumentHelp(
-      "The convolutions in training steps of networks (`vbench list networks`), as in seed-cnn,resnet18; repeatable.",
-      valueName: "list"))
-  var network: [String] = []
-
-  @Option(name: [.customShort("o"), .long], help: ArgumentHelp("The plan file.", valueName: "file"))
-  var output: String
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("The plan file; needed unless --list is given.", valueName: "file"),
+    completion: .file(extensions: ["json"]))
+  var output: String?
 
   @Option(
-    help: ArgumentHelp("Largest tolerable error, relative to the results' rms, as in 1e-4.", valueName: "E"))
-  var maxError: Double?
+    help: ArgumentHelp(
+      "Largest tolerable error, relative to the results' rms: a fraction below 1 as in 1e-4, or a percentage as in 0.01%; any if left out.",
+      valueName: "percentage"))
+  var maxError: String?
 
   @Option(
     help: ArgumentHelp(
       "Candidates, all engines but auto with all; engines and variants of ours if left out.",
-      valueName: "list"))
+      valueName: "list"), completion: .custom(Completions.engines))
   var backends: String?
 
   @OptionGroup var layerOptions: LayerOptions
 
-  @Option(help: "Threads of the worker pool.")
-  var threads: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Threads of the worker pool; several are tuned one after the other, as in 1,2; VBENCH_THREADS or one per processor if left out.",
+      valueName: "list"))
+  var threads: String?
 
   @OptionGroup var measurement: MeasurementOptions
 
+  @OptionGroup var verification: VerificationOptions
+
   @OptionGroup var openBLAS: OpenBLASOption
+  @OptionGroup var profile: ProfileOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }
-    if let maxError, !(maxError > 0) { throw UsageError("--max-error is \(maxError), it must be above 0") }
-    let budget = measurement.budget ?? 1
-    guard budget > 0, budget <= 3600 else {
-      throw UsageError("--budget is \(budget), more than 0 and at most 3600 seconds are possible")
-    }
+    let maxError = try maxErrorFraction()
     if measurement.visits != nil {
       throw UsageError("tune measures every problem once: --visits is for vbench run")
     }
-    let conditions = try measurement.conditions(threads: threads.map(String.init))
-    guard conditions.count == 1 else {
+    let conditions = try measurement.conditions(threads: threads)
+    let limits = Set(conditions.map(\.workspaceLimit)), caches = Set(conditions.map(\.cache))
+    guard limits.count == 1, caches.count == 1 else {
       throw UsageError("a plan is tuned under one condition: --cache and --workspace take one value each")
     }
-    let pool = conditions[0].pool
+    let candidates = try candidates()
+    var settings = RunSettings(
+      pool: conditions[0].pool, baseline: candidates[0].label, seed: layerOptions.seed,
+      distribution: try verification.distribution())
+    settings.sampling.budgetSeconds = try measurement.budgetSeconds() ?? 1
+    settings.sampling.precision = try measurement.precisionFraction()
+    settings.sampling.leastRounds = try measurement.leastRounds()
     let items = try items()
     if items.isEmpty {
-      throw UsageError("no suite or network is named; as in vbench tune resnet50 -o plan.json")
+      throw UsageError("nothing to tune is named; as in vbench tune resnet50 -o plan.json")
     }
-    if selection.list { return StandardOutput.write(ProblemOptions.listing(items)) }
-    let candidates = try candidates()
+    if let output { try AtomicFile.checkCreatable(output) }
+    if output == nil && !selection.list {
+      throw UsageError("--output FILE is needed, the plan; as in -o plan.json")
+    }
+    try profile.check()
+    try openBLAS.apply(isQuiet: selection.list)
+    guard let output, !selection.list else {
+      let listing = ProblemListing(items, engines: candidates, conditions: conditions)
+      return StandardOutput.write(listing.text)
+    }
+    if BuildConfiguration.isDebug {
+      throw UsageError("a debug build refuses to time: tune needs a release build")
+    }
     Interruption.catchSignals()
     // Before the file is read: what another process adds to it meanwhile would be lost.
     let claim = try AtomicFile.claim(output)
     defer { claim.end() }
     var file = ConvPlanFile()
     if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
-    var settings = conditions[0].applied(
-      to: RunSettings(pool: pool, baseline: candidates[0].label, seed: layerOptions.seed))
-    settings.sampling.budgetSeconds = budget
+    try profile.apply(to: candidates)
     settings.prices = MachineProfile.current.prices
-    settings.sampling.precision = try measurement.precisionFraction()
-    settings.sampling.leastRounds = try measurement.leastRounds()
-    if BuildConfiguration.isDebug {
-      throw UsageError("a debug build refuses to time: tune needs a release build")
-    }
-    try openBLAS.apply()
-    var plan = ConvPlanFile.MachinePlan(
-      machine: .current(threads: pool.threads),
-      conditions: ConvPlanFile.Conditions(
-        maxError: maxError, workspaceLimit: settings.workspaceLimit, cacheState: settings.cache.rawValue,
-        openBLASCore: BackendRegistry.openBLASCore))
-    try measure(items, candidates, settings, into: &plan)
-    // What was measured before Ctrl-C is whole and worth keeping.
-    file.merge(plan)
-    if !plan.choices.isEmpty {
+    for condition in conditions where !Interruption.isRequested {
+      let settings = condition.applied(to: settings)
+      var plan = ConvPlanFile.MachinePlan(
+        machine: .current(threads: condition.pool.threads),
+        conditions: ConvPlanFile.Conditions(
+          maxError: maxError, workspaceLimit: settings.workspaceLimit, cacheState: settings.cache.rawValue,
+          openBLASCore: BackendRegistry.openBLASCore))
+      try measure(items, candidates, settings, maxError, into: &plan)
+      // What was measured before Ctrl-C is whole and worth keeping.
+      file.merge(plan)
+      if plan.choices.isEmpty { continue }
       try file.write(to: output)
       StandardOutput.line("\(output): \(plan.choices.count) choices for \(plan.machine)")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
   }
 
+  /// The fraction that `--max-error` means; nil where it is left out.
+  func maxErrorFraction() throws -> Double? {
+    guard let maxError else { return nil }
+    let fraction = try Percentage.parse(maxError, option: "max-error")
+    guard fraction > 0 else { throw UsageError("--max-error is \(maxError), it must be above 0") }
+    return fraction
+  }
+
   /// What is tuned.
   func items() throws -> [RunItem] {
-    var selection = selection
-    selection.suite += suites
-    let trained = try network.flatMap(NameList.split).map(ImageNetwork.known).flatMap { network in
-      try NetworkConvolutions(
-        of: network, batch: selection.batch ?? network.batch, on: Competitor(.auto),
-        threads: WorkerPool.shared.threads
-      ).problems.map { (suite: network.name, problem: $0) }
-    }
-    return try layerOptions.items(selection.layers(others: trained), of: selection)
+    try layerOptions.items(selection.layers(others: selection.convolutionsOfNetworks()), of: selection)
   }
 
   /// What competes; auto is none of them, since it chooses among engines.
@@ -137,7 +147,7 @@ struct TuneCommand: ParsableCommand {
   }
 
   private func measure(
-    _ items: [RunItem], _ candidates: [Competitor], _ settings: RunSettings,
+    _ items: [RunItem], _ candidates: [Competitor], _ settings: RunSettings, _ maxError: Double?,
     into plan: inout ConvPlanFile.MachinePlan
   ) throws {
     let start = ContinuousClock.now

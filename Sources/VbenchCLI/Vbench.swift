@@ -20,8 +20,8 @@ struct Vbench: ParsableCommand {
       EXAMPLES
         vbench run                                the default job
         vbench run conv2d:n1c64h56w56k64r3s3p1    one layer on every engine
-        vbench run --suite resnet50 --backends winograd,im2col
-        vbench compare --suite resnet50 --output out   beside another library
+        vbench run resnet50 --backends winograd,im2col
+        vbench compare resnet50 --output out      beside another library
         vbench check                              stored reference numbers
         vbench train seed-cnn --backend winograd  a real training run
         vbench list suites                        what there is
@@ -40,15 +40,24 @@ struct Vbench: ParsableCommand {
 
       EXIT CODES
         0 good, 1 a verification failed, 2 a regression, 64 usage,
-        65 malformed file, 66 missing input, 71 no memory (or too few files,
-        threads, stack), 73 cannot create output, 74 input/output error,
-        130 interrupted
+        65 malformed file, 66 missing input, 70 a fault of vbench, 71 no memory
+        (or too few files, threads, stack), 73 cannot create output,
+        74 input/output error, 130 interrupted
 
       ENVIRONMENT
-        VBENCH_THREADS  threads of the worker pool (default: the processors that
-                        affinity and control groups grant, quotas rounded down)
-        VBENCH_ISA      avx512, avx2 or baseline
-        NO_COLOR        progress without colours
+        VBENCH_THREADS      threads of the worker pool (default: the processors
+                            that affinity and control groups grant, quotas
+                            rounded down)
+        VBENCH_ISA          avx512, avx2 or baseline; the best of the CPU
+        VBENCH_REFERENCES   folder of stored references; that of the checkout
+        OPENBLAS_CORETYPE   core of OpenBLAS, with --openblas-core env
+        ONEDNN_MAX_CPU_ISA  (or DNNL_MAX_CPU_ISA) limits oneDNN's code
+        XDG_CACHE_HOME      keeps vbench/profiles; $HOME/.cache
+        NO_COLOR            progress without colours, where it is set
+        TERM                dumb: progress in plain lines
+
+      COMPLETIONS
+        vbench --generate-completion-script bash, zsh or fish
       """,
     version: version,
     subcommands: [
@@ -71,7 +80,9 @@ struct Vbench: ParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     do {
       try StartLimits.require()
-      arguments = try ArgumentFile.expanded(ArgumentFile.ofProcess())
+      let words = try ArgumentFile.ofProcess()
+      // What a shell asks completions for is half written: nothing in it is read.
+      arguments = try words.first == "---completion" ? words : ArgumentFile.expanded(words)
       var command = try parseAsRoot(arguments)
       try command.run()
     } catch {

@@ -80,7 +80,8 @@ enum CommandLineRunner {
     return try finish(process, "vbench \(arguments.joined(separator: " ")) \(redirected)")
   }
 
-  private static func finish(_ process: Process, _ command: String) throws -> Outcome {
+  /// Runs a process to its end; `command` is for messages.
+  static func finish(_ process: Process, _ command: String) throws -> Outcome {
     // Files instead of pipes: a full pipe would stop the process.
     try withTemporaryFolder { path in
       let folder = URL(fileURLWithPath: path)
