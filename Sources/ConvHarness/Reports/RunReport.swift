@@ -103,6 +103,7 @@ public struct RunReport: Sendable {
   public var markdown: String {
     var text = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if let partialSentence { text += "**\(partialSentence)**\n\n" }
+    text += answerSection
     text += libraryWarnings + noiseWarning
     text += "```\n\(command)\n```\n\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += "| \(key) | \(RunReport.cell(value)) |\n" }
@@ -150,6 +151,7 @@ public struct RunReport: Sendable {
     if let correlatedSentence { text += RunReport.sentence(correlatedSentence) + "\n\n" }
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
+    let speeds = SpeedTexts(rows)
     for suite in suites {
       text += "### \(suite)\n\n"
       text +=
@@ -157,7 +159,7 @@ public struct RunReport: Sendable {
       text += " error / bound | bits | speed-up | | time / best | |\n"
       text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
       var last = ""
-      for row in rows where row.suite == suite {
+      for (index, row) in rows.enumerated() where row.suite == suite {
         let layer = "\(row.name.isEmpty ? "" : row.name + " ")`\(row.problem)`"
         let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
         let key = layer + pass
@@ -171,8 +173,8 @@ public struct RunReport: Sendable {
             RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
             RunReport.short(row.rooflinePercent),
             RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
-            row.verification.bitsText, RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
-            RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
+            row.verification.bitsText, speeds[index].speedup, speeds[index].verdict,
+            speeds[index].timeToBest, speeds[index].besideBest,
           ]
         text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
       }
@@ -191,6 +193,7 @@ public struct RunReport: Sendable {
     text +=
       " error | speed-up | | time / best | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|---:|---|\n"
     for row in training {
+      let speed = row.speedTexts(among: training, baseline: baseline)
       let cells = [
         row.network, row.backend, "\(row.batch)", "\(row.steps)", RunReport.milliseconds(row.stepSeconds),
         RunReport.milliseconds(row.forward), RunReport.milliseconds(row.backward),
@@ -200,9 +203,8 @@ public struct RunReport: Sendable {
         row.losses.isEmpty
           ? row.problem + row.declined
           : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
-        RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
-        row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
-        row.best?.verdict.rawValue ?? "",
+        RunReport.short(row.trajectoryError), speed.speedup, speed.verdict, speed.timeToBest,
+        speed.besideBest,
       ]
       text += "| \(cells.map(RunReport.cell).joined(separator: " | ")) |\n"
     }
@@ -239,9 +241,10 @@ public struct RunReport: Sendable {
 
   static func milliseconds(_ seconds: [Double]) -> String { short(Statistics.median(seconds) * 1e3) }
 
-  /// `1.83 (1.80–1.86)`; empty for the baseline.
+  /// `1.83 (1.80–1.86)`, without an interval where there are fewer than two rounds; empty for the baseline.
   public static func speedup(_ speedup: Speedup?) -> String {
     guard let speedup, speedup.verdict != .baseline, speedup.ratio.isFinite else { return "" }
+    if speedup.verdict == .unknown { return short(speedup.ratio) }
     return ratio(speedup.ratio, speedup.low, speedup.high)
   }
 
