@@ -113,7 +113,11 @@ struct AgreementCommand: ParsableCommand {
       settings: settings, limits: try MachineLimits.measure(pool: settings.pool), visits: visits)
     var noise = NoiseWatch()
     noise.look()
-    var progress = ProgressBar(total: chosen.count)
+    var progress = ProgressBar(
+      costs: chosen.map {
+        StepForecast.cost(
+          of: $0.problem.problem, engines: competitors.count, seconds: settings.sampling.budgetSeconds)
+      })
     for (index, item) in chosen.enumerated() {
       if Interruption.isRequested { break }
       progress.update(index, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")

@@ -246,7 +246,11 @@ struct ExplainCommand: ParsableCommand {
     var rows: [ResultRow] = []
     var noise = NoiseWatch()
     noise.look()
-    var progress = ProgressBar(total: items.count)
+    var progress = ProgressBar(
+      costs: items.map {
+        StepForecast.cost(
+          of: $0.problem.problem, engines: competitors.count, seconds: run.settings.sampling.budgetSeconds)
+      })
     for (index, item) in items.enumerated() {
       if Interruption.isRequested { break }
       progress.update(index, "\(item.suite) \(item.problem.name) \(item.pass.rawValue)")

@@ -170,7 +170,12 @@ struct PaperMeasurement {
     settings.sampling.budgetSeconds = secondsPerItem
     var run = LayerRun(settings: settings, limits: limits)
     var rows: [ResultRow] = []
-    var progress = ProgressBar(total: layers.count * passes.count)
+    var progress = ProgressBar(
+      costs: layers.flatMap { layer in
+        passes.map { _ in
+          StepForecast.cost(of: layer.problem, engines: competitors.count, seconds: secondsPerItem)
+        }
+      })
     defer { progress.clear() }
     var done = 0
     for layer in layers {

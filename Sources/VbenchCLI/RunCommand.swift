@@ -59,6 +59,12 @@ struct RunCommand: ParsableCommand {
   var baseline = "im2col"
 
   @Option(
+    help: ArgumentHelp(
+      "Layout of the results: wide, with engines as columns, or long, a line for each engine; on a terminal what fits it, in a pipe long.",
+      valueName: "layout"))
+  var table: TableLayout?
+
+  @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
       """
@@ -120,9 +126,10 @@ struct RunCommand: ParsableCommand {
     session.planReport?.show()
     let report = try session.run(folder: folder)
     try junit.write(JUnitReport(report))
-    StandardOutput.write(RunSession.summary(report), terminator: "")
+    StandardOutput.write(RunSession.summary(report, width: Terminal.outputWidth), terminator: "")
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)?.write(to: folder)
+    StandardOutput.write(RunSession.answer(report, width: Terminal.outputWidth), terminator: "")
     StandardOutput.line("report: \(folder)/report.md, to look at: \(folder)/report.html")
     if report.isPartial { throw InterruptedRun(folder: folder) }
     if report.hasFailures { throw ExitCode(ExitStatus.verificationFailed.rawValue) }

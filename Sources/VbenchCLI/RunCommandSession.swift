@@ -68,7 +68,9 @@ struct RunSession {
   ) throws {
     var layers = LayerRun(settings: settings)
     var rows = done.mapValues(\.rows)
-    var table = ResultTable(skeleton(jobs))
+    let skeleton = skeleton(jobs)
+    var table = ResultTable(skeleton, layout: command.table, width: Terminal.outputWidth)
+    var preliminary = Preliminary(skeleton, layout: command.table, plan: plan)
     var shown: Set<Int> = []
     func show(_ index: Int) {
       guard let found = rows[index], !found.isEmpty, shown.insert(index).inserted else { return }
@@ -84,6 +86,7 @@ struct RunSession {
     var progress = ProgressBar(total: jobs.count * plan.visits, skipped: jobs.count * plan.visits - left)
     let start = ContinuousClock.now
     var measured = 0
+    var forecast = forecast(jobs, done)
     for visit in (0..<plan.visits).map({ Visit(index: $0, of: plan.visits) }) {
       for (index, (item, condition)) in jobs.enumerated() where visit.index >= done[index]?.visits ?? 0 {
         if Interruption.isRequested { break }
@@ -93,7 +96,11 @@ struct RunSession {
           measured, of: left, elapsed: (ContinuousClock.now - start).seconds)
         if let limit = limits.first(where: { $0.threads == condition.pool.threads }) { layers.limits = limit }
         progress.update(
-          jobs.count * plan.visits - left + measured, "\(item.suite) \(name) \(item.pass.rawValue)")
+          jobs.count * plan.visits - left + measured, secondsLeft: forecast.secondsLeft(),
+          "\(item.suite) \(name) \(item.pass.rawValue)")
+        let (begun, checkedBefore) = (
+          ContinuousClock.now, layers.ledger.verification + layers.ledger.planning
+        )
         let found = try layers.rows(
           for: item, competitors: competitors, times: !BuildConfiguration.isDebug, visit: visit,
           earlier: rows[index], shouldStop: { Interruption.isRequested })
@@ -101,11 +108,16 @@ struct RunSession {
         // What Ctrl-C cut short is measured again.
         if !Interruption.isRequested { try journal.append(item: index, visit: visit.index, rows: found) }
         measured += 1
+        let checking = layers.ledger.verification + layers.ledger.planning - checkedBefore
+        forecast.finish(index, timing: (ContinuousClock.now - begun).seconds - checking, checking: checking)
         noise.look()
         if let peak = layers.visitPeak { noise.add(peak: peak, threads: condition.pool.threads) }
         if visit.isLast {
           progress.clear()
           show(index)
+        } else if visit.index == 0 && !Interruption.isRequested {
+          progress.clear()
+          preliminary.show(found)
         }
       }
     }
@@ -118,6 +130,21 @@ struct RunSession {
     ledger.kernels = layers.ledger.kernels
     ledger.waiting = layers.ledger.waiting
     ledger.probes += layers.ledger.probes
+  }
+
+  /// How long the visits take: timing by the budget, checking by the operations of the direct algorithm.
+  private func forecast(
+    _ jobs: [(item: RunItem, condition: RunCondition)], _ done: [Int: (visits: Int, rows: [ResultRow])]
+  ) -> VisitForecast {
+    var forecast = VisitForecast(
+      jobs.map { item, _ in
+        // What takes no time to compute has to be planned and looked at all the same.
+        let work = item.problem.problem.directFLOPs + 1e7
+        // The least rounds of large layers take longer than the budget.
+        return VisitForecast.Item(timing: max(plan.secondsPerItem, work / 1e10), checking: work)
+      }, visits: plan.visits)
+    for (index, beginning) in done { forecast.skip(index, visits: beginning.visits) }
+    return forecast
   }
 
   /// A report whose rows have their keys only.
@@ -238,7 +265,7 @@ struct RunSession {
   }
 
   /// What standard output says after the table of results: training steps, how choosers did, and what is wrong.
-  static func summary(_ report: RunReport) -> String {
+  static func summary(_ report: RunReport, width: Int? = nil) -> String {
     var text = ""
     if !report.training.isEmpty {
       var training = TextTable(
@@ -247,6 +274,7 @@ struct RunSession {
           "time/best", "",
         ], rightAligned: [2, 3, 4, 6, 7, 9])
       for row in report.training {
+        let speed = row.speedTexts(among: report.training, baseline: report.baseline)
         let seconds = zip(zip(row.forward, row.backward), row.optimizer).map { $0.0 + $0.1 + $1 }
         let median = Statistics.median(seconds)
         training.add([
@@ -254,13 +282,19 @@ struct RunSession {
           RunReport.short(Double(row.batch) / median),
           row.problem.isEmpty && row.declined.isEmpty
             ? "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))"
-            : row.problem + row.declined,
-          RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
-          row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
-          row.best?.verdict.rawValue ?? "",
+            : row.problem.isEmpty ? "declined" : "failed",
+          RunReport.short(row.trajectoryError), speed.speedup, speed.verdict, speed.timeToBest,
+          speed.besideBest,
         ])
       }
-      text += (report.rows.isEmpty ? "" : "\n") + training.text + "\n"
+      let ranks = [0, 0, 5, 0, 6, 4, 1, 0, 2, 7, 3]
+      text += (report.rows.isEmpty ? "" : "\n") + training.text(width: width, ranks: ranks) + "\n"
+      for row in report.training where !(row.problem + row.declined).isEmpty {
+        let verb = row.problem.isEmpty ? "declined" : "failed"
+        text +=
+          QuotedText.visible("\(verb): \(row.backend) on \(row.network): \(row.problem)\(row.declined)")
+          + "\n"
+      }
     }
     text += report.chooserSentences.map { QuotedText.visible($0) + "\n" }.joined()
     for row in report.rows where [.failed, .mistrusted].contains(row.verification.verdict) {

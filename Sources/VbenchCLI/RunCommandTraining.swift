@@ -43,12 +43,14 @@ extension RunSession {
         settings: settings, secondsLimit: plan.trainingSeconds, network: network, fallback: fallback)
       var progress = ProgressBar(total: images.batches.count * competitors.count)
       var done = 0
+      var forecast = TrainingForecast(
+        engines: competitors.count, steps: images.batches.count, seconds: plan.trainingSeconds)
       var rows = try run.rows(
         images, competitors: competitors, shouldStop: { Interruption.isRequested },
         seesPeak: { noise.add(peak: $0, threads: settings.pool.threads) },
-        progress: {
+        progress: { engine, text in
           done += 1
-          progress.update(done, $0)
+          progress.update(done, secondsLeft: forecast.secondsLeft(beginning: engine), text)
         })
       progress.clear()
       try addTrajectories(network, fallback, &rows)

@@ -31,6 +31,26 @@ enum Terminal {
     if let stated, stated < least { setenv("COLUMNS", "\(least)", 1) }
   }
 
+  /// Columns of the terminal that standard output is; nil where it is none.
+  static var outputWidth: Int? { isatty(STDOUT_FILENO) == 0 ? nil : columns(STDOUT_FILENO) ?? 80 }
+
+  /// A line broken between words where a terminal would break it anywhere; what goes on is indented.
+  static func wrapped(_ line: String, width: Int?, indent: Int) -> String {
+    guard let width, width > 2 * indent, line.count > width else { return line }
+    let margin = line.prefix { $0 == " " }
+    var lines: [String] = []
+    var current = String(margin)
+    for (index, word) in line.dropFirst(margin.count).split(separator: " ").enumerated() {
+      if index > 0 && current.count + 1 + word.count > width {
+        lines.append(current)
+        current = String(repeating: " ", count: indent) + word
+      } else {
+        current += (index > 0 ? " " : "") + word
+      }
+    }
+    return (lines + [current]).joined(separator: "\n")
+  }
+
   private static func columns(_ descriptor: Int32) -> Int? {
     var size = winsize()
     guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
@@ -48,6 +68,8 @@ struct ProgressBar {
   private let start = ContinuousClock.now
   /// Steps that were done before and took no time now.
   private let skipped: Int
+  /// What is known of steps that differ.
+  private var forecast: StepForecast?
 
   /// A bar of `total` steps.
   init(total: Int, skipped: Int = 0) {
@@ -56,14 +78,30 @@ struct ProgressBar {
     interval = interactive ? .milliseconds(100) : .seconds(5)
   }
 
+  /// A bar of steps that are predicted to cost so much, in any unit: the time left is told in proportion to that.
+  init(costs: [Double]) {
+    self.init(total: costs.count)
+    forecast = StepForecast(costs)
+  }
+
   /// Shows that `done` steps are done; `text` says how things are.
-  mutating func update(_ done: Int, _ text: @autoclosure () -> String) {
+  ///
+  /// - Parameter secondsLeft: how long it goes on, NaN where nothing is known; nil: in proportion to the steps, where these are
+  ///   alike.
+  mutating func update(_ done: Int, secondsLeft: Double? = nil, _ text: @autoclosure () -> String) {
     let now = ContinuousClock.now
+    var secondsLeft = secondsLeft
+    if secondsLeft == nil, var forecast {
+      secondsLeft = forecast.secondsLeft(done: done, elapsed: (now - start) / .seconds(1))
+      self.forecast = forecast
+    }
     if let lastDrawn, now - lastDrawn < interval, done < total { return }
     // A plain line for the very first step would say nothing.
     defer { lastDrawn = now }
-    let left = TimeLeft.text(
-      elapsed: Double((now - start).components.seconds), done: done - skipped, left: total - done)
+    let left =
+      secondsLeft.map(TimeLeft.text(seconds:))
+      ?? TimeLeft.text(
+        elapsed: Double((now - start).components.seconds), done: done - skipped, left: total - done)
     if interactive {
       let (bar, label) = ProgressBar.parts(
         done: done, total: total, label: "\(done)/\(total) \(left)\(text())", width: Terminal.width)
@@ -98,7 +136,13 @@ enum TimeLeft {
   /// `1 min 20 s left, `; empty while nothing can be said.
   static func text(elapsed: Double, done: Int, left: Int) -> String {
     guard done > 0, left > 0, elapsed >= 1 else { return "" }
-    let seconds = Int((elapsed * Double(left) / Double(done)).rounded())
+    return text(seconds: elapsed * Double(left) / Double(done))
+  }
+
+  /// The same of seconds that are known; empty for NaN.
+  static func text(seconds: Double) -> String {
+    guard seconds.isFinite else { return "" }
+    let seconds = Int(seconds.rounded())
     if seconds < 60 { return "\(seconds) s left, " }
     if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s left, " }
     return "\(seconds / 3600) h \(seconds % 3600 / 60) min left, "

@@ -156,7 +156,11 @@ struct TuneCommand: ParsableCommand {
     var table = TextTable(
       ["layer", "pass", "choice", "ms", "error / rms", "next", "ms"], rightAligned: [3, 4, 6])
     var notes: [String] = []
-    var progress = ProgressBar(total: items.count)
+    var progress = ProgressBar(
+      costs: items.map {
+        StepForecast.cost(
+          of: $0.problem.problem, engines: candidates.count, seconds: settings.sampling.budgetSeconds)
+      })
     for (index, item) in items.enumerated() {
       if Interruption.isRequested { break }
       guard let key = ConvPlanFile.Key(item.operation, item.filterState) else { continue }

@@ -71,8 +71,8 @@ struct Vbench: ParsableCommand {
 
   /// Parses, runs, and turns every error into a message and an exit code.
   static func main() {
-    Interruption.endAtOnce()
     StandardDescriptors.occupy()
+    Interruption.endAtOnce()
     Terminal.widenHelp()
     // A file that grows beyond the process's limit is an error of write(2), not the end of the process.
     signal(SIGXFSZ, SIG_IGN)

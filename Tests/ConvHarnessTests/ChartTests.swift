@@ -53,7 +53,7 @@ import Testing
     #expect(nothing.low.isFinite && nothing.high > nothing.low && !nothing.ticks().isEmpty)
   }
 
-  private let styles = EngineStyles(engines: ["base", "quick", "slow"], baseline: "base")
+  private let styles = EngineStyles(engines: ["base", "quick", "slow"])
 
   /// Every coordinate of a drawing's bars, lines and marks.
   private func extremes(_ svg: XMLNode) throws -> (x: ClosedRange<Double>, y: ClosedRange<Double>) {
@@ -139,7 +139,7 @@ import Testing
         ReportSamples.row("wide", milliseconds: 1e-4, error: 1e3),
       ]
     let layers = ReportSuite.all(rows)[0].layers
-    let styles = EngineStyles(engines: rows.map(\.backend), baseline: "base")
+    let styles = EngineStyles(engines: rows.map(\.backend))
     for layer in layers { try expectInside(ParetoChart(layer: layer, styles: styles).svg()) }
     for bandwidth in [nil, 0.001, 20, 1e6] {
       let chart = RooflineChart(layers: layers, styles: styles, peak: 100, bandwidth: bandwidth)
@@ -186,11 +186,36 @@ import Testing
       }
     }
     let names = (0..<40).map { "engine\($0)" }
-    let styles = EngineStyles(engines: names, baseline: "engine3")
-    #expect(styles.colour("engine3") == "e0")
+    let styles = EngineStyles(engines: names)
     #expect(Set(names.map { styles.colour($0) + styles.shape($0) }).count == names.count)
+  }
+
+  /// The name decides: not who else takes part, nor in which order, nor who is the baseline.
+  @Test func enginesLookTheSameInAllReports() throws {
+    func look(_ name: String, among others: [String]) -> String {
+      let styles = EngineStyles(engines: others)
+      return styles.colour(name) + styles.shape(name)
+    }
+    let known = ["naive", "im2col", "winograd", "direct", "fft", "onednn", "openblas", "auto"]
+    let alone = known.map { look($0, among: [$0]) }
+    // Their colours alone tell them apart, and the usual baseline is neutral.
+    let all = EngineStyles(engines: known)
+    #expect(Set(known.map(all.colour)).count == known.count && all.colour("im2col") == "e0")
+    #expect(known.map { look($0, among: known) } == alone)
     #expect(
-      Set(names.prefix(8).map(styles.shape)).count == 8 && Set(names.prefix(8).map(styles.colour)).count == 8)
-    #expect(names.filter { styles.colour($0) == "e0" } == ["engine3"])
+      known.map { look($0, among: known.reversed() + ["another", "winograd[tile=2x2]", "fft#2"]) } == alone)
+    let variants = EngineStyles(engines: ["winograd[tile=2x2]", "winograd", "winograd#2"])
+    #expect(Set(variants.engines.map(variants.colour)).count == 1)
+    #expect(Set(variants.engines.map(variants.shape)).count == 3)
+    // In two pages with different baselines and companions.
+    func marks(_ engines: [String]) throws -> String {
+      var rows = try engines.map { try ReportSamples.row($0, milliseconds: 1) }
+      for index in rows.indices { rows[index].baseline = engines[0] }
+      let page = try XMLNode.parse(ReportSamples.report(rows).html)
+      let row = try #require(page.all("tr") { $0.attributes["data-backend"] == "winograd" }.first)
+      let mark = try #require(row.all("svg").first)
+      return (mark.attributes["class"] ?? "") + (mark.all("path").first?.attributes["d"] ?? "")
+    }
+    #expect(try marks(["winograd", "fft"]) == marks(["im2col", "direct", "naive", "winograd"]))
   }
 }

@@ -86,7 +86,7 @@ import Testing
     for words in [
       "| 3x3 s1 C>=32 | 1 | `a` | 2 | **4.00** | 2.00 | 8.00 |", "| CPU | a\\|b |",
       "other 1.0 (plain, fancy)",
-      "- b, s a forward, 2 threads: unsupported, no \\| such", "2.00 (2.00–2.00)",
+      "- b, s a forward, 2 threads: unsupported, no \\| such", "| too few rounds |",
     ] {
       #expect(text.contains(words), "'\(words)' is missing in\n\(text)")
     }

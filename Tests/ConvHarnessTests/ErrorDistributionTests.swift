@@ -79,7 +79,7 @@ import Testing
     let section = try #require(page.first("section", id: "errors"))
     let lines = section.all("tr").dropFirst().map { $0.all("td").map(\.text) }
     #expect(lines == ErrorDistribution.all(rows).flatMap(RunReport.cells) && lines.count == 3)
-    let styles = EngineStyles(engines: ["one", "two"], baseline: "one")
+    let styles = EngineStyles(engines: ["one", "two"])
     let chart = ErrorChart(distributions: ErrorDistribution.all(rows), styles: styles)
     let (low, high) = (chart.axis.position(1e-4), chart.axis.position(10))
     // Equal factors are equal lengths, over five decades.

@@ -270,15 +270,15 @@ enum ReportSamples {
 
     let training = ["base", "quick"].map { ReportSamples.training($0) }
     let only = try XMLNode.parse(ReportSamples.report(training: training).html)
-    #expect(only.text.contains("A training step of seed-cnn takes 750 ms"))
+    #expect(only.text.contains("training step of seed-cnn: take"))
     // Steps of different networks are not compared with each other.
     var two = training
     two[1].network = "lenet"
     let both = try XMLNode.parse(ReportSamples.report(training: two).html)
     for network in ["seed-cnn", "lenet"] {
-      #expect(both.text.contains("A training step of \(network) takes 750 ms"), "\(network)")
+      #expect(both.text.contains("training step of \(network): "), "\(network)")
     }
-    #expect(both.text.contains("the fastest of 1.") && !both.text.contains("the fastest of 2."))
+    #expect(both.text.components(separatedBy: ", the only engine with a time, takes 750 ms").count == 3)
     #expect(only.first("section", id: "failures") == nil && only.first("section", id: "layers") == nil)
     let cells = only.all("td") { $0.attributes["data-c"] == "step_median_ms" }
     #expect(cells.map(\.text) == ["750", "750"] && cells[0].attributes["data-v"] == "750")
@@ -292,6 +292,35 @@ enum ReportSamples {
     debug.isPartial = true
     let page = try XMLNode.parse(debug.html)
     #expect(page.text.contains("a debug build") && page.text.contains("Interrupted:"))
+  }
+
+  /// On a phone rows become lists of named values: every cell names its column, and the style sheet shows these names there.
+  @Test func tablesFoldOnNarrowPages() throws {
+    var rows = try ReportSamples.rows()
+    rows.append(try ReportSamples.row("picker", milliseconds: 2, multiplicity: 3))
+    rows[rows.count - 1].role = .chooser
+    rows.append(
+      try ReportSamples.row("none", milliseconds: nil, verdict: .unsupported, reason: "no", multiplicity: 3))
+    let text = ReportSamples.report(rows, training: [ReportSamples.training("base")]).html
+    let page = try XMLNode.parse(text)
+    for name in ["networks", "training", "declined"] {
+      let table = try #require(
+        page.all("table") { $0.attributes["class"] == "\(name) fold" }.first, "\(name)")
+      let heads = table.all("th") { $0.attributes["scope"] == "col" }.map(\.text)
+      let lines = table.all("tr").map { $0.all("td") }.filter { !$0.isEmpty }
+      #expect(!lines.isEmpty && heads.count > 3, "\(name)")
+      for cells in lines {
+        #expect(cells.map { $0.attributes["data-label"] ?? "" } == heads, "\(name)")
+      }
+    }
+    let narrow = try #require(text.components(separatedBy: "@media (max-width:600px){").last)
+      .components(separatedBy: "@media")[0]
+    for rule in [
+      ".fold thead{display:none}", ".fold td::before{content:attr(data-label)",
+      ".fold td:empty{display:none}",
+    ] {
+      #expect(narrow.contains(rule), "\(rule)")
+    }
   }
 
   @Test func newerFactsAddTheirCharts() throws {

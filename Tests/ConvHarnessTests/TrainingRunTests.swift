@@ -27,7 +27,7 @@ import Testing
     var steps: [String] = []
     let rows = try run.rows(
       images(3), competitors: [Competitor(NaiveBackend()), Competitor(NaiveBackend(), variant: "nonsense")],
-      progress: { steps.append($0) })
+      progress: { _, text in steps.append(text) })
     let (row, refused) = (rows[0], rows[1])
     #expect(row.steps == 3 && row.batch == 1 && row.losses.count == 3 && row.problem.isEmpty)
     // The first step is warm-up.
@@ -46,7 +46,7 @@ import Testing
     // is missing: then it is looked at again.
     var pooled = try #require(row.pooledBytes)
     for _ in 0..<5 where pooled <= 4 * 4 * 2_152_258 {
-      let again = try run.rows(images(2), competitors: [Competitor(NaiveBackend())], progress: { _ in })
+      let again = try run.rows(images(2), competitors: [Competitor(NaiveBackend())], progress: { _, _ in })
       pooled = try #require(again[0].pooledBytes)
     }
     #expect(pooled > 4 * 4 * 2_152_258)
@@ -72,7 +72,7 @@ import Testing
     var steps: [String] = []
     let rows = try run.rows(
       images(6), competitors: [Competitor(NaiveBackend()), Competitor(NaiveBackend(), copy: 2)],
-      progress: { steps.append($0) })
+      progress: { _, text in steps.append(text) })
     #expect(
       steps.map { $0.replacing("seed-cnn, step ", with: "").replacing(" on naive", with: " ") } == [
         "1 ", "2 ", "3 ", "4 ", "1 #2", "2 #2", "3 #2", "4 #2", "5 ", "6 ", "5 #2", "6 #2",

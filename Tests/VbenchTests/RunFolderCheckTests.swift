@@ -188,7 +188,10 @@ import Testing
   func filesThatContradictAreSeen(_ file: String, _ fault: String, _ old: String, _ new: String) throws {
     let faults = try faults(in: file) { text in
       // The last one: tables of totals follow those of layers.
-      let range = text.range(of: old, options: fault == "takes" ? .backwards : [])
+      let tables = (text.range(of: "## Layers")?.lowerBound ?? text.startIndex)..<text.endIndex
+      let isLater = text[tables].contains(old)
+      let range = text.range(
+        of: old, options: fault == "takes" ? .backwards : [], range: isLater ? tables : nil)
       return range.map { text.replacingCharacters(in: $0, with: new) } ?? text
     }
     #expect(faults.contains { $0.contains(fault) }, "\(faults)")

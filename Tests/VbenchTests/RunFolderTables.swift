@@ -23,8 +23,19 @@ extension RunFolderCheck {
           let holds = number(index, name).map { PlainTables.isRounded(cell, of: $0) } ?? cell.isEmpty
           expect(index, holds, "report.md has \(title) '\(cell)' for \(row[name] ?? "")")
         }
-        expect(index, cells[speedup + 1] == row["verdict_speed"], "another verdict of speed in report.md")
-        expect(index, cells[best + 1] == row["verdict_best"], "another verdict beside the best in report.md")
+        for (cell, name) in [(cells[speedup + 1], "verdict_speed"), (cells[best + 1], "verdict_best")] {
+          let known = row[name] ?? ""
+          // What nothing is known of says why.
+          let words =
+            switch known {
+            case "unknown": ["not worth timing", "too few rounds"]
+            case "": reasons(index, name)
+            case "indistinguishable": [known, "not worth timing"]
+            default: [known]
+            }
+          let what = name == "verdict_speed" ? "another verdict of speed" : "another verdict beside the best"
+          expect(index, words.contains(cell), "\(what) in report.md: '\(cell)' for '\(known)'")
+        }
         let ratios = [
           (cells[speedup], cells[speedup + 1], "speedup"), (cells[best], cells[best + 1], "ratio_to_best"),
         ]
@@ -32,12 +43,26 @@ extension RunFolderCheck {
           // The baseline and the best beside themselves have no text.
           let isEmpty = ["baseline", "best", ""].contains(word)
           let values = ["", "_low", "_high"].map { number(index, name + $0) }
-          let holds = isEmpty || values[0] == nil ? cell.isEmpty : isRatio(cell, values)
+          let isSingle = row[name == "speedup" ? "verdict_speed" : "verdict_best"] == "unknown"
+          let holds =
+            isEmpty || values[0] == nil
+            ? cell.isEmpty
+            : isSingle ? PlainTables.isRounded(cell, of: values[0] ?? .nan) : isRatio(cell, values)
           expect(index, holds, "report.md has \(name) '\(cell)'")
         }
       }
     }
     expect(shown == results.count, "report.md shows \(shown) of \(results.count) rows")
+  }
+
+  /// What a row without a verdict of speed may say instead.
+  private func reasons(_ index: Int, _ name: String) -> [String] {
+    if number(index, "median_ms") == nil { return [name == "verdict_speed" ? "not timed" : ""] }
+    let baseline = results[index]["baseline"] ?? ""
+    return name == "verdict_best"
+      ? ["no engine timed"]
+      : ["takes no part", "declined", "failed", "is mistrusted", "has no reference", "has no time"]
+        .map { "\(baseline) \($0)" }
   }
 
   /// Whether a cell is `1.83 (1.80–1.86)` of three numbers.

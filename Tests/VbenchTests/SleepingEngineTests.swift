@@ -86,7 +86,9 @@ import Testing
       let ratio = try #require(check.number(index, "speedup"))
       #expect(RunFolderCheck.agree(product, ratio * ratio))
       // Standard output has the rows in the same order, with the same verdicts.
-      let lines = output.split(separator: "\n").filter { $0.contains("sleep-") && $0.contains("forward") }
+      let lines = output.split(separator: "\n").filter {
+        $0.contains("sleep-") && $0.contains("forward") && !$0.contains("take ")
+      }
       #expect(lines.count == 4, "\(output)")
       for (line, row) in zip(lines, rows) {
         let words = [row["backend"], row["verdict"], row["verdict_speed"], row["verdict_best"]].compactMap {
@@ -115,6 +117,93 @@ import Testing
         problems, ["--rounds", "7", "--budget", "0.001", "--visits", "1"], in: folder)
       #expect(more.faults.isEmpty && samples(more) == [7, 7, 7, 7], "\(samples(more)) \(more.faults)")
       #expect(Self.turns(executions) == problems)
+    }
+  }
+
+  /// With several visits the rows of the first are shown on standard error, marked as what they are; standard output has each row
+  /// once and ends with the answer and where the report lies.
+  @Test(arguments: [nil, "wide", "long"]) func rowsAppearFromTheFirstVisitOn(_ layout: String?) throws {
+    try withTemporaryFolder { folder in
+      let problems = [Self.problem(3), Self.problem(4)]
+      let options = layout.map { ["--table", $0] } ?? []
+      let outcome = try CommandLineRunner.run(
+        Self.arguments(
+          problems, ["--rounds", "16", "--budget", "0.001", "--visits", "2"] + options,
+          folder + "/out", "sleep-5ms,sleep-1ms", "sleep-5ms"),
+        executable: CommandLineRunner.sleepProbe)
+      try #require(outcome.status == 0, "\(outcome)")
+      let lines = outcome.output.split(separator: "\n").map(String.init)
+      let rows = layout == "wide" ? 1 : 2
+      for problem in problems {
+        #expect(lines.count { $0.hasPrefix(problem + " ") } == rows, "\(outcome)")
+        #expect(
+          outcome.error.split(separator: "\n").count { $0.hasPrefix("~ " + problem + " ") } == rows,
+          "\(outcome)")
+      }
+      #expect(
+        outcome.error.contains("~ preliminary, of the first of 2 visits:\n") && !outcome.output.contains("~"))
+      // The first table is there before the second visits are.
+      #expect(lines.last?.hasPrefix("report: ") == true)
+      let answer = try #require(lines.firstIndex(of: "answer:"))
+      #expect(lines.count == answer + 4, "\(outcome)")
+      for (line, problem) in zip(lines[(answer + 1)...], problems) {
+        #expect(line.hasPrefix("  \(problem), forward: take sleep-1ms: "), "\(line)")
+        #expect(line.contains(") as fast as sleep-5ms, ") && line.contains("; wrong by at most "), "\(line)")
+      }
+      let report = try RunReport(reading: folder + "/out")
+      #expect(report.answer.lines().map { "  " + $0 } == Array(lines[(answer + 1)...(answer + 2)]))
+    }
+  }
+
+  /// One sentence is one line; one visit needs nothing preliminary.
+  @Test func oneLayerIsAnsweredInOneLine() throws {
+    try withTemporaryFolder { folder in
+      let outcome = try CommandLineRunner.run(
+        Self.arguments(
+          [Self.problem(3)], ["--rounds", "16", "--budget", "0.001", "--visits", "1"],
+          folder + "/out", "sleep-5ms,sleep-1ms", "im2col"),
+        executable: CommandLineRunner.sleepProbe)
+      try #require(outcome.status == 0, "\(outcome)")
+      let lines = outcome.output.split(separator: "\n").map(String.init)
+      #expect(
+        lines[lines.count - 2].hasPrefix("answer: \(Self.problem(3)), forward: take sleep-1ms: "),
+        "\(outcome)")
+      #expect(lines[lines.count - 2].contains("; im2col, the baseline, takes no part; "), "\(outcome)")
+      #expect(
+        lines.count { $0.contains("im2col takes no part") } == 2 && !outcome.error.contains("~"), "\(outcome)"
+      )
+    }
+  }
+
+  /// On a terminal no line of results is wider than it, down to one column.
+  @Test(arguments: [1, 8, 40, 80, 132]) func resultsFitTheTerminal(_ columns: Int) throws {
+    try withTemporaryFolder { folder in
+      var (main, side): (Int32, Int32) = (-1, -1)
+      var size = winsize(ws_row: 24, ws_col: UInt16(columns), ws_xpixel: 0, ws_ypixel: 0)
+      try #require(openpty(&main, &side, nil, nil, &size) == 0)
+      let process = CommandLineRunner.process(
+        Self.arguments(
+          [Self.problem(3)], ["--rounds", "2", "--budget", "0.001", "--visits", "2"],
+          folder + "/out", "sleep-5ms,sleep-1ms", "sleep-5ms"),
+        executable: CommandLineRunner.sleepProbe)
+      process.standardOutput = FileHandle(fileDescriptor: side, closeOnDealloc: false)
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      close(side)
+      var bytes: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      // The end is an error: nobody has the other side open any more.
+      while case let count = read(main, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+      close(main)
+      process.waitUntilExit()
+      let text = String(decoding: bytes, as: UTF8.self).replacingOccurrences(of: "\r\n", with: "\n")
+      #expect(process.terminationStatus == 0, "\(text)")
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+      let end = try #require(lines.firstIndex { $0.hasPrefix("answer:") }, "\(text)")
+      #expect(end > 1 && lines[..<end].allSatisfy { $0.count <= columns }, "\(text)")
+      if columns == 132 {
+        #expect(lines[0].contains("sleep-5ms") && lines[0].contains("sleep-1ms"), "\(text)")
+      }
     }
   }
 

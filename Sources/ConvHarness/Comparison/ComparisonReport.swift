@@ -173,7 +173,7 @@ public struct ComparisonReport: Sendable {
         "| \(row.threads) | \(row.format.rawValue) | \(code: row.backend) | \(RunReport.milliseconds(row.own)) "
       text +=
         "| \(RunReport.milliseconds(row.peers)) | \(shown(row.peerConfiguration)) | \(RunReport.speedup(row.ratio)) "
-      text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio?.verdict.rawValue ?? "") |\n"
+      text += "| \(RunReport.short(row.ratioOfMinima)) | \(row.ratio.map(SpeedTexts.word) ?? "") |\n"
     }
     return text + "\n"
   }

@@ -81,9 +81,10 @@ extension RunReport {
     "\(row.name.isEmpty ? "" : row.name + " ")\(code: row.problem)"
   }
 
-  /// `1.25 (1.21–1.30)`; empty for the best itself.
+  /// `1.25 (1.21–1.30)`, without an interval where there are fewer than two rounds; empty for the best itself.
   public static func timeToBest(_ best: BestComparison?) -> String {
     guard let best, best.verdict != .best, best.ratio.isFinite else { return "" }
+    if best.verdict == .unknown { return short(best.ratio) }
     return ratio(best.ratio, best.low, best.high)
   }
 

@@ -111,6 +111,7 @@ public struct RunReport: Sendable {
   private var document: Markdown {
     var text: Markdown = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if let partialSentence { text += "**\(partialSentence)**\n\n" }
+    text += answerSection
     text += libraryWarnings + noiseWarning
     text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += Markdown.row([key, value]) }
@@ -160,6 +161,7 @@ public struct RunReport: Sendable {
     if let correlatedSentence { text += "\(RunReport.sentence(correlatedSentence))\n\n" }
     var suites: [String] = []
     for row in rows where !suites.contains(row.suite) { suites.append(row.suite) }
+    let speeds = SpeedTexts(rows)
     for suite in suites {
       text += "### \(suite)\n\n"
       text +=
@@ -167,7 +169,7 @@ public struct RunReport: Sendable {
       text += " error / bound | bits | speed-up | | time / best | |\n"
       text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|\n"
       var last: Markdown = ""
-      for row in rows where row.suite == suite {
+      for (index, row) in rows.enumerated() where row.suite == suite {
         let layer = RunReport.layer(row)
         let pass = ([row.pass.rawValue] + conditions(row)).joined(separator: ", ")
         let key: Markdown = "\(layer)\(pass)"
@@ -180,8 +182,8 @@ public struct RunReport: Sendable {
           RunReport.short(row.gflopsEffective), RunReport.short(row.peakPercent),
           RunReport.short(row.rooflinePercent),
           RunReport.scientific(row.verification.errorMax), RunReport.short(row.verification.errorRatio),
-          row.verification.bitsText, RunReport.speedup(row.speedup), row.speedup?.verdict.rawValue ?? "",
-          RunReport.timeToBest(row.best), row.best?.verdict.rawValue ?? "",
+          row.verification.bitsText, speeds[index].speedup, speeds[index].verdict, speeds[index].timeToBest,
+          speeds[index].besideBest,
         ]
         text += Markdown.row(head + cells.map(Markdown.text))
       }
@@ -200,6 +202,7 @@ public struct RunReport: Sendable {
     text +=
       " error | speed-up | | time / best | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---:|---|---:|---|\n"
     for row in training {
+      let speed = row.speedTexts(among: training, baseline: baseline)
       let cells = [
         row.network, row.backend, "\(row.batch)", "\(row.steps)", RunReport.milliseconds(row.stepSeconds),
         RunReport.milliseconds(row.forward), RunReport.milliseconds(row.backward),
@@ -209,9 +212,8 @@ public struct RunReport: Sendable {
         row.losses.isEmpty
           ? row.problem + row.declined
           : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))",
-        RunReport.short(row.trajectoryError), RunReport.speedup(row.speedup),
-        row.speedup?.verdict.rawValue ?? "", RunReport.timeToBest(row.best),
-        row.best?.verdict.rawValue ?? "",
+        RunReport.short(row.trajectoryError), speed.speedup, speed.verdict, speed.timeToBest,
+        speed.besideBest,
       ]
       text += Markdown.row(cells)
     }
@@ -244,9 +246,10 @@ public struct RunReport: Sendable {
 
   static func milliseconds(_ seconds: [Double]) -> String { short(Statistics.median(seconds) * 1e3) }
 
-  /// `1.83 (1.80–1.86)`; empty for the baseline.
+  /// `1.83 (1.80–1.86)`, without an interval where there are fewer than two rounds; empty for the baseline.
   public static func speedup(_ speedup: Speedup?) -> String {
     guard let speedup, speedup.verdict != .baseline, speedup.ratio.isFinite else { return "" }
+    if speedup.verdict == .unknown { return short(speedup.ratio) }
     return ratio(speedup.ratio, speedup.low, speedup.high)
   }
 

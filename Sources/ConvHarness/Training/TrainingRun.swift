@@ -40,11 +40,13 @@ public struct TrainingRun {
   /// Trains on the batches. The first step of each turn is not timed (in the very first one plans are made and memory is fetched); after
   /// the last one follow some without an update, in which each layer is timed and memory is looked at.
   ///
-  /// - Parameter seesPeak: is told what the machine could do at best before each turn, GFLOP/s of all threads.
+  /// - Parameters:
+  ///   - seesPeak: is told what the machine could do at best before each turn, GFLOP/s of all threads.
+  ///   - progress: is told before each step of which competitor it is, and that in words.
   /// - Throws: what making a model throws; what an engine throws is in its row.
   public func rows(
     _ images: TrainingImages, competitors: [Competitor], shouldStop: () -> Bool = { false },
-    seesPeak: (Double) -> Void = { _ in }, progress: (String) -> Void = { _ in }
+    seesPeak: (Double) -> Void = { _ in }, progress: (Int, String) -> Void = { _, _ in }
   ) throws -> [TrainingRow] {
     let batch = images.batches.first?.labels.count ?? 0
     let trainees = try competitors.map { competitor in
@@ -63,12 +65,12 @@ public struct TrainingRun {
         threads.hand(to: nil)
         seesPeak(probe.gflops())
       }
-      for trainee in trainees {
+      for (index, trainee) in trainees.enumerated() {
         for number in turn where trainee.isRunning {
           // Slow engines stop at their share of the time, so that the fast ones get their steps.
           if number > 1 && trainee.spent > share { break }
           if shouldStop() { break }
-          progress("\(network.name), step \(number + 1) on \(trainee.competitor.label)")
+          progress(index, "\(network.name), step \(number + 1) on \(trainee.competitor.label)")
           threads.hand(to: trainee.competitor.threadOwner(pool: settings.pool))
           trainee.attempt { try trainee.step(images.batches[number], timed: number > turn.lowerBound) }
         }

@@ -3,8 +3,8 @@ import ConvCore
 // The answer in words: who is fastest, what failed, how much the times can be trusted.
 extension HTMLReport {
   var answerSection: String {
-    var text = "<section id=\"answer\"><h2>Answer</h2>"
-    text += "<p class=\"lead\">\(speedSentence)</p>\(verdictBox)\(noiseBox)"
+    var text = "<section id=\"answer\"><h2>Answer</h2>\(answerList)"
+    text += (speedSentence.isEmpty ? "" : "<p>\(speedSentence)</p>") + verdictBox + noiseBox
     let table = totalsTable
     if !table.isEmpty {
       text +=
@@ -14,31 +14,34 @@ extension HTMLReport {
     return text + "</section>"
   }
 
+  /// What to take, as the console and `report.md` say it.
+  private var answerList: String {
+    let answer = report.answer
+    func items(_ sentences: some Sequence<AnswerSentence>) -> String {
+      sentences.map { "<li>\($0.written(engine: mention, text: XMLText.escaped))</li>" }.joined()
+    }
+    // More lines than that are no answer.
+    let shown = 12
+    let rest = answer.sentences.dropFirst(shown)
+    let more =
+      rest.isEmpty
+      ? ""
+      : "<details><summary>\(rest.count) more</summary><ul class=\"plain\">\(items(rest))</ul></details>"
+    return "<ul class=\"plain lead\">\(items(answer.sentences.prefix(shown) + answer.remarks))</ul>\(more)"
+  }
+
   /// Who is fastest, counted over layers; and how those did who choose among the engines.
   private var speedSentence: String {
-    let layers = suites.flatMap(\.layers)
-    let timed = layers.filter { $0.item.best != nil }
+    let timed = suites.flatMap(\.layers).filter { $0.item.best != nil }
     var sentences: [String] = []
-    if timed.isEmpty {
-      if layers.contains(where: { !$0.timed.isEmpty }) {
-        let names = ReportNumbers.list(report.choosers.map(mention))
-        sentences.append("No engine has a time beside \(names): what is the fastest is not known.")
-      } else if layers.isEmpty && report.training.isEmpty {
-        sentences.append("Nothing was run.")
-      } else if !layers.isEmpty {
-        sentences.append(
-          report.hasTimes
-            ? "No engine has a time: none passed its verification."
-            : "No times: a debug build verifies, but refuses to time.")
-      }
-    } else {
+    if timed.count > 1 {
       let picks = LayerTotals(timed.map(\.item)).picks
       let names = picks.map { pick in
         "\(mention(pick.engine)) in \(pick.count)"
           + (pick.clear == pick.count ? "" : " (\(pick.clear) clearly)")
       }
-      let what = timed.count == 1 ? "the one layer and pass" : "\(timed.count) layers and passes"
-      sentences.append("Of \(what), the fastest engine is \(ReportNumbers.list(names)).")
+      sentences.append(
+        "Of \(timed.count) layers and passes, the fastest engine is \(ReportNumbers.list(names)).")
       let ratios = timed.compactMap(\.item.best?.speedup).filter { $0.ratio.isFinite }
       if let largest = ratios.map(\.ratio).max(), !baseline.isEmpty, largest > 1.02 {
         let median = Statistics.median(ratios.map(\.ratio))
@@ -47,24 +50,8 @@ extension HTMLReport {
             + "\(RunReport.short(largest)) × at best.")
       }
     }
-    sentences += fastestSteps
     sentences += report.chooserSentences.map { XMLText.escaped($0) + "." }
     return sentences.joined(separator: " ")
-  }
-
-  /// The fastest training step of each network: times of different networks are not comparable.
-  private var fastestSteps: [String] {
-    var networks: [String] = []
-    for row in report.training where !networks.contains(row.network) { networks.append(row.network) }
-    return networks.compactMap { network in
-      let trained = report.training.filter { $0.network == network && $0.isTimed }
-      let engines = trained.count { $0.role == .engine }
-      // Without any engine it is a chooser's.
-      guard let first = TrainingRow.fastestEngine(trained) ?? trained.first else { return nil }
-      return "A training step of \(XMLText.escaped(network)) takes "
-        + "\(ReportNumbers.duration(milliseconds: Statistics.median(first.stepSeconds) * 1e3)) with "
-        + "\(mention(first.backend))\(engines > 0 ? ", the fastest of \(engines)" : "")."
-    }
   }
 
   /// Whether the results are right.

@@ -22,10 +22,7 @@ public struct HTMLReport: Sendable {
     self.report = report
     self.facts = facts
     let engines = report.rows.map(\.backend) + report.training.map(\.backend)
-    styles = EngineStyles(
-      engines: engines,
-      baseline: report.rows.first?.baseline
-        ?? report.training.first { $0.speedup?.verdict == .baseline }?.backend)
+    styles = EngineStyles(engines: engines)
     suites = ReportSuite.all(report.rows, conditions: facts.conditions)
     shown = ReportSuite.first(maximumRows, of: suites)
   }
@@ -162,7 +159,8 @@ extension RunReport {
     facts.phases = { $0.phases }
     facts.besideBest = { row in
       guard let best = row.best, best.ratio.isFinite else { return ("", "") }
-      return (RunReport.timeToBest(best), best.verdict.rawValue)
+      let text = SpeedTexts([row])[0]
+      return (text.timeToBest, text.besideBest)
     }
     facts.conditions = { row in
       [

@@ -131,7 +131,10 @@ enum HTMLStyle {
     @media (max-width:1400px){.results .word{display:none}}
     @media (max-width:600px){body{padding:14px 12px 32px}h1{font-size:1.35rem}.lead{font-size:1rem}\
     details.suite{padding:2px 9px}.facts dt{flex-basis:6.5em}th,td{padding:4px 6px}\
-    .variant{font-size:.78em;min-width:9em;max-width:12em}}
+    .variant{font-size:.78em;min-width:9em;max-width:12em}\
+    .fold thead{display:none}.fold,.fold tbody,.fold tr,.fold th{display:block}.fold tr{border-top:1px solid var(--line);padding:4px 0}\
+    .fold td{display:flex;flex-wrap:wrap;gap:0 10px;border:0;padding:2px 8px;white-space:normal;text-align:left;min-width:0}\
+    .fold td:empty{display:none}.fold td::before{content:attr(data-label);color:var(--muted);flex:0 0 9.5em}}
     @media print{body{max-width:none;padding:0;font-size:11px}nav{display:none}.scroll{overflow:visible;border:0}\
     td,th{white-space:normal;padding:2px 4px}table{font-size:8.5px}td .command{white-space:normal;max-width:none;border:0}\
     details::details-content{content-visibility:visible;height:auto}h2,h3{break-after:avoid}tr{break-inside:avoid}}

@@ -13,8 +13,10 @@ extension HTMLReport {
       if layer.multiplicity != 1 { body += "<span class=\"pass\">× \(layer.multiplicity)</span>" }
       body += "</th></tr>"
       let fastest = layer.item.best?.backend
-      for row in layer.sortedRows {
-        body += tableRow(row, isFastest: row.backend == fastest, hasBest: hasBest)
+      let rows = layer.sortedRows
+      let speeds = SpeedTexts(rows)
+      for (index, row) in rows.enumerated() {
+        body += tableRow(row, speeds[index], isFastest: row.backend == fastest, hasBest: hasBest)
       }
     }
     let heads = [
@@ -37,7 +39,9 @@ extension HTMLReport {
     "<td class=\"n\(column == "speedup" ? " wide" : "")\" data-c=\"\(column)\" data-v=\"\(CSV.number(value))\">\(shown)</td>"
   }
 
-  private func tableRow(_ row: ResultRow, isFastest: Bool, hasBest: Bool) -> String {
+  private func tableRow(
+    _ row: ResultRow, _ speed: SpeedTexts.Text, isFastest: Bool, hasBest: Bool
+  ) -> String {
     let check = row.verification
     var verdict: String
     switch check.verdict {
@@ -61,7 +65,7 @@ extension HTMLReport {
     } else {
       text += number(
         "speedup", row.speedup?.ratio,
-        RunReport.speedup(row.speedup) + under(speedVerdict(row.speedup)))
+        speed.speedup + under(speedVerdict(speed)))
       if hasBest {
         let (ratio, word) = facts.besideBest(row)
         text += "<td class=\"n wide\">\(XMLText.escaped(ratio))\(under(XMLText.escaped(word)))</td>"
@@ -90,13 +94,10 @@ extension HTMLReport {
       + "<span class=\"variant\">\(XMLText.escaped(String(text[open...])))</span>"
   }
 
-  func speedVerdict(_ speedup: Speedup?) -> String {
-    switch speedup?.verdict {
-    case .faster: "<span class=\"good-text\">faster</span>"
-    case .slower: "<span class=\"sub\">slower</span>"
-    case let verdict?: "<span class=\"sub\">\(verdict.rawValue)</span>"
-    case nil: ""
-    }
+  /// The word beside a speed-up.
+  func speedVerdict(_ speed: SpeedTexts.Text) -> String {
+    let isGood = speed.verdict == Speedup.Verdict.faster.rawValue
+    return "<span class=\"\(isGood ? "good-text" : "sub")\">\(XMLText.escaped(speed.verdict))</span>"
   }
 
   /// What engines declined, by engine and reason.
@@ -111,15 +112,18 @@ extension HTMLReport {
         "\(row.name.isEmpty ? row.problem : "\(row.suite) \(row.name)") \(row.pass.rawValue)")
     }
     guard !order.isEmpty else { return "" }
-    let rows = order.map { key in
+    let heads = [("engine", false), ("rows", true), ("reason", false), ("layers", false)]
+      .map { (name: $0.0, isNumber: $0.1) }
+    let rows = order.map { key -> String in
       let names = layers[key] ?? []
-      return
-        "<tr><td>\(dot(key.backend))\(XMLText.escaped(key.backend))</td><td class=\"n\">\(names.count)</td>"
-        + "<td class=\"wrap\">\(XMLText.escaped(key.reason))</td><td class=\"wrap sub\">"
-        + XMLText.escaped(names.prefix(6).joined(separator: ", ") + (names.count > 6 ? ", …" : ""))
-        + "</td></tr>"
+      let layers = XMLText.escaped(names.prefix(6).joined(separator: ", ") + (names.count > 6 ? ", …" : ""))
+      return foldedRow(
+        [
+          Cell("\(dot(key.backend))\(XMLText.escaped(key.backend))"), Cell("\(names.count)", isNumber: true),
+          Cell(XMLText.escaped(key.reason), style: "wrap"), Cell(layers, style: "wrap sub"),
+        ], heads: heads.map(\.name))
     }
-    return "<section id=\"declined\"><h2>Declined</h2><div class=\"scroll\"><table><thead><tr><th>engine</th>"
-      + "<th class=\"n\">rows</th><th>reason</th><th>layers</th></tr></thead><tbody>\(rows.joined())</tbody></table></div></section>"
+    return
+      "<section id=\"declined\"><h2>Declined</h2>\(foldedTable("declined", heads: heads, rows: rows.joined()))</section>"
   }
 }

@@ -22,6 +22,11 @@ extension HTMLReport {
     var rows = ""
     var last = ""
     let hasChoosers = totals.contains { !$0.totals.choosers.isEmpty }
+    let heads: [(name: String, isNumber: Bool)] =
+      [
+        ("pass", false), ("fastest single engine", false), ("total", true), (comparison, true),
+        ("best per layer", true), (comparison, true), ("the best are", false),
+      ] + (hasChoosers ? [("chosen", false)] : [])
     for (suite, condition, count, total) in totals {
       let base = total.engine(baseline).flatMap { $0.missing == 0 ? $0 : nil }
       func ratio(_ engine: LayerTotals.Engine) -> String {
@@ -31,31 +36,33 @@ extension HTMLReport {
       let fastest = total.fastest
       if suite.name != last {
         rows +=
-          "<tr class=\"layer\"><th colspan=\"\(hasChoosers ? 8 : 7)\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
+          "<tr class=\"layer\"><th colspan=\"\(heads.count)\" scope=\"rowgroup\">\(XMLText.escaped(suite.name))"
         rows += "<span class=\"pass\">\(ReportNumbers.count(count, "layer"))</span></th></tr>"
       }
-      rows += "<tr><td>\(XMLText.escaped(condition.label))</td>"
-      if let fastest {
-        rows += "<td>\(dot(fastest.name))\(XMLText.escaped(fastest.name))</td>"
-        rows += "<td class=\"n\" data-v=\"\(CSV.number(fastest.milliseconds))\">"
-        rows += "\(ReportNumbers.duration(milliseconds: fastest.milliseconds))</td>"
-        rows += "<td class=\"n\">\(ratio(fastest))</td>"
-      } else {
-        rows += "<td class=\"sub\">\(total.engines.isEmpty ? "none takes part" : "none runs all layers")</td>"
-        rows += "<td></td><td></td>"
-      }
       let best = total.best.total
-      rows += "<td class=\"n\" data-v=\"\(CSV.number(best))\">"
-      rows += "<b>\(best.map { ReportNumbers.duration(milliseconds: $0) } ?? "")</b></td>"
-      rows += "<td class=\"n\">\(ratio(total.best))</td><td>\(list(total.picks))</td>"
-      rows += hasChoosers ? "<td>\(choices(total))</td></tr>" : "</tr>"
+      var cells = [Cell(XMLText.escaped(condition.label))]
+      if let fastest {
+        cells.append(Cell("\(dot(fastest.name))\(XMLText.escaped(fastest.name))"))
+        cells.append(
+          Cell(ReportNumbers.duration(milliseconds: fastest.milliseconds), value: fastest.milliseconds))
+        cells.append(Cell(ratio(fastest), isNumber: true))
+      } else {
+        cells.append(
+          Cell(
+            "<span class=\"sub\">\(total.engines.isEmpty ? "none takes part" : "none runs all layers")</span>"
+          ))
+        cells += [Cell("", isNumber: true), Cell("", isNumber: true)]
+      }
+      let time = best.map { ReportNumbers.duration(milliseconds: $0) } ?? ""
+      cells += [
+        Cell(time.isEmpty ? "" : "<b>\(time)</b>", value: best), Cell(ratio(total.best), isNumber: true),
+        Cell(list(total.picks)),
+      ]
+      if hasChoosers { cells.append(Cell(choices(total))) }
+      rows += foldedRow(cells, heads: heads.map(\.name))
       last = suite.name
     }
-    return "<div class=\"scroll\"><table><thead><tr><th>pass</th>"
-      + "<th>fastest single engine</th><th class=\"n\">total</th><th class=\"n\">\(comparison)</th>"
-      + "<th class=\"n\">best per layer</th><th class=\"n\">\(comparison)</th><th>the best are</th>"
-      + (hasChoosers ? "<th>chosen</th>" : "") + "</tr></thead><tbody>"
-      + rows + "</tbody></table></div>"
+    return foldedTable("networks", heads: heads, rows: rows)
   }
 
   /// What each chooser takes, and as a multiple of the best of each layer: `auto 12.3 ms, 1.03 × the best`.

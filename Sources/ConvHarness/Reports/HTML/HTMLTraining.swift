@@ -61,29 +61,34 @@ extension HTMLReport {
     let hasRemarks = report.training.contains { !remarks($0).isEmpty }
     let rows = report.training.map { row -> String in
       let fields = Dictionary(uniqueKeysWithValues: row.fields)
-      func cell(_ column: String, _ shown: String) -> String {
-        "<td class=\"n\" data-c=\"\(column)\" data-v=\"\(XMLText.escaped(fields[column] ?? ""))\">\(shown)</td>"
+      func cell(_ column: String, _ head: String, _ shown: String) -> String {
+        "<td class=\"n\"\(HTMLReport.label(head)) data-c=\"\(column)\" data-v=\"\(XMLText.escaped(fields[column] ?? ""))\">\(shown)</td>"
       }
       let step = Statistics.median(row.stepSeconds)
       let error = row.trajectoryError
       let isWrong = !row.problem.isEmpty || (error ?? 0) > 1
       var text =
-        "<tr data-backend=\"\(XMLText.escaped(row.backend))\"><td>\(XMLText.escaped(row.network))</td>"
-      text += "<td>\(dot(row.backend))\(XMLText.escaped(row.backend))</td>"
-      text += cell("batch", "\(row.batch)") + cell("steps", "\(row.steps)")
-      text += cell("step_median_ms", RunReport.short(step * 1e3))
-      text += cell("images_per_s", row.forward.isEmpty ? "" : RunReport.short(Double(row.batch) / step))
+        "<tr data-backend=\"\(XMLText.escaped(row.backend))\"><td\(HTMLReport.label("network"))>\(XMLText.escaped(row.network))</td>"
+      text += "<td\(HTMLReport.label("engine"))>\(dot(row.backend))\(XMLText.escaped(row.backend))</td>"
+      text += cell("batch", "batch", "\(row.batch)") + cell("steps", "steps", "\(row.steps)")
+      text += cell("step_median_ms", "step ms", RunReport.short(step * 1e3))
       text += cell(
-        "loss_last",
+        "images_per_s", "images/s", row.forward.isEmpty ? "" : RunReport.short(Double(row.batch) / step))
+      text += cell(
+        "loss_last", "loss",
         row.losses.isEmpty ? "" : "\(RunReport.short(row.losses.first)) → \(RunReport.short(row.losses.last))"
       )
       text += cell(
-        "trajectory_error",
+        "trajectory_error", "trajectory error",
         isWrong ? "<span class=\"bad-text\">\(RunReport.short(error))</span>" : RunReport.short(error))
-      text += cell("speedup", RunReport.speedup(row.speedup)) + "<td>\(speedVerdict(row.speedup))</td>"
-      text += cell("ratio_to_best", RunReport.timeToBest(row.best))
-      text += "<td class=\"sub\">\(row.best?.verdict.rawValue ?? "")</td>"
-      if hasRemarks { text += "<td class=\"wrap\">\(XMLText.escaped(remarks(row)))</td>" }
+      let speed = row.speedTexts(among: report.training, baseline: report.baseline)
+      text += cell("speedup", "speed-up (95 %)", speed.speedup) + "<td>\(speedVerdict(speed))</td>"
+      text +=
+        cell("ratio_to_best", "beside the best", speed.timeToBest)
+        + "<td class=\"sub\">\(speed.besideBest)</td>"
+      if hasRemarks {
+        text += "<td class=\"wrap\"\(HTMLReport.label("remarks"))>\(XMLText.escaped(remarks(row)))</td>"
+      }
       return text + "</tr>"
     }
     let heads =
@@ -92,8 +97,6 @@ extension HTMLReport {
         ("loss", "n"),
         ("trajectory error", "n"), ("speed-up (95 %)", "n"), ("", ""), ("beside the best", "n"), ("", ""),
       ] + (hasRemarks ? [("remarks", "")] : [])
-    let head = heads.map { "<th\($0.1.isEmpty ? "" : " class=\"n\"") scope=\"col\">\($0.0)</th>" }.joined()
-    return
-      "<div class=\"scroll\"><table class=\"training\"><thead><tr>\(head)</tr></thead><tbody>\(rows.joined())</tbody></table></div>"
+    return foldedTable("training", heads: heads.map { ($0.0, !$0.1.isEmpty) }, rows: rows.joined())
   }
 }

@@ -88,8 +88,11 @@ struct SpeedupChart {
     let middle = y + Self.lane / 2
     let x = axis.position(speedup.ratio)
     let words =
-      "\(row.backend): \(RunReport.short(speedup.ratio)) × \(baseline), 95 % interval "
-      + "\(RunReport.short(speedup.low)) to \(RunReport.short(speedup.high)), \(speedup.verdict.rawValue)"
+      "\(row.backend): \(RunReport.short(speedup.ratio)) × \(baseline), "
+      + (speedup.verdict == .unknown
+        ? ""
+        : "95 % interval \(RunReport.short(speedup.low)) to \(RunReport.short(speedup.high)), ")
+      + SpeedTexts([row])[0].verdict
     let isOpen = speedup.verdict == .indistinguishable || speedup.verdict == .unknown
     canvas.mark(10, middle, shape: styles.shape(row.backend), "mark small \(colour)", title: words)
     canvas.rectangle(
