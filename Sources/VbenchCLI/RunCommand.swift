@@ -116,7 +116,6 @@ struct RunCommand: ParsableCommand {
     let report = try session.run(folder: folder)
     try junit.write(JUnitReport(report))
     print(RunSession.summary(report), terminator: "")
-    if !report.since.isEmpty { print(report.since) }
     RunSession.printNotes(report, verbose: measurement.verbose)
     try describeFailures(report, competitors, session.settings.pool, folder: folder)?.write(to: folder)
     print("report: \(folder)/report.md, to look at: \(folder)/report.html")

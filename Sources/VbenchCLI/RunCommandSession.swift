@@ -271,6 +271,7 @@ struct RunSession {
       text += "\(row.verification.verdictText): \(row.verification.reasonText)\n  \(row.repro)\n"
     }
     if let sentence = report.correlatedSentence { text += sentence + "\n" }
+    if !report.since.isEmpty { text += report.since + "\n" }
     return text
   }
 }
