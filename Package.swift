@@ -198,6 +198,11 @@ let package = Package(
       ]),
     .testTarget(
       name: "ConvVisionTests", dependencies: ["ConvVision", "ConvCore", "ConvTestSupport", "CZlib"]),
+    // What one import brings: files that import no more than a user would.
+    .testTarget(
+      name: "ImportTests",
+      dependencies: ["ConvNN", "ConvOptim", "ConvWinograd", "ConvFFT", "ConvVision", "ConvBackends"],
+      swiftSettings: [.enableUpcomingFeature("MemberImportVisibility")]),
     .testTarget(
       name: "ConvHarnessTests",
       dependencies: ["ConvHarness", "ConvBackends", "ConvCore", "ConvTestSupport", "ConvNN", "ConvNaive"]),

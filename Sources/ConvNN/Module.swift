@@ -16,13 +16,17 @@ import ConvCore
 ///   func forward(_ x: Variable) throws -> Variable { try fc(conv(x).relu().flatten()) }
 /// }
 /// ```
-public protocol Module: AnyObject {
+///
+/// `print(net)` shows the structure.
+public protocol Module: AnyObject, CustomStringConvertible {
   /// The computation. Call the module itself (`layer(x)`), not this.
   func forward(_ input: Variable) throws -> Variable
   /// Parameters, buffers and layers with their names. By reflection unless implemented.
   var members: [ModuleMember] { get }
   /// How a parameter of this module (by its name in `members`) is initialised; nil leaves it as it is.
   func initializer(ofParameter name: String) -> Initializer?
+  /// What `print` shows in parentheses behind the type's name, as in `3, 8, kernelSize: (3, 3)`. Nothing unless implemented.
+  var argumentText: String { get }
 }
 
 /// A module that behaves differently in training and in evaluation, such as dropout.

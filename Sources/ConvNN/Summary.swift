@@ -52,8 +52,8 @@ extension Module {
   /// Whether it has no parts that are modules.
   var isLeaf: Bool { !members.contains { if case .module = $0.kind { true } else { false } } }
 
-  /// As PyTorch prints it, where it says so, else its type.
-  var kind: String { (self as? any CustomStringConvertible)?.description ?? "\(type(of: self))" }
+  /// As it is printed; only its type where it has parts.
+  var kind: String { isLeaf ? description : "\(type(of: self))" }
 }
 
 extension ExecutionRecorder {

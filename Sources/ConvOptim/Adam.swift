@@ -114,6 +114,14 @@ public class AdamOptimizer: Optimizer {
     moments["max_exp_avg_sq"] = largest
   }
 
+  /// Those of the formula.
+  public var hyperparameters: [String: String] {
+    [
+      "learningRate": "\(learningRate)", "betas": "\(betas)", "eps": "\(eps)",
+      "weightDecay": "\(weightDecay)", "amsgrad": "\(amsgrad)",
+    ]
+  }
+
   public func stateDict() throws -> [String: Tensor] { try state.dictionary(learningRate: learningRate) }
 
   public func loadStateDict(_ dictionary: [String: Tensor]) throws {

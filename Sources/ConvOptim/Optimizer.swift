@@ -2,7 +2,9 @@ import ConvAutograd
 import ConvCore
 
 /// Changes parameters by their gradients.
-public protocol Optimizer: AnyObject {
+///
+/// `print(optimizer)` shows its hyperparameters.
+public protocol Optimizer: AnyObject, CustomStringConvertible {
   /// What is changed.
   var parameters: [Variable] { get }
   /// Step width; schedules change it.
@@ -17,11 +19,22 @@ public protocol Optimizer: AnyObject {
   ///
   /// - Throws: `ConvError.operand` for keys that do not fit, `.shapeMismatch`, `.elementTypeMismatch`.
   func loadStateDict(_ state: [String: Tensor]) throws
+  /// What `print` shows, by name; the learning rate unless implemented.
+  var hyperparameters: [String: String] { get }
 }
 
 extension Optimizer {
   /// Forgets all gradients.
   public func zeroGrad() { for parameter in parameters { parameter.zeroGrad() } }
+
+  /// The learning rate.
+  public var hyperparameters: [String: String] { ["learningRate": "\(learningRate)"] }
+
+  /// As PyTorch prints it; all parameters are of one group.
+  public var description: String {
+    let lines = hyperparameters.sorted { $0.key < $1.key }.map { "    \($0.key): \($0.value)\n" }
+    return "\(type(of: self)) (\nParameter Group 0\n\(lines.joined()))"
+  }
 }
 
 /// Elements per parallel chunk: a constant, so that chunks never depend on the thread count.
@@ -119,7 +132,7 @@ struct OptimizerState {
       if key == "learning_rate" {
         guard tensor.elementType == .float64, tensor.count == 1 else {
           throw ConvError.operand(
-            "the optimizer state's learning_rate is \(tensor), expected a float64 scalar")
+            "the optimizer state's learning_rate is \(tensor.kind), expected a float64 scalar")
         }
         let value = tensor.scalar(as: Double.self)
         guard value.isFinite, value >= 0 else {
@@ -138,7 +151,8 @@ struct OptimizerState {
       let name = String(parts[2])
       if name == "step" {
         guard tensor.elementType == .int64, tensor.count == 1 else {
-          throw ConvError.operand("the optimizer state's '\(key)' is \(tensor), expected an int64 scalar")
+          throw ConvError.operand(
+            "the optimizer state's '\(key)' is \(tensor.kind), expected an int64 scalar")
         }
         result.steps[index] = Int(tensor.scalar(as: Int64.self))
         continue

@@ -98,6 +98,14 @@ public final class SGD: Optimizer {
     }
   }
 
+  /// Those of the formula.
+  public var hyperparameters: [String: String] {
+    [
+      "learningRate": "\(learningRate)", "momentum": "\(momentum)", "dampening": "\(dampening)",
+      "weightDecay": "\(weightDecay)", "nesterov": "\(nesterov)",
+    ]
+  }
+
   public func stateDict() throws -> [String: Tensor] { try state.dictionary(learningRate: learningRate) }
 
   public func loadStateDict(_ dictionary: [String: Tensor]) throws {

@@ -97,6 +97,7 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var openBLAS: OpenBLASOption
   @OptionGroup var profile: ProfileOption
   @OptionGroup var junit: JUnitOption
+  @OptionGroup var earlier: EarlierRunOption
 
   func run() throws {
     if let error = InstructionSet.environmentError { throw error }

@@ -52,6 +52,8 @@ struct RunSession {
     report.noise = noise.record
     noise.settle(&report.limits)
     if let peak = report.limits.map(\.fmaPeak).max() { report.peak = peak }
+    report.since = command.earlier.changes(
+      in: report, replacing: folder, verbose: command.measurement.verbose)
     ledger.total = (ContinuousClock.now - start).seconds
     report.ledger = ledger
     try report.write(to: folder)
@@ -303,6 +305,7 @@ struct RunSession {
       text += "\n  \(QuotedText.visible(row.repro))\n"
     }
     if let sentence = report.correlatedSentence { text += sentence + "\n" }
+    if !report.since.isEmpty { text += report.since + "\n" }
     return text
   }
 }

@@ -132,6 +132,7 @@ enum SyntheticRun {
         ], matrixKernel: 100 / 3.0),
     ]
     report.warnings = ["a library | runs \"slowly\"", "another one"]
+    report.since = "since out | of \"then\": 3 rows unchanged"
     var noise = NoiseRecord()
     noise.stealPercent = 2.3456789
     noise.stealPercentWorst = 7

@@ -293,7 +293,7 @@ private final class Net: Module {
       #expect(line.weight.shape == [4, 3, 3])
       let volume = try ConvTranspose3d(1, 2, kernelSize: [1, 2, 3], outputPadding: [0, 1, 2], dilation: 3)
       #expect(try shape(volume, [1, 1, 4, 4, 4]) == [1, 2, 4, 8, 12])
-      #expect("\(volume)".hasSuffix("dilation=3, output_padding=[0, 1, 2])"))
+      #expect("\(volume)".hasSuffix("outputPadding: (0, 1, 2), dilation: (3, 3, 3))"))
     }
   }
 }

@@ -119,10 +119,10 @@ public final class Variable {
 }
 
 extension Variable: CustomStringConvertible {
-  /// Shape, type, and what made it.
+  /// The elements as those of a tensor, and what made it: `Variable(2.3026, shape: [], float32, from crossEntropy)`.
   public var description: String {
-    let origin = node.map { ", from \($0.name)" } ?? (requiresGrad ? ", requires a gradient" : "")
-    return "Variable(\(shape), \(elementType.rawValue)\(origin))"
+    let origin = node.map { "from \($0.name)" } ?? (requiresGrad ? "requires a gradient" : nil)
+    return value.text(named: "Variable", notes: origin.map { [$0] } ?? [])
   }
 }
 

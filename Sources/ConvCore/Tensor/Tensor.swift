@@ -222,9 +222,3 @@ public struct Tensor: @unchecked Sendable {
     return shape.contains(0) ? 0 : count
   }
 }
-
-extension Tensor: CustomStringConvertible {
-  public var description: String {
-    "Tensor(\(shape), \(elementType.rawValue)" + (format == .nchw ? ")" : ", \(format.rawValue))")
-  }
-}

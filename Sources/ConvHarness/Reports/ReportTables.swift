@@ -63,6 +63,9 @@ extension RunReport {
       "**A noisy machine: \(noise.reasons.joined(separator: "; ")). Times and verdicts are to be read with care.**\n\n"
   }
 
+  /// A paragraph about what has changed since an earlier run.
+  var sinceNote: Markdown { since.isEmpty ? "" : "\(RunReport.sentence(since))\n\n" }
+
   /// What a row is measured under, where that is not the usual or not the same in all rows.
   public func conditions(_ row: ResultRow) -> [String] {
     var words: [String] = []
@@ -208,6 +211,7 @@ extension RunReport {
     if !warnings.isEmpty {
       text += "  \"warnings\": [\(warnings.map(JSONValue.quoted).joined(separator: ", "))],\n"
     }
+    if !since.isEmpty { text += "  \"since\": \(JSONValue.quoted(since)),\n" }
     if let noise {
       var members = NoiseRecord.figures.filter { noise[keyPath: $0.1].isFinite }
         .map { "\"\($0.0)\": \(CSV.number(noise[keyPath: $0.1]))" }

@@ -141,9 +141,14 @@ public struct RunDiff: Sendable {
     }
     let plain = Statistics.medianRatio(new.seconds, over: old.seconds, seed: seed)
     let ratio = (plain.ratio * scale, plain.low * scale, plain.high * scale)
-    if ratio.1 > 1 + threshold { return row(ratio, .regressed) }
-    if ratio.2 < 1 / (1 + threshold) { return row(ratio, .improved) }
-    return row(ratio, .unchanged)
+    return row(ratio, verdict(low: ratio.1, high: ratio.2, threshold: threshold))
+  }
+
+  /// What the interval of a ratio says.
+  static func verdict(low: Double, high: Double, threshold: Double) -> Verdict {
+    if low > 1 + threshold { return .regressed }
+    if high < 1 / (1 + threshold) { return .improved }
+    return .unchanged
   }
 
   /// Whether a row regressed or does not pass any more.

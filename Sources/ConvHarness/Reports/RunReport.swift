@@ -27,6 +27,8 @@ public struct RunReport: Sendable {
   public var noise: NoiseRecord?
   /// Where the time went.
   public var ledger: TimeLedger?
+  /// What has changed since an earlier run, in a line; empty where it was not compared.
+  public var since = ""
 
   /// Version of `run.json`; its schema is `Documentation/run-1.schema.json`.
   public static let format = "vbench-run-1"
@@ -112,7 +114,7 @@ public struct RunReport: Sendable {
     var text: Markdown = "# vbench run, \(date)\n\nWith charts: [report.html](report.html)\n\n"
     if let partialSentence { text += "**\(partialSentence)**\n\n" }
     text += answerSection
-    text += libraryWarnings + noiseWarning
+    text += libraryWarnings + noiseWarning + sinceNote
     text += Markdown.fenced(command) + "\n| machine | |\n|---|---|\n"
     for (key, value) in environment { text += Markdown.row([key, value]) }
     text += machineFacts + "\n" + verdictSummary + "\n" + chooserNote

@@ -45,21 +45,7 @@ extension RunReport {
   /// What the texts of the files say.
   init(_ files: RunFiles) throws {
     let run = try JSONReader(files.run, file: "\(files.folder)/\(RunFiles.run)")
-    let format = try run.string("format")
-    guard format == RunReport.format else {
-      throw run.error("its format is '\(format)', '\(RunReport.format)' can be read")
-    }
-    self.init(
-      environment: try run.environment(), command: try run.string("command"), date: try run.string("date"),
-      peak: try run.number("fma_peak_gflops"))
-    if peak < 0 { throw run.error("fma_peak_gflops", "\(peak) is out of range: at least 0 is possible") }
-    isPartial = try run.bool("partial")
-    hasTimes = try run.bool("has_times", default: peak > 0)
-    trainingSource = try run.string("training_source", default: "")
-    warnings = try run.strings("warnings")
-    limits = try run.limits()
-    noise = try run.noise()
-    ledger = try run.ledger()
+    try self.init(head: run)
     rows = try ResultRow.rows(
       reading: CSVTable(parsing: files.results, file: "\(files.folder)/\(RunFiles.results)"))
     if let samples = files.samples {
@@ -81,6 +67,42 @@ extension RunReport {
       try TrajectoryTable.read(
         CSVTable(parsing: trajectory, file: "\(files.folder)/\(RunFiles.trajectory)"), into: &training)
     }
+  }
+
+  /// What `run.json` says beside its rows, which are not read: a few lines at its beginning.
+  ///
+  /// - Throws: as `init(reading:)`.
+  init(headOf folder: String) throws {
+    let path = "\(folder)/\(RunFiles.run)"
+    let text = try InputFile.text(of: path, limit: 1 << 28)
+    // No string holds a newline. Where what lies before the rows is no JSON or not all that is needed, the whole decides.
+    if let rows = text.utf8.firstRange(of: "\n  \"results\": [".utf8),
+      let head = try? JSONReader("\(text[..<rows.lowerBound])\"results\": []}", file: path),
+      let report = try? RunReport(head: head)
+    {
+      self = report
+    } else {
+      try self.init(head: JSONReader(text, file: path))
+    }
+  }
+
+  private init(head run: JSONReader) throws {
+    let format = try run.string("format")
+    guard format == RunReport.format else {
+      throw run.error("its format is '\(format)', '\(RunReport.format)' can be read")
+    }
+    self.init(
+      environment: try run.environment(), command: try run.string("command"), date: try run.string("date"),
+      peak: try run.number("fma_peak_gflops"))
+    if peak < 0 { throw run.error("fma_peak_gflops", "\(peak) is out of range: at least 0 is possible") }
+    isPartial = try run.bool("partial")
+    hasTimes = try run.bool("has_times", default: peak > 0)
+    trainingSource = try run.string("training_source", default: "")
+    warnings = try run.strings("warnings")
+    limits = try run.limits()
+    noise = try run.noise()
+    ledger = try run.ledger()
+    since = try run.string("since", default: "")
   }
 }
 
@@ -164,7 +186,7 @@ private struct JSONReader {
   let value: JSONValue
   let source: CSVTable.Source
 
-  init(_ text: String, file: String) throws {
+  init(_ text: some StringProtocol, file: String) throws {
     source = CSVTable.Source(file: file, bytes: Array(text.utf8))
     do {
       value = try JSONValue(parsing: source.bytes)

@@ -66,6 +66,20 @@ public class ConvolutionLayer: Module {
   /// ±1/√fanIn for weight and bias.
   public func initializer(ofParameter name: String) -> Initializer? { .fanIn(fanIn) }
 
+  /// What PyTorch prints, as in `3, 32, kernelSize: (3, 3), stride: (1, 1), padding: (1, 1)`.
+  public var argumentText: String {
+    let rank = weight.value.rank - 2
+    var text = "\(inChannels), \(outChannels), kernelSize: \(kernelSize.text(rank: rank))"
+    text += ", stride: \(stride.text(rank: rank))"
+    if !padding.are(0) { text += ", padding: \(padding.text(rank: rank))" }
+    if let layer = self as? TransposedConvolutionLayer, !layer.outputPadding.are(0) {
+      text += ", outputPadding: \(layer.outputPadding.text(rank: rank))"
+    }
+    if !dilation.are(1) { text += ", dilation: \(dilation.text(rank: rank))" }
+    if groups != 1 { text += ", groups: \(groups)" }
+    return bias == nil ? text + ", bias: false" : text
+  }
+
   /// The convolution, on this layer's engine.
   public func forward(_ input: Variable) throws -> Variable {
     try onEngine { try convolve(input, relu: false, maxPool2x2: false) }
@@ -227,20 +241,5 @@ public final class ConvTranspose3d: TransposedConvolutionLayer {
   ) throws {
     try super.init(
       rank: 3, inChannels, outChannels, kernelSize, stride, padding, outputPadding, groups, bias, dilation)
-  }
-}
-
-extension ConvolutionLayer: CustomStringConvertible {
-  /// As PyTorch prints it: `Conv2d(3, 32, kernel_size=3, padding=1)`.
-  public var description: String {
-    var text = "\(type(of: self))(\(inChannels), \(outChannels), kernel_size=\(kernelSize)"
-    if stride != 1 { text += ", stride=\(stride)" }
-    if padding != 0 { text += ", padding=\(padding)" }
-    if dilation != 1 { text += ", dilation=\(dilation)" }
-    if groups != 1 { text += ", groups=\(groups)" }
-    if let layer = self as? TransposedConvolutionLayer, layer.outputPadding != 0 {
-      text += ", output_padding=\(layer.outputPadding)"
-    }
-    return text + (bias == nil ? ", bias=False)" : ")")
   }
 }

@@ -2,7 +2,7 @@ import ConvAutograd
 import ConvCore
 
 /// y = x·Wᵀ + b over the last dimension: [*, inFeatures] → [*, outFeatures].
-public final class Linear: Module, CustomStringConvertible {
+public final class Linear: Module {
   /// [outFeatures, inFeatures].
   public let weight: Variable
   /// [outFeatures].
@@ -33,14 +33,14 @@ public final class Linear: Module, CustomStringConvertible {
   /// ±1/√inFeatures for weight and bias.
   public func initializer(ofParameter name: String) -> Initializer? { .fanIn(weight.shape[1]) }
 
-  /// As PyTorch prints it.
-  public var description: String {
-    "Linear(\(weight.shape[1]), \(weight.shape[0])\(bias == nil ? ", bias=False" : ""))"
+  /// Features in and out.
+  public var argumentText: String {
+    "\(weight.shape[1]), \(weight.shape[0])" + (bias == nil ? ", bias: false" : "")
   }
 }
 
 /// The largest element of each window of [N, C, H, W].
-public final class MaxPool2d: Module, CustomStringConvertible {
+public final class MaxPool2d: Module {
   /// As PyTorch has them.
   public let kernelSize: Sizes, stride: Sizes, padding: Sizes
 
@@ -62,14 +62,14 @@ public final class MaxPool2d: Module, CustomStringConvertible {
     try input.maxPool2d(kernel: kernelSize, stride: stride, padding: padding)
   }
 
-  /// As PyTorch prints it.
-  public var description: String {
-    "MaxPool2d(kernel_size=\(kernelSize), stride=\(stride), padding=\(padding))"
+  /// What PyTorch prints.
+  public var argumentText: String {
+    "kernelSize: \(kernelSize.text()), stride: \(stride.text()), padding: \(padding.text())"
   }
 }
 
 /// The mean of each window of [N, C, H, W].
-public final class AvgPool2d: Module, CustomStringConvertible {
+public final class AvgPool2d: Module {
   /// As PyTorch has them.
   public let kernelSize: Sizes, stride: Sizes, padding: Sizes
   /// Whether the zeros around the image count in the divisor.
@@ -89,66 +89,59 @@ public final class AvgPool2d: Module, CustomStringConvertible {
       kernel: kernelSize, stride: stride, padding: padding, countIncludePad: countIncludePad)
   }
 
-  /// As PyTorch prints it.
-  public var description: String {
-    "AvgPool2d(kernel_size=\(kernelSize), stride=\(stride), padding=\(padding))"
+  /// What PyTorch prints, and whether the padding counts where it does not.
+  public var argumentText: String {
+    "kernelSize: \(kernelSize.text()), stride: \(stride.text()), padding: \(padding.text())"
+      + (countIncludePad ? "" : ", countIncludePad: false")
   }
 }
 
 /// max(x, 0).
-public final class ReLU: Module, CustomStringConvertible {
+public final class ReLU: Module {
   /// There is nothing to choose.
   public init() {}
   /// max(x, 0).
   public func forward(_ input: Variable) throws -> Variable { try input.relu() }
-  /// As PyTorch prints it.
-  public var description: String { "ReLU()" }
 }
 
 /// min(max(x, 0), 6).
-public final class ReLU6: Module, CustomStringConvertible {
+public final class ReLU6: Module {
   /// There is nothing to choose.
   public init() {}
   /// min(max(x, 0), 6).
   public func forward(_ input: Variable) throws -> Variable { try input.relu6() }
-  /// As PyTorch prints it.
-  public var description: String { "ReLU6()" }
 }
 
 /// Hyperbolic tangent.
-public final class Tanh: Module, CustomStringConvertible {
+public final class Tanh: Module {
   /// There is nothing to choose.
   public init() {}
   /// tanh x.
   public func forward(_ input: Variable) throws -> Variable { try input.tanh() }
-  /// As PyTorch prints it.
-  public var description: String { "Tanh()" }
 }
 
 /// 1 / (1 + e⁻ˣ).
-public final class Sigmoid: Module, CustomStringConvertible {
+public final class Sigmoid: Module {
   /// There is nothing to choose.
   public init() {}
   /// 1 / (1 + e⁻ˣ).
   public func forward(_ input: Variable) throws -> Variable { try input.sigmoid() }
-  /// As PyTorch prints it.
-  public var description: String { "Sigmoid()" }
 }
 
 /// Joins the dimensions from `startDim` on into one.
-public final class Flatten: Module, CustomStringConvertible {
+public final class Flatten: Module {
   /// The first dimension that is joined.
   public let startDim: Int
   /// All but the batch, unless said otherwise.
   public init(startDim: Int = 1) { self.startDim = startDim }
   /// The same elements.
   public func forward(_ input: Variable) throws -> Variable { try input.flatten(startDim: startDim) }
-  /// As PyTorch prints it.
-  public var description: String { "Flatten(start_dim=\(startDim))" }
+  /// The first dimension.
+  public var argumentText: String { "startDim: \(startDim)" }
 }
 
 /// In training zeroes each element with probability `p` and scales the others by 1/(1 − p).
-public final class Dropout: TrainingDependent, CustomStringConvertible {
+public final class Dropout: TrainingDependent {
   /// Probability of a zero.
   public let p: Double
   /// Of the masks.
@@ -175,12 +168,12 @@ public final class Dropout: TrainingDependent, CustomStringConvertible {
     return try input.dropout(p: p, random: Philox(seed: seed, stream: drawn))
   }
 
-  /// As PyTorch prints it.
-  public var description: String { "Dropout(p=\(p))" }
+  /// The probability.
+  public var argumentText: String { "p: \(p)" }
 }
 
 /// Batch normalisation of [N, C, H, W] per channel: by the batch in training, by running statistics in evaluation.
-public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
+public final class BatchNorm2d: TrainingDependent {
   /// Channels.
   public let numFeatures: Int
   /// Added to the variance.
@@ -303,12 +296,14 @@ public final class BatchNorm2d: TrainingDependent, CustomStringConvertible {
     }
   }
 
-  /// As PyTorch prints it.
-  public var description: String { "BatchNorm2d(\(numFeatures), eps=\(eps))" }
+  /// What PyTorch prints.
+  public var argumentText: String {
+    "\(numFeatures), eps: \(eps), momentum: \(momentum.map { "\($0)" } ?? "nil"), affine: \(weight != nil)"
+  }
 }
 
 /// Layers one after the other; their keys are their numbers.
-public final class Sequential: Module, CustomStringConvertible {
+public final class Sequential: Module {
   /// In order.
   public private(set) var layers: [any Module]
 
@@ -331,7 +326,4 @@ public final class Sequential: Module, CustomStringConvertible {
   public func forward(_ input: Variable) throws -> Variable {
     try layers.reduce(input) { try $1($0) }
   }
-
-  /// The number of layers.
-  public var description: String { "Sequential(\(layers.count) layers)" }
 }

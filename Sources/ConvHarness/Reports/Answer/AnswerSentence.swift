@@ -58,6 +58,16 @@ public struct AnswerSentence: Sendable, Hashable, ExpressibleByStringInterpolati
     }.joined()
   }
 
+  /// The sentence in Markdown, with engines in bold type.
+  var markdown: Markdown {
+    parts.reduce(into: "") { text, part in
+      switch part {
+      case .text(let words): text += "\(words)"
+      case .engine(let name): text += "**\(name)**"
+      }
+    }
+  }
+
   static func + (left: AnswerSentence, right: AnswerSentence) -> AnswerSentence { "\(left)\(right)" }
 
   static func += (left: inout AnswerSentence, right: AnswerSentence) { left = left + right }

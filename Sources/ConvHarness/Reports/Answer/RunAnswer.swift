@@ -324,11 +324,12 @@ extension RunReport {
   public var answer: RunAnswer { RunAnswer(self) }
 
   /// The beginning of `report.md`.
-  var answerSection: String {
+  var answerSection: Markdown {
     let answer = answer
-    let lines = (answer.sentences + answer.remarks).map { sentence in
-      "- \(sentence.written { "**\(RunReport.cell($0))**" } text: { RunReport.cell($0) })\n"
+    var text: Markdown = "## Answer\n\n"
+    for sentence in answer.sentences + answer.remarks {
+      text += "- \(sentence.markdown)\n"
     }
-    return "## Answer\n\n\(lines.joined())\n"
+    return text + "\n"
   }
 }

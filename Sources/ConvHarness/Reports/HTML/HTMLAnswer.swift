@@ -5,6 +5,9 @@ extension HTMLReport {
   var answerSection: String {
     var text = "<section id=\"answer\"><h2>Answer</h2>\(answerList)"
     text += (speedSentence.isEmpty ? "" : "<p>\(speedSentence)</p>") + verdictBox + noiseBox
+    if !report.since.isEmpty {
+      text += "<p class=\"note\">\(XMLText.escaped(RunReport.sentence(report.since)))</p>"
+    }
     let table = totalsTable
     if !table.isEmpty {
       text +=

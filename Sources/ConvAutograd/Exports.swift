@@ -1,0 +1,2 @@
+// Tensors and backends, which variables and scopes are made of.
+@_exported import ConvCore

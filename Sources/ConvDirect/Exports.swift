@@ -1,0 +1,2 @@
+// Tensors, problems and the protocol of backends.
+@_exported import ConvCore

@@ -1,0 +1,2 @@
+// Problems and backends, which are verified and measured.
+@_exported import ConvCore

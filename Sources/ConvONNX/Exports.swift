@@ -1,0 +1,2 @@
+// Problems, which models become.
+@_exported import ConvCore

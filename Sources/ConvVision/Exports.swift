@@ -1,0 +1,2 @@
+// Tensors, which images are.
+@_exported import ConvCore
