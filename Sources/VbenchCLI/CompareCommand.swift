@@ -214,7 +214,7 @@ struct CompareCommand: ParsableCommand {
     guard !counts.isEmpty else { throw UsageError("--threads is empty") }
     return try counts.map { text in
       guard let count = Int(text) else {
-        throw UsageError("--threads holds '\(text)'; numbers are needed, as in 1,2")
+        throw UsageError("--threads holds \(quoting: text); numbers are needed, as in 1,2")
       }
       return count
     }

@@ -99,7 +99,7 @@ struct MeasurementOptions: ParsableArguments {
     var pools: [WorkerPool] = []
     for count in counts {
       guard let threads = Int(count) else {
-        throw UsageError("--threads: '\(count)' is not a number of threads")
+        throw UsageError("--threads: \(quoting: count) is not a number of threads")
       }
       let pool = try NameList.pool(threads: threads)
       if !pools.contains(where: { $0 === pool }) { pools.append(pool) }
@@ -144,7 +144,7 @@ enum Percentage {
     let isPercent = text.hasSuffix("%")
     let digits = text.dropLast(isPercent ? 1 : 0).trimmingCharacters(in: .whitespaces)
     guard let value = Double(digits), value.isFinite, value >= 0, value / (isPercent ? 100 : 1) < 10 else {
-      throw UsageError("--\(option) is '\(text)'; a fraction as in 5% or 0.05 is needed")
+      throw UsageError("--\(option) is \(quoting: text); a fraction as in 5% or 0.05 is needed")
     }
     return value / (isPercent ? 100 : 1)
   }
