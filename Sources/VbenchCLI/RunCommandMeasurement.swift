@@ -128,7 +128,7 @@ struct MeasurementOptions: ParsableArguments {
     var pools: [WorkerPool] = []
     for count in counts {
       guard let threads = Int(count) else {
-        throw UsageError("--threads: '\(count)' is not a number of threads")
+        throw UsageError("--threads: \(quoting: count) is not a number of threads")
       }
       if pools.contains(where: { $0.threads == threads }) { continue }
       pools.append(try NameList.pool(threads: threads))

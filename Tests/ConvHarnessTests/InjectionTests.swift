@@ -225,7 +225,7 @@ enum HostileText {
     let text = report.markdown
     #expect(HostileText.faults(of: text).isEmpty, "\(HostileText.faults(of: text).prefix(3))")
     for section in [
-      "## Layers", "## Declined", "## Not passed", "## Mistrusted", "## Whole networks", "## Phases",
+      "## Layers", "## Declined", "## Not passed", "## Mistrusted", "## Phases",
     ] {
       #expect(text.contains(section))
     }
