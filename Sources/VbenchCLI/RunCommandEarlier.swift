@@ -14,7 +14,7 @@ struct EarlierRunOption: ParsableArguments {
   func changes(in report: RunReport, replacing folder: String, verbose: Bool) -> String {
     if noCompare { return "" }
     let search = EarlierRun.search(replacing: folder, for: report)
-    if verbose { search.notes.forEach(Terminal.warn) }
+    if verbose { search.notes.forEach(Terminal.warn(_:)) }
     return search.run.map { RunChanges(since: $0, report).sentence } ?? ""
   }
 }
