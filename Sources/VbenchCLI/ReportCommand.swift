@@ -24,14 +24,14 @@ struct ReportCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Writes time against error of some layers as an SVG file that stands alone, and nothing else.",
-      valueName: "file"))
+      "Writes time against error of some layers as an SVG file that stands alone, and nothing else; without it the reports are remade.",
+      valueName: "file"), completion: .file(extensions: ["svg"]))
   var picture: String?
 
   @Option(
     help: ArgumentHelp(
       "The picture's layers, as reports name them; a suite's name may stand before (default: the first of each suite, at most 4).",
-      valueName: "names"))
+      valueName: "list"))
   var layers: String?
 
   func validate() throws {

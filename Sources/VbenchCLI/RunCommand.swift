@@ -60,8 +60,8 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Layout of the results: wide, with engines as columns, or long, a line for each engine; on a terminal what fits it, in a pipe long.",
-      valueName: "layout"))
+      "Layout of the results: wide, with engines as columns, or long, a line for each engine; if left out what fits a terminal, in a pipe long.",
+      valueName: "name"))
   var table: TableLayout?
 
   @Option(
@@ -138,9 +138,6 @@ struct RunCommand: ParsableCommand {
 
   /// Where the report goes: with `--resume` where the run began.
   private func claimFolder() throws -> OutputClaim {
-    if let resumed = resumption.resume, let output, output != resumed {
-      throw UsageError("--resume \(resumed) goes on in that folder, --output \(output) is another one")
-    }
     guard let named = resumption.resume ?? output else {
       return try AtomicFolder.claim(newAt: RunCommand.defaultFolder)
     }
@@ -149,9 +146,14 @@ struct RunCommand: ParsableCommand {
 
   /// Fails before anything is measured where a file that is named is not there, or could not be written.
   private func checkFiles(_ plan: RunPlan) throws {
+    if let resumed = resumption.resume, let output, output != resumed {
+      throw UsageError("--resume \(resumed) goes on in that folder, --output \(output) is another one")
+    }
     if let output { try AtomicFolder.checkCreatable(output) }
-    if let resumed = resumption.resume, !RunJournal.exists(in: resumed) {
-      throw FileError.missingInput(path: resumed, reason: "there is no unfinished run to go on with")
+    // A run looks for its journal when the folder is its own.
+    if selection.list, let resumed = resumption.resume, !RunJournal.exists(in: resumed) {
+      throw FileError.missingInput(
+        path: "\(resumed)/\(RunJournal.name)", reason: "there is no unfinished run to go on with")
     }
     try junit.check()
     try profile.check()

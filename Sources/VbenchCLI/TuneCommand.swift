@@ -82,7 +82,10 @@ struct TuneCommand: ParsableCommand {
     if items.isEmpty {
       throw UsageError("nothing to tune is named; as in vbench tune resnet50 -o plan.json")
     }
-    if let output { try AtomicFile.checkCreatable(output) }
+    if let output {
+      try AtomicFile.checkCreatable(output)
+      _ = try storedPlan(output)
+    }
     if output == nil && !selection.list {
       throw UsageError("--output FILE is needed, the plan; as in -o plan.json")
     }
@@ -99,8 +102,7 @@ struct TuneCommand: ParsableCommand {
     // Before the file is read: what another process adds to it meanwhile would be lost.
     let claim = try AtomicFile.claim(output)
     defer { claim.end() }
-    var file = ConvPlanFile()
-    if FileManager.default.fileExists(atPath: output) { file = try ConvPlanFile(path: output) }
+    var file = try storedPlan(output) ?? ConvPlanFile()
     try profile.apply(to: candidates)
     settings.prices = MachineProfile.current.prices
     for condition in conditions where !Interruption.isRequested {
@@ -118,6 +120,11 @@ struct TuneCommand: ParsableCommand {
       StandardOutput.line("\(output): \(plan.choices.count) choices for \(plan.machine)")
     }
     if Interruption.isRequested { throw InterruptedError(description: "") }
+  }
+
+  /// The plan that a file holds; nil where there is none.
+  private func storedPlan(_ path: String) throws -> ConvPlanFile? {
+    FileManager.default.fileExists(atPath: path) ? try ConvPlanFile(path: path) : nil
   }
 
   /// The fraction that `--max-error` means; nil where it is left out.

@@ -51,9 +51,10 @@ import Testing
     #expect(Set(BackendRegistry.names).isSubset(of: Set(MinimumSupport.table.map(\.backend))))
   }
 
-  @Test func theReadmePrintsTheTable() throws {
-    let readme = try String(contentsOf: checkout.appendingPathComponent("README.md"), encoding: .utf8)
-    #expect(readme.contains(MinimumSupport.markdown), "the README should hold\n\(MinimumSupport.markdown)")
+  @Test func thePageOfEnginesPrintsTheTable() throws {
+    let page = try String(
+      contentsOf: checkout.appendingPathComponent("Documentation/Engines.md"), encoding: .utf8)
+    #expect(page.contains(MinimumSupport.markdown), "the page should hold\n\(MinimumSupport.markdown)")
   }
 
   private func operation(

@@ -266,7 +266,7 @@ import Testing
       let headings = text.split(separator: "\n").filter { $0.hasPrefix("## ") }
       #expect(headings.first == "## Answer", "\(headings)")
       #expect(
-        text.contains(": take **winograd\\|x** or **<fft>** (indistinguishable): 2.00 ×"),
+        text.contains(": take **winograd\\|x** or **&lt;fft>** (indistinguishable): 2.00 ×"),
         "\(text.prefix(900))")
       let page = try XMLNode.parse(try InputFile.text(of: folder + "/report.html"))
       let answer = try #require(page.first("section", id: "answer"))

@@ -164,7 +164,7 @@ import Testing
       run.since = "since <a> | b: 1 row unchanged"
       try run.write(to: folder)
       #expect(try RunReport(reading: folder).since == run.since)
-      #expect(run.markdown.contains("\nSince <a> \\| b: 1 row unchanged.\n"))
+      #expect(run.markdown.contains("\nSince &lt;a> \\| b: 1 row unchanged.\n"))
       #expect(run.html.contains("<p class=\"note\">Since &lt;a&gt; | b: 1 row unchanged.</p>"))
       run.since = ""
       #expect(!run.json.contains("\"since\"") && !run.markdown.contains("Since"))

@@ -99,6 +99,7 @@ import Testing
       let isOwn =
         ["threads", "workspace"].contains(option.name)
         || (option.command == "check" && option.unit == "problem")
+        || (option.command == "report" && option.name == "layers")
       #expect(
         option.hasCompletion != (isFree || isOwn), "\(option.command) --\(option.name) <\(option.unit)>")
     }

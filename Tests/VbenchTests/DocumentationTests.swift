@@ -215,7 +215,7 @@ import Testing
     #expect(Self.faults([ShellCommand("vbench list suites --format csv")]) == [])
     #expect(Self.faults([ShellCommand("vbench --version; vbench help run")]) == [])
     for line in [
-      "vbench lists suites", "vbench run --sweet resnet50", "vbench list", "vbench list things",
+      "vbench lists suites", "vbench run --sweet resnet50", "vbench list", "vbench list suites networks",
       "cat a | .build/release/vbench run --visits",
     ] { #expect(Self.faults([ShellCommand(line)]).count == 1, "\(line)") }
   }

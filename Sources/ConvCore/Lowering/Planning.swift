@@ -101,6 +101,9 @@ extension ConvolutionBackend {
     }
   }
 
+  /// Beyond so much work no limit of the workspace is looked for that would be enough.
+  private static var mostFLOPsOfTriedLimits: Double { 0x1p43 }
+
   /// Why an operation is declined: not what declined first under the limit of the workspace, but what is to be changed.
   private func cause(of reason: String, _ operation: ConvOperation, _ options: PlanOptions) -> String {
     func resolution(under limit: Int) -> Resolution {
@@ -114,17 +117,21 @@ extension ConvolutionBackend {
     }
     if options.workspaceLimit >= PlanOptions.unlimitedWorkspace { return reason }
     if case .unsupported(let other) = resolution(under: PlanOptions.unlimitedWorkspace) { return other }
-    // Limits that are enough need not be all above some number: what is told is one that was tried.
+    let tooSmall = "the workspace limit of \(options.workspaceLimit) bytes is too small"
+    // Each try asks the engine and all lowerings, whose pieces of a batch are many: minutes for the largest problems.
+    if operation.problem.directFLOPs > Self.mostFLOPsOfTriedLimits { return tooSmall }
+    // Limits that are enough need not be all above some number: what is told is one that was tried, some percent above the least
+    // of its kind.
     var (low, high) = (options.workspaceLimit, max(64, options.workspaceLimit))
     while !suffices(high) {
       low = high
-      high = high > PlanOptions.unlimitedWorkspace / 2 ? PlanOptions.unlimitedWorkspace : 2 * high
+      high = high > PlanOptions.unlimitedWorkspace / 4 ? PlanOptions.unlimitedWorkspace : 4 * high
     }
-    while high - low > max(64, high / 256) {
+    while high - low > max(64, high / 32) {
       let middle = low + (high - low) / 2
       if suffices(middle) { high = middle } else { low = middle }
     }
-    return "the workspace limit of \(options.workspaceLimit) bytes is too small; \(high) bytes are enough"
+    return "\(tooSmall); \(high) bytes are enough"
   }
 
   /// The engine's own plan where it has one, else the first lowering whose inner operations all resolve; else what declined first
