@@ -101,8 +101,8 @@ extension ConvolutionBackend {
     }
   }
 
-  /// Beyond so much work no limit of the workspace is looked for that would be enough.
-  private static var mostFLOPsOfTriedLimits: Double { 0x1p43 }
+  /// Beyond this size along any axis no limit of the workspace is looked for that would be enough.
+  private static var largestSizeOfTriedLimits: Int { 8192 }
 
   /// Why an operation is declined: not what declined first under the limit of the workspace, but what is to be changed.
   private func cause(of reason: String, _ operation: ConvOperation, _ options: PlanOptions) -> String {
@@ -116,10 +116,11 @@ extension ConvolutionBackend {
       return true
     }
     if options.workspaceLimit >= PlanOptions.unlimitedWorkspace { return reason }
+    // Each try asks the engine and all lowerings, whose pieces are many: minutes for sizes that nobody runs.
+    let p = operation.problem
+    let sizes = [p.n, p.c, p.k, p.input.d, p.input.h, p.input.w, p.filter.d, p.filter.h, p.filter.w]
+    if sizes.contains(where: { $0 > Self.largestSizeOfTriedLimits }) { return reason }
     if case .unsupported(let other) = resolution(under: PlanOptions.unlimitedWorkspace) { return other }
-    let tooSmall = "the workspace limit of \(options.workspaceLimit) bytes is too small"
-    // Each try asks the engine and all lowerings, whose pieces of a batch are many: minutes for the largest problems.
-    if operation.problem.directFLOPs > Self.mostFLOPsOfTriedLimits { return tooSmall }
     // Limits that are enough need not be all above some number: what is told is one that was tried, some percent above the least
     // of its kind.
     var (low, high) = (options.workspaceLimit, max(64, options.workspaceLimit))
@@ -131,7 +132,7 @@ extension ConvolutionBackend {
       let middle = low + (high - low) / 2
       if suffices(middle) { high = middle } else { low = middle }
     }
-    return "\(tooSmall); \(high) bytes are enough"
+    return "the workspace limit of \(options.workspaceLimit) bytes is too small; \(high) bytes are enough"
   }
 
   /// The engine's own plan where it has one, else the first lowering whose inner operations all resolve; else what declined first
